@@ -1,0 +1,146 @@
+//! Time: [`UnixTime`] is an argument everywhere, and [`Clock`] the one place that asks the operating system.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+/// A moment, in whole milliseconds since 1970-01-01T00:00:00Z, as `NumericDate` counts (RFC 7519 section 2).
+///
+/// Milliseconds because a `NumericDate` may have a fraction; a finer fraction is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(i64);
+
+impl UnixTime {
+    /// The first moment that a `NumericDate` here can name: the epoch itself.
+    pub const EPOCH: Self = Self(0);
+    /// The last: the end of the year 9999. Later ones are refused, so that no sum overflows.
+    pub const MAX: Self = Self(253_402_300_799_999);
+
+    /// The moment `secs` whole seconds after the epoch.
+    pub const fn from_secs(secs: i64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// The moment `millis` milliseconds after the epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Reads a `NumericDate`: whole or fractional, finite, from the epoch to the year 9999; `None` otherwise.
+    pub fn from_numeric_date(seconds: f64) -> Option<Self> {
+        let millis = seconds * 1000.0;
+        // In this range an `f64` holds every millisecond exactly enough for the cast to be the floor of it.
+        #[expect(clippy::as_conversions, reason = "the range check makes the float-to-integer cast exact")]
+        (0.0..=253_402_300_799_999.0).contains(&millis).then(|| Self(millis as i64))
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn as_secs(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// `self + duration`, at most [`UnixTime::MAX`].
+    #[must_use]
+    pub fn saturating_add(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(millis)).min(Self::MAX)
+    }
+
+    /// `self - duration`; may lie before the epoch.
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long after `earlier` this moment is; zero if it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// `self - other` in seconds, negative if `self` is before `other`.
+    pub fn seconds_after(self, other: Self) -> f64 {
+        #[expect(clippy::as_conversions, reason = "differences of dates are far below 2^53")]
+        let millis = self.0.saturating_sub(other.0) as f64;
+        millis / 1000.0
+    }
+}
+
+/// Tells the time: the system's, or one set by hand in tests.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    manual: Option<Arc<AtomicI64>>,
+}
+
+impl Clock {
+    /// The operating system's wall clock.
+    pub const fn system() -> Self {
+        Self { manual: None }
+    }
+
+    /// A clock that stands at `now` until [`Clock::set`] moves it; clones move together.
+    pub fn manual(now: UnixTime) -> Self {
+        Self { manual: Some(Arc::new(AtomicI64::new(now.0))) }
+    }
+
+    /// Sets a manual clock, forwards or backwards; the system's clock stays as it is.
+    pub fn set(&self, now: UnixTime) {
+        if let Some(manual) = &self.manual {
+            manual.store(now.0, Ordering::SeqCst);
+        }
+    }
+
+    /// What time it is. Ask once per request and pass the answer on.
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the operating system")]
+    pub fn now(&self) -> UnixTime {
+        if let Some(manual) = &self.manual {
+            return UnixTime(manual.load(Ordering::SeqCst));
+        }
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        UnixTime::EPOCH.saturating_add(since_epoch)
+    }
+}
+
+/// Measures how long something took, on the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts measuring.
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the operating system")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_numeric_date_is_whole_or_fractional_and_in_range() {
+        let read = UnixTime::from_numeric_date;
+        assert_eq!(read(1_700_000_000.0), Some(UnixTime::from_secs(1_700_000_000)));
+        assert_eq!(read(1_700_000_000.5), Some(UnixTime::from_millis(1_700_000_000_500)));
+        assert_eq!(read(0.0), Some(UnixTime::EPOCH));
+        for bad in [-1.0, -0.001, 1e308, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 253_402_300_800.0] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn arithmetic_never_overflows() {
+        assert_eq!(UnixTime::MAX.saturating_add(Duration::MAX), UnixTime::MAX);
+        assert!(UnixTime::EPOCH.saturating_sub(Duration::MAX) < UnixTime::EPOCH);
+        assert_eq!(UnixTime::EPOCH.since(UnixTime::MAX), Duration::ZERO);
+    }
+}

@@ -1,0 +1,172 @@
+//! What runs: every name resolved, every value checked.
+
+use crate::authorize::Policy;
+use crate::dpop::AcceptanceWindow;
+use crate::jose::{Algorithm, Secret};
+use crate::route::{Matcher, Table};
+use crate::token::IssuerRules;
+use crate::uri::Origin;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+/// A configuration that can run.
+#[derive(Debug)]
+pub struct Plan {
+    /// Where clients come in.
+    pub listeners: Vec<ListenerPlan>,
+    /// Where `/metrics`, `/livez`, `/readyz` and `/config` are served.
+    pub admin: SocketAddr,
+    /// What clients put into `htu`.
+    pub origins: Vec<Origin>,
+    /// The issuers; `IssuerId` is the place in this list.
+    pub issuers: Vec<IssuerPlan>,
+    /// Which algorithms a proof may use.
+    pub proof_algorithms: Vec<Algorithm>,
+    /// When a proof is acceptable by its `iat`.
+    pub window: AcceptanceWindow,
+    /// How long a nonce lives.
+    pub nonce_lifetime: Duration,
+    /// What signs nonces; the first signs, all are recognised. Random where the file names none.
+    pub nonce_secrets: Vec<Secret>,
+    /// The replay store.
+    pub replay: ReplayPlan,
+    /// The upstreams.
+    pub upstreams: Vec<UpstreamPlan>,
+    /// The routes; `RouteId` is the place in this list.
+    pub routes: Vec<RoutePlan>,
+    /// The routes by host, path and method.
+    pub table: Table,
+    /// The effective configuration with every default filled in and no secret, as JSON, for `/config`.
+    pub effective: serde_json::Value,
+}
+
+/// A listener.
+#[derive(Clone, Debug)]
+pub struct ListenerPlan {
+    /// Its name: a metric label.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Absent: plain HTTP.
+    pub tls: Option<TlsPlan>,
+    /// Whose `X-Forwarded-For` is believed for the client's address, and whose `X-Forwarded-Host` for the authority.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+}
+
+/// Certificate and key, read and found to fit each other.
+#[derive(Clone, Debug)]
+pub struct TlsPlan {
+    /// The PEM chain's file.
+    pub certificate: PathBuf,
+    /// The PEM key's file.
+    pub private_key: PathBuf,
+}
+
+/// An issuer.
+#[derive(Clone, Debug)]
+pub struct IssuerPlan {
+    /// What its tokens must be.
+    pub rules: IssuerRules,
+    /// Where its keys come from.
+    pub keys: KeySource,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// A file with a JWK Set.
+    File(PathBuf),
+    /// A URL with a JWK Set.
+    Uri(Url),
+    /// RFC 8414 metadata of this issuer, then OpenID's.
+    Discovery(Url),
+}
+
+/// The replay store.
+#[derive(Clone, Debug)]
+pub struct ReplayPlan {
+    /// How many live proofs are remembered.
+    pub capacity: usize,
+    /// How many of one key.
+    pub per_key_limit: usize,
+    /// What to do about the time before the start.
+    pub on_start: OnStart,
+    /// Where used proofs survive a restart.
+    pub journal: Option<PathBuf>,
+    /// The shared store, where there is one.
+    pub redis: Option<RedisPlan>,
+}
+
+/// The shared store.
+#[derive(Clone, Debug)]
+pub struct RedisPlan {
+    /// `redis://`, `rediss://`, `redis+sentinel://`; several for a cluster.
+    pub urls: Vec<String>,
+    /// How long one answer may take.
+    pub timeout: Duration,
+    /// Whether requests pass while it cannot be asked.
+    pub accept_on_failure: bool,
+}
+
+/// What to do about the time before the start, where nothing vouches for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStart {
+    /// Proofs that could have been used before it get a nonce challenge.
+    Challenge,
+    /// Not ready until no honest client's proof can be among them; older ones are refused.
+    Wait,
+}
+
+/// An upstream.
+#[derive(Clone, Debug)]
+pub struct UpstreamPlan {
+    /// Its name: a metric label.
+    pub name: String,
+    /// `host:port` of each server, plain HTTP/1.1.
+    pub servers: Vec<http::uri::Authority>,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long the response's head may take.
+    pub response_timeout: Duration,
+}
+
+/// A route.
+#[derive(Clone, Debug)]
+pub struct RoutePlan {
+    /// Its name: a metric label.
+    pub name: String,
+    /// What it matches.
+    pub matcher: Matcher,
+    /// What it asks of a request.
+    pub policy: Policy,
+    /// The upstream's place in [`Plan::upstreams`].
+    pub upstream: usize,
+    /// What the upstream does not see of the path; canonical, no slash at the end.
+    pub strip_prefix: Option<String>,
+    /// `%2F` is allowed in this route's paths.
+    pub keep_encoded_slashes: bool,
+    /// What becomes of `Authorization`.
+    pub authorization: Authorization,
+    /// Which browser origins may read answers.
+    pub cors: Option<CorsPlan>,
+}
+
+/// What becomes of `Authorization` on the way to the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    /// It is removed.
+    Remove,
+    /// The token is handed on as Bearer.
+    Bearer,
+    /// It stays as it came.
+    Keep,
+}
+
+/// Browser clients.
+#[derive(Clone, Debug)]
+pub struct CorsPlan {
+    /// The allowed origins, as browsers write them.
+    pub origins: Vec<String>,
+}

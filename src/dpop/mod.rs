@@ -1,0 +1,17 @@
+//! DPoP proofs: RFC 9449 section 4.3, and nothing of HTTP, tokens, replay or routes.
+//!
+//! [`Verifier::verify`] is the whole check; [`VerifiedProof`] exists only behind it.
+
+mod nonce;
+mod proof;
+mod report;
+mod target;
+mod verify;
+mod window;
+
+pub use nonce::{Nonce, NonceMint};
+pub use proof::{DpopProof, MAX_JTI, MAX_PROOF, ProofError};
+pub use report::{Check, Outcome};
+pub use target::TargetUri;
+pub use verify::{Expected, NoncePolicy, VerifiedProof, Verifier};
+pub use window::AcceptanceWindow;

@@ -1,0 +1,1 @@
+//! Issuer metadata: RFC 8414, then OpenID Connect Discovery.

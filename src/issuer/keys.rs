@@ -1,0 +1,1 @@
+//! Fetching a key set: bounded in size and time, no redirects.

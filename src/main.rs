@@ -1,0 +1,3 @@
+//! The `keyproof` binary: arguments in, exit code out.
+
+fn main() {}

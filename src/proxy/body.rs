@@ -1,0 +1,1 @@
+//! Bodies, streamed both ways.

@@ -1,0 +1,1 @@
+//! The permitted request, on its way to the upstream.

@@ -1,0 +1,7 @@
+//! The page: a request from its head to its answer, top to bottom.
+
+mod body;
+mod forward;
+mod hop;
+mod respond;
+mod upstream;

@@ -1,0 +1,1 @@
+//! Answers that the gateway makes itself.

@@ -1,0 +1,5 @@
+//! Which route a request takes: host, path and method, nothing else.
+
+mod table;
+
+pub use table::{Choice, Conflict, Matcher, RouteId, Table};

@@ -1,0 +1,1 @@
+//! Stopping without dropping anybody.

@@ -1,0 +1,1 @@
+//! Accepting, without parking or spinning when files run out.

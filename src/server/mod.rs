@@ -1,0 +1,6 @@
+//! Listeners, TLS, connections, drain.
+
+mod connection;
+mod drain;
+mod listen;
+mod tls;

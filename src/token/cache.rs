@@ -1,0 +1,1 @@
+//! Verified tokens, kept by hash until they expire.

@@ -1,0 +1,12 @@
+//! JWT access tokens: RFC 9068 and RFC 8725, over key sets that somebody else fetches.
+//!
+//! [`Issuers::verify`] is the whole check and keeps what it verified; [`VerifiedToken`] exists only behind it.
+
+mod cache;
+mod claims;
+mod keys;
+mod verify;
+
+pub use claims::{Confirmation, VerifiedToken};
+pub use keys::{KeySet, KeySetError};
+pub use verify::{Issuer, IssuerId, IssuerRules, Issuers, MAX_TOKEN, TokenError};

@@ -1,0 +1,7 @@
+//! URIs as RFC 3986 means them: one origin, one canonical path, for routing, for `htu` and for forwarding.
+
+mod origin;
+mod path;
+
+pub use origin::{Origin, OriginError, Scheme};
+pub use path::{CanonicalPath, PathError, normalize_path};
