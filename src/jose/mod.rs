@@ -5,10 +5,14 @@
 
 mod algorithm;
 mod base64url;
+mod curve;
+mod der;
 mod digest;
+mod edwards;
 pub mod json;
 mod jwk;
 mod jws;
+mod private_parts;
 mod sign;
 mod thumbprint;
 
