@@ -1,7 +1,7 @@
 //! Where issuers' keys come from: fetched, refreshed, kept while the endpoint is down.
 //!
-//! One background task for each issuer does all its fetching, so that a request which waits for keys may be cancelled
-//! without cancelling the fetch, and a thousand of them cause one.
+//! One background task for each issuer does all its fetching, so that a request which waits for keys may be
+//! cancelled without cancelling the fetch, and a thousand of them cause one.
 
 mod discovery;
 mod fetch;
@@ -63,7 +63,8 @@ const TIMING: Timing = Timing {
 };
 
 impl KeyKeeper {
-    /// Starts fetching. Keys from files are read before this returns. `issuers` was made of the rules of the same plans.
+    /// Starts fetching. Keys from files are read before this returns. `issuers` was made of the rules of the
+    /// same plans.
     pub fn start(
         plans: &[IssuerPlan],
         issuers: Arc<Issuers>,
@@ -103,8 +104,8 @@ impl KeyKeeper {
         Arc::new(Self { issuers, keepers })
     }
 
-    /// A token named an unknown key: fetch once (single flight, at most every 30 s per issuer) and wait for it, at most 5 s.
-    /// `true` if the keys were fetched and verifying again makes sense.
+    /// A token named an unknown key: fetch once (single flight, at most every 30 s per issuer) and wait for
+    /// it, at most 5 s. `true` if the keys were fetched and verifying again makes sense.
     pub async fn refresh(&self, issuer: IssuerId) -> bool {
         match self.keepers.get(issuer.0) {
             Some(keeper) => keeper.refresh().await,
