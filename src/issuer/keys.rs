@@ -250,7 +250,7 @@ impl Keeper {
             if let Some(issuer) = self.issuers.issuer(self.id) {
                 issuer.withdraw();
             }
-            tracing::error!(issuer = %self.name, "the last good keys are too old: no token of this issuer is accepted");
+            tracing::error!(issuer = %self.name, "the last good keys are too old to be used");
         }
         let kept = memory.kept.is_some();
         tracing::warn!(issuer = %self.name, cause = %error, failures = memory.failures, kept, "no new keys");

@@ -278,7 +278,7 @@ async fn a_bad_answer_changes_nothing() {
 
 /// A rotation, and a herd that notices it (fault 9): one fetch, and everybody has the new key.
 #[tokio::test]
-async fn a_thousand_unknown_kids_are_one_fetch() {
+async fn a_herd_of_unknown_kids_is_one_fetch() {
     let endpoint = Endpoint::start().await;
     endpoint.answer("/jwks", ok(&jwks(&["k1"])));
     let cooldown = Duration::from_secs(2);
