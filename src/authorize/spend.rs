@@ -35,9 +35,10 @@ impl Authorizer {
         let proof = match binding {
             Binding::Bearer => None,
             Binding::Dpop(proof) => {
-                self.use_up(&proof, now)
-                    .await
-                    .map_err(|error| Refusal { denial: Denial::Replay(error), scheme: Some(Scheme::Dpop) })?;
+                if let Err(error) = self.use_up(&proof, now).await {
+                    let denial = Denial::Replay(error);
+                    return Err(Refusal { denial, scheme: Some(Scheme::Dpop), token: Some(token) });
+                }
                 Some(proof)
             }
         };

@@ -8,6 +8,7 @@ use crate::token::IssuerRules;
 use crate::uri::Origin;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -37,7 +38,7 @@ pub struct Plan {
     /// The routes; `RouteId` is the place in this list.
     pub routes: Vec<RoutePlan>,
     /// The routes by host, path and method.
-    pub table: Table,
+    pub table: Arc<Table>,
     /// The effective configuration with every default filled in and no secret, as JSON, for `/config`.
     pub effective: serde_json::Value,
 }
