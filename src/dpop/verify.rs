@@ -228,3 +228,6 @@ pub(super) fn check_ath(ath: Option<&str>, token: &Sha256) -> Result<(), ProofEr
         None => Err(ProofError::AthMissing),
     }
 }
+
+#[cfg(test)]
+mod tests;
