@@ -63,7 +63,13 @@ pub(super) struct List<T> {
 impl<T: Read> Read for List<T> {
     fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
         let Node::List(nodes) = &node.value else {
-            mismatch(&node.value, "a list", "write it as [a, b], or one \"- item\" on each line", &place, findings);
+            mismatch(
+                &node.value,
+                "a list",
+                "write it as [a, b], or one \"- item\" on each line",
+                &place,
+                findings,
+            );
             return None;
         };
         let items = nodes.iter().enumerate().filter_map(|(index, node)| {
@@ -150,7 +156,12 @@ impl<'a> Entries<'a> {
     }
 
     /// Reads a key that has a default.
-    pub(super) fn defaulted<T: Read>(&self, key: &str, default: &Value, findings: &mut Findings) -> Option<T> {
+    pub(super) fn defaulted<T: Read>(
+        &self,
+        key: &str,
+        default: &Value,
+        findings: &mut Findings,
+    ) -> Option<T> {
         let read = self.optional(key, findings);
         let place = self.place.absent(key);
         let node = Placed { value: node(default, &place), line: place.line, column: place.column };
@@ -203,7 +214,9 @@ fn node(default: &Value, place: &Place) -> Node {
     match default {
         Value::Null => Node::Null,
         Value::Bool(value) => Node::Bool(*value),
-        Value::Number(number) => number.as_i64().map_or(Node::Fraction, |number| Node::Integer(number.into())),
+        Value::Number(number) => {
+            number.as_i64().map_or(Node::Fraction, |number| Node::Integer(number.into()))
+        }
         Value::String(text) => Node::Text(Text { text: text.clone(), substituted: false }),
         Value::Array(values) => Node::List(values.iter().map(placed).collect()),
         Value::Object(members) => {
@@ -260,6 +273,9 @@ macro_rules! section {
             $( $(#[doc = $doc])+ pub(super) $field: section!(@type $kind $type), )+
             pub(super) place: Place,
         }
+
+        // Not every section's own place is asked for.
+        const _: fn(&$section) -> &Place = |section| &section.place;
 
         impl Read for $section {
             fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {

@@ -4,9 +4,6 @@ use super::problem::{Findings, Place};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
-/// The longest file that is read, in bytes.
-pub(super) const MAX_FILE: usize = 1024 * 1024;
-
 /// A node of the document.
 #[derive(Clone, Debug)]
 pub(super) enum Node {

@@ -61,7 +61,11 @@ impl Read for Spot<u64> {
             }
         };
         if number.is_none() {
-            findings.problem(&place, "not a whole number that is zero or more", "write digits only, such as 20000");
+            findings.problem(
+                &place,
+                "not a whole number that is zero or more",
+                "write digits only, such as 20000",
+            );
         }
         number.map(|number| Self::new(number, place))
     }
@@ -220,7 +224,13 @@ pub(super) fn word(
         Node::Text(text) => Some(Spot::from_text(text.text.clone(), text.substituted, place)),
         other => {
             let expected = format!("one of {}", words.join(", "));
-            mismatch(other, &expected, &format!("write {}", quoted(words.first().unwrap_or(&""))), &place, findings);
+            mismatch(
+                other,
+                &expected,
+                &format!("write {}", quoted(words.first().unwrap_or(&""))),
+                &place,
+                findings,
+            );
             None
         }
     }
@@ -237,7 +247,9 @@ mod tests {
         {
             assert_eq!(duration(text).map(|duration| duration.as_millis()), milliseconds, "{text}");
         }
-        for text in ["", "5", "s", "1.5s", "-1s", "1 s", "1d", "1S", "18446744073709551615h", "99999999999999999999s"] {
+        for text in
+            ["", "5", "s", "1.5s", "-1s", "1 s", "1d", "1S", "18446744073709551615h", "99999999999999999999s"]
+        {
             assert_eq!(duration(text), None, "{text}");
         }
     }
