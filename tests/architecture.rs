@@ -2,7 +2,11 @@
 //!
 //! The table is the one in the crate documentation, as data. A room that opens a door it does not have fails here.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a broken rule of the house ends the test with its place")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken rule of the house ends the test with its place"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,8 +30,20 @@ const DOORS: &[(&str, &[&str])] = &[
     (
         "proxy",
         &[
-            "authorize", "clock", "config", "denial", "dpop", "identity", "issuer", "jose", "observe", "replay",
-            "route", "server", "token", "uri",
+            "authorize",
+            "clock",
+            "config",
+            "denial",
+            "dpop",
+            "identity",
+            "issuer",
+            "jose",
+            "observe",
+            "replay",
+            "route",
+            "server",
+            "token",
+            "uri",
         ],
     ),
     ("admin", &["clock", "observe"]),
@@ -73,7 +89,11 @@ fn pure_rooms_only_compute() {
     for (room, file, text) in sources() {
         if PURE.contains(&room.as_str()) {
             for word in IMPURE_WORDS {
-                assert!(!text.contains(word), "{}: `{room}` is pure and may not say `{word}`", file.display());
+                assert!(
+                    !text.contains(word),
+                    "{}: `{room}` is pure and may not say `{word}`",
+                    file.display()
+                );
             }
         }
     }

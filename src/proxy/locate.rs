@@ -9,7 +9,6 @@ use http::header::{HOST, HeaderName};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Version};
-use std::sync::Arc;
 
 /// The longest request target that is read, path and query, in bytes.
 pub const MAX_TARGET: usize = 8 * 1024;
@@ -20,7 +19,7 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 #[derive(Debug)]
 pub(super) struct Map {
     sites: Vec<Site>,
-    table: Arc<Table>,
+    table: Table,
     /// Which routes take an encoded slash, by place.
     keeps_encoded_slashes: Vec<bool>,
 }
@@ -50,7 +49,7 @@ impl Map {
         };
         Self {
             sites: plan.origins.iter().map(site).collect(),
-            table: Arc::clone(&plan.table),
+            table: plan.table.clone(),
             keeps_encoded_slashes: plan.routes.iter().map(|route| route.keep_encoded_slashes).collect(),
         }
     }
