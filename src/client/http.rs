@@ -54,6 +54,15 @@ pub enum ClientError {
         /// Which line.
         name: &'static str,
     },
+    /// No key could be made.
+    #[error("no key can be made")]
+    Key,
+    /// A URL that was put together is none.
+    #[error("not a URL")]
+    Url,
+    /// A replay needs a request that was recorded before.
+    #[error("nothing was recorded to replay")]
+    NothingToRepeat,
     /// Connecting, sending or receiving failed.
     #[error("{authority}: {reason}")]
     Transport {
