@@ -5,3 +5,6 @@ mod forward;
 mod hop;
 mod respond;
 mod upstream;
+
+pub use body::{Pace, RequestBody, RequestBodyError, ResponseBody, Rider};
+pub use upstream::{Upstream, UpstreamBody, UpstreamError};
