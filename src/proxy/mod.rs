@@ -3,8 +3,9 @@
 mod body;
 mod forward;
 mod hop;
-mod respond;
+pub mod respond;
 mod upstream;
 
 pub use body::{Pace, RequestBody, RequestBodyError, ResponseBody, Rider};
 pub use upstream::{Upstream, UpstreamBody, UpstreamError};
+pub use hop::{Origination, set_forwarded, strip_request, strip_response};
