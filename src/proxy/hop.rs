@@ -2,11 +2,11 @@
 //! what the request means behind our back.
 
 use crate::uri::Scheme;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
-};
 use http::Version;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+};
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -128,7 +128,9 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
         // The target and the framing are not the client's to take away; `close` is an option, never a field.
-        .filter(|name| *name != HOST && *name != CONTENT_LENGTH && *name != "close" && !HOP_BY_HOP.contains(name))
+        .filter(|name| {
+            *name != HOST && *name != CONTENT_LENGTH && *name != "close" && !HOP_BY_HOP.contains(name)
+        })
         .collect();
     for name in named {
         headers.remove(name);
@@ -221,7 +223,9 @@ impl Meaning {
         ];
         if OVERRIDES.contains(&letters) {
             Self::Override
-        } else if CERTIFICATES.iter().any(|prefix| letters.starts_with(prefix)) || letters.starts_with(b"xamznmtls") {
+        } else if CERTIFICATES.iter().any(|prefix| letters.starts_with(prefix))
+            || letters.starts_with(b"xamznmtls")
+        {
             Self::Certificate
         } else if letters.starts_with(b"xforwarded") || FORWARDING.contains(&letters) {
             Self::Forwarding
@@ -242,5 +246,6 @@ fn is_canonical_forwarding(name: &HeaderName) -> bool {
 
 /// A `tchar` (RFC 9110 section 5.6.2).
 pub(super) const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }

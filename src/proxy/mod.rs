@@ -7,5 +7,5 @@ pub mod respond;
 mod upstream;
 
 pub use body::{Pace, RequestBody, RequestBodyError, ResponseBody, Rider};
-pub use upstream::{Upstream, UpstreamBody, UpstreamError};
 pub use hop::{Origination, set_forwarded, strip_request, strip_response};
+pub use upstream::{Upstream, UpstreamBody, UpstreamError};

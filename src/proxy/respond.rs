@@ -5,9 +5,9 @@ use super::hop::is_token;
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN,
-    VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONNECTION, CONTENT_TYPE,
+    HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 use http::{Method, Response, StatusCode};
 
@@ -21,7 +21,12 @@ pub fn error_body(error: &str, description: &str) -> Bytes {
 }
 
 /// An answer with a JSON body that nobody may store.
-pub fn json<R: Rider>(status: StatusCode, body: Bytes, request_id: HeaderValue, rider: R) -> Response<ResponseBody<R>> {
+pub fn json<R: Rider>(
+    status: StatusCode,
+    body: Bytes,
+    request_id: HeaderValue,
+    rider: R,
+) -> Response<ResponseBody<R>> {
     let mut response = Response::new(ResponseBody::full(body, rider));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -40,7 +45,9 @@ pub fn close(headers: &mut HeaderMap) {
 /// Whether a request is a CORS preflight: `OPTIONS` with `Origin` and `Access-Control-Request-Method`. Any other `OPTIONS` is a
 /// request like all others.
 pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
-    *method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    *method == Method::OPTIONS
+        && headers.contains_key(ORIGIN)
+        && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The answer to a preflight of an allowed origin: 204, without a body.
@@ -64,7 +71,9 @@ pub fn preflight<R: Rider>(
         VARY,
         HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
     );
-    if let Some(method) = request.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|method| is_one_token(method.as_bytes())) {
+    if let Some(method) =
+        request.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|method| is_one_token(method.as_bytes()))
+    {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, method.clone());
     }
     response
@@ -119,7 +128,11 @@ const MAX_NAMES: usize = 32;
 
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|name| is_one_token(name.as_bytes())).take(MAX_NAMES)
+    lines
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .filter(|name| is_one_token(name.as_bytes()))
+        .take(MAX_NAMES)
 }
 
 fn is_one_token(text: &[u8]) -> bool {

@@ -11,8 +11,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -113,7 +113,10 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`], as its variants say.
-    pub async fn send(&self, mut request: Request<RequestBody>) -> Result<Response<UpstreamBody>, UpstreamError> {
+    pub async fn send(
+        &self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let flow = request.body().flow();
         prepare(&mut request);
         let outcome = tokio::select! {
@@ -128,7 +131,10 @@ impl Upstream {
     }
 
     /// Tries the servers, beginning with the one whose turn it is.
-    async fn exchange(&self, mut request: Request<RequestBody>) -> Result<Response<UpstreamBody>, UpstreamError> {
+    async fn exchange(
+        &self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut failure = UpstreamError::Connect;
         let first = turn.checked_rem(self.servers.len()).unwrap_or(0);
@@ -201,7 +207,8 @@ impl Server {
         let host = self.authority.host().trim_start_matches('[').trim_end_matches(']');
         let target = (host, self.authority.port_u16().unwrap_or(80));
         let connected = tokio::time::timeout(limit, TcpStream::connect(target)).await;
-        let stream = connected.map_err(|_| UpstreamError::ConnectTimeout)?.map_err(|_| UpstreamError::Connect)?;
+        let stream =
+            connected.map_err(|_| UpstreamError::ConnectTimeout)?.map_err(|_| UpstreamError::Connect)?;
         // Only latency is at stake, and the connection works without.
         stream.set_nodelay(true).ok();
         let (sender, connection) = http1::Builder::new()
@@ -232,7 +239,10 @@ struct Lease {
 
 impl UpstreamBody {
     /// The next bytes; trailers are dropped.
-    pub(super) fn poll_data(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+    pub(super) fn poll_data(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
         if self.over {
             return Poll::Ready(None);
         }
@@ -274,7 +284,8 @@ fn prepare(request: &mut Request<RequestBody>) {
     *request.version_mut() = Version::HTTP_11;
     request.extensions_mut().clear();
     if request.uri().scheme().is_some() || request.uri().authority().is_some() {
-        let origin_form = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let origin_form =
+            request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         *request.uri_mut() = Uri::from(origin_form);
     }
     // hyper takes it that these methods have no body, unless told, and would drop it.
