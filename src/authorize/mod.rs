@@ -16,7 +16,7 @@ pub use policy::{Accept, Mode, Policy};
 pub use spend::Permit;
 pub use verify::{Asked, Refusal, Verified};
 
-use crate::config::OnStart;
+use crate::replay::OnStart;
 use crate::dpop::Verifier;
 use crate::replay::Store;
 use crate::token::Issuers;

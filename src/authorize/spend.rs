@@ -3,7 +3,7 @@
 use super::verify::{Binding, Evidence};
 use super::{Authorizer, Mode, Policy, Refusal, Scheme, Verified};
 use crate::clock::UnixTime;
-use crate::config::OnStart;
+use crate::replay::OnStart;
 use crate::denial::{Denial, ReplayError};
 use crate::dpop::{Nonce, VerifiedProof};
 use crate::identity::Rendered;
@@ -56,6 +56,7 @@ impl Authorizer {
             Outcome::Replayed => Err(ReplayError::Replayed),
             Outcome::Full => Err(ReplayError::Full),
             Outcome::OverQuota => Err(ReplayError::OverQuota),
+            Outcome::Forgotten => Err(self.unknowable()),
             Outcome::Unavailable => Err(ReplayError::Unavailable),
         }
     }
