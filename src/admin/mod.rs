@@ -1,6 +1,7 @@
 //! The admin address: health, metrics, effective configuration.
 //!
-//! A small HTTP/1 listener of its own, so that probes and scrapes are answered whatever the gateway's listeners do.
+//! A small HTTP/1 listener of its own, so that probes and scrapes are answered whatever the gateway's
+//! listeners do.
 //! Every connection carries one request and has ten seconds for all of it.
 
 mod answer;

@@ -15,7 +15,8 @@ struct Conditions {
 }
 
 impl Readiness {
-    /// Not ready because of `name`, until [`Readiness::met`]: `/readyz` shows `name: reason`. Calling it again changes the reason.
+    /// Not ready because of `name`, until [`Readiness::met`]: `/readyz` shows `name: reason`. Calling it
+    /// again changes the reason.
     pub fn waiting(&self, name: &str, reason: &str) {
         self.lock().waiting.insert(name.to_owned(), reason.to_owned());
     }
@@ -25,7 +26,8 @@ impl Readiness {
         self.lock().waiting.remove(name);
     }
 
-    /// Adds a check that is made whenever somebody asks: it returns a line for each reason not to be ready. It must not wait, nor touch this value.
+    /// Adds a check that is made whenever somebody asks: it returns a line for each reason not to be ready.
+    /// It must not wait, nor touch this value.
     pub fn check(&self, check: impl Fn() -> Vec<String> + Send + 'static) {
         self.lock().checks.push(Box::new(check));
     }

@@ -73,7 +73,8 @@ pub enum Binding {
     None,
 }
 
-/// One request, from its head to the last byte of its answer. Written when dropped, so a cancelled request is counted too, and nothing twice.
+/// One request, from its head to the last byte of its answer. Written when dropped, so a cancelled request is
+/// counted too, and nothing twice.
 #[derive(Debug)]
 pub struct Exchange {
     observer: Arc<Observer>,
@@ -103,7 +104,8 @@ pub struct Exchange {
 }
 
 impl AccessLog {
-    /// The lines of requests that went well, at level `info`, and of those that failed by trouble of our own, at `warn`.
+    /// The lines of requests that went well, at level `info`, and of those that failed by trouble of our own,
+    /// at `warn`.
     /// `level` is that of the process; with `warn` only the latter are written, with `error` and `off` none.
     pub fn new(writer: LogWriter, format: LogFormat, level: &str) -> Self {
         let warn = !matches!(level, "error" | "off");
@@ -136,7 +138,8 @@ impl Binding {
 }
 
 impl Exchange {
-    /// Begins the record of a request that came in at the listener in this place. `trusted`: the peer is a trusted proxy, whose `X-Request-Id` goes on.
+    /// Begins the record of a request that came in at the listener in this place. `trusted`: the peer is a
+    /// trusted proxy, whose `X-Request-Id` goes on.
     pub fn begin<B>(
         observer: Arc<Observer>,
         listener: usize,
@@ -187,8 +190,10 @@ impl Exchange {
         }
     }
 
-    /// The value of `traceparent` for the upstream: the client's trace with a parent of our own, or a new trace.
-    /// Where it is new ([`Exchange::continues_trace`] is false), a `tracestate` that came along belongs to no trace and goes.
+    /// The value of `traceparent` for the upstream: the client's trace with a parent of our own, or a new
+    /// trace.
+    /// Where it is new ([`Exchange::continues_trace`] is false), a `tracestate` that came along belongs to no
+    /// trace and goes.
     pub fn traceparent(&self) -> HeaderValue {
         self.trace.unwrap_or_else(|| Trace::begun(&self.request_id)).to_header()
     }
@@ -226,7 +231,8 @@ impl Exchange {
         self.skew = Some(seconds);
     }
 
-    /// What was decided. The first call ends the time that counts as our own work; a later one (a broken body) changes the decision alone.
+    /// What was decided. The first call ends the time that counts as our own work; a later one (a broken
+    /// body) changes the decision alone.
     pub fn decided(&mut self, decision: Decision) {
         self.decision = decision;
         if self.decided.is_none() {

@@ -1,4 +1,5 @@
-//! How an access log line looks: formatted into a byte buffer, nothing allocated, everything that came from outside escaped.
+//! How an access log line looks: formatted into a byte buffer, nothing allocated, everything that came from
+//! outside escaped.
 
 use super::LogFormat;
 use crate::clock::UnixTime;
@@ -152,7 +153,8 @@ fn is_plain(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'='))
 }
 
-/// A JSON string (RFC 8259 section 7). What could break a line or steer a terminal is escaped too: all control characters,
+/// A JSON string (RFC 8259 section 7). What could break a line or steer a terminal is escaped too: all
+/// control characters,
 /// U+2028 and U+2029, and the marks that turn the direction of writing.
 pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
@@ -200,7 +202,8 @@ pub(super) fn write_time(time: UnixTime, out: &mut Vec<u8>) {
 
 /// Year, month and day of the day `days` after 1970-01-01, in the Gregorian calendar.
 ///
-/// Years are counted from March, so that the leap day is their last, in eras of 400 years, which all have 146,097 days.
+/// Years are counted from March, so that the leap day is their last, in eras of 400 years, which all have
+/// 146,097 days.
 const fn civil(days: i64) -> (i64, i64, i64) {
     let days = days.saturating_add(719_468);
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));

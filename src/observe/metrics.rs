@@ -1,4 +1,5 @@
-//! The metrics of the gateway: children are resolved once for each route, upstream, listener and issuer, so that a
+//! The metrics of the gateway: children are resolved once for each route, upstream, listener and issuer, so
+//! that a
 //! request only touches atomics.
 
 use super::exchange::Binding;

@@ -1,6 +1,7 @@
 //! What is seen of a request: one [`Exchange`] a request, written to metrics and log when it is dropped.
 //!
-//! [`Metrics`] are atomics resolved beforehand, a log line is formatted in a buffer of the thread's own and handed to
+//! [`Metrics`] are atomics resolved beforehand, a log line is formatted in a buffer of the thread's own and
+//! handed to
 //! [`LogWriter`], whose thread writes it: a request waits for neither.
 
 mod exchange;

@@ -2,7 +2,8 @@
 
 use std::sync::OnceLock;
 
-/// How many children one family of one route keeps at hand; later ones are looked up by label, which is slower but right.
+/// How many children one family of one route keeps at hand; later ones are looked up by label, which is
+/// slower but right.
 const SLOTS: usize = 48;
 
 /// Children by key, in the order in which they were first needed: the commonest stand first.
@@ -18,7 +19,8 @@ impl<K: PartialEq + Copy, M> Slots<K, M> {
 
     /// The child for `key`, made by `make` if it is new; `None` when every slot is taken by others.
     ///
-    /// Two threads may want the same empty slot for different keys: the loser finds the other's key there and goes on to the next.
+    /// Two threads may want the same empty slot for different keys: the loser finds the other's key there and
+    /// goes on to the next.
     pub(super) fn find(&self, key: K, make: impl Fn() -> M) -> Option<&M> {
         self.slots
             .iter()

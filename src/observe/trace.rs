@@ -27,7 +27,8 @@ pub(super) struct Trace {
 }
 
 impl RequestId {
-    /// A new one, or the one in these headers where whoever sent them is trusted and it is one short printable word.
+    /// A new one, or the one in these headers where whoever sent them is trusted and it is one short
+    /// printable word.
     pub(super) fn new(headers: &HeaderMap, trusted: bool) -> Self {
         let sent = trusted.then(|| only(headers, "x-request-id")).flatten();
         sent.filter(|value| is_word(value.as_bytes()))
@@ -43,7 +44,8 @@ impl RequestId {
 }
 
 impl Trace {
-    /// The trace that `traceparent` names: version, trace, parent and flags; later versions may add more (section 3.2.2).
+    /// The trace that `traceparent` names: version, trace, parent and flags; later versions may add more
+    /// (section 3.2.2).
     /// `None` where there is none, or more than one, or one that is not valid: then a new trace begins.
     pub(super) fn continued(headers: &HeaderMap) -> Option<Self> {
         let text = only(headers, "traceparent")?.as_bytes();
@@ -61,7 +63,8 @@ impl Trace {
 
     /// A new trace whose identifier is the request's, where that was made here.
     ///
-    /// The flag says "recorded": the log has this request, and an upstream that samples by its parent goes on as if nobody stood before it.
+    /// The flag says "recorded": the log has this request, and an upstream that samples by its parent goes on
+    /// as if nobody stood before it.
     pub(super) fn begun(request_id: &RequestId) -> Self {
         let id = match request_id {
             RequestId::Made(id) => *id,
@@ -99,7 +102,8 @@ const fn is_hex(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
-/// A number that is never zero and that nobody else has: a keyed hash of a counter. Identifiers need no secrecy, so no call to the system is made.
+/// A number that is never zero and that nobody else has: a keyed hash of a counter. Identifiers need no
+/// secrecy, so no call to the system is made.
 fn unique() -> u64 {
     thread_local! {
         static SOURCE: RefCell<(RandomState, u64)> = RefCell::new((RandomState::new(), 0));

@@ -1,4 +1,5 @@
-//! Diagnostics: what the process has to say besides its requests, in the same format and to the same output as the access log.
+//! Diagnostics: what the process has to say besides its requests, in the same format and to the same output
+//! as the access log.
 
 use super::{LogFormat, LogWriter, line};
 use crate::clock::{Clock, UnixTime};

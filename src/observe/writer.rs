@@ -1,4 +1,5 @@
-//! The log's output: a thread that writes what others hand it, so that a stalled output never stops a request.
+//! The log's output: a thread that writes what others hand it, so that a stalled output never stops a
+//! request.
 
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
