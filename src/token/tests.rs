@@ -117,9 +117,7 @@ fn a_good_token_says_what_it_says() {
     assert_eq!(claim("a.b"), Some(json::Value::Integer(1)), "the whole name first");
     assert_eq!(claim("a.c"), Some(json::Value::Integer(3)));
     assert_eq!(claim("https://claims.test/x.a.b.c"), Some(json::Value::Integer(7)));
-    for none in
-        ["", ".", "a.", ".a", "sub.x", "cnf.jkt.x", "nobody"]
-    {
+    for none in ["", ".", "a.", ".a", "sub.x", "cnf.jkt.x", "nobody"] {
         assert_eq!(claim(none), None, "{none:?}");
     }
 }
