@@ -2,7 +2,7 @@
 
 use super::locate::Site;
 use super::{
-    Body, Gateway, Origination, Pace, RequestBody, ResponseBody, Route, Sender, UpstreamBody, UpstreamError, cors,
+    Body, Gateway, Origination, Pace, RequestBody, ResponseBody, Rider, Route, Sender, UpstreamBody, UpstreamError, cors,
     respond, set_forwarded, strip_request, strip_response,
 };
 use crate::authorize::{DPOP, Permit};
@@ -191,3 +191,10 @@ pub(super) fn relay(
     response
 }
 
+
+/// The record of a request is written when its answer is over.
+impl Rider for Exchange {
+    fn sent(&mut self, bytes: usize) {
+        Self::sent(self, bytes.try_into().unwrap_or(u64::MAX));
+    }
+}
