@@ -5,7 +5,7 @@ use ring::signature::{
 };
 
 use super::jwk::Material;
-use super::{Algorithm, JwkError, PublicKey, base64url, json};
+use super::{Algorithm, BadSignature, JwkError, PublicKey, base64url, json};
 
 /// The longest text that is looked at; HTTP header blocks are limited well below it.
 const MAX_TEXT: usize = 64 * 1024;
@@ -29,11 +29,6 @@ pub struct CompactJws<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a compact JWS of three canonical base64url segments")]
 pub struct JwsError;
-
-/// The signature is not the key's over this input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the signature does not verify")]
-pub struct BadSignature;
 
 /// Why a JOSE header is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,37 +87,7 @@ impl<'a> CompactJws<'a> {
     /// # Errors
     /// [`BadSignature`].
     pub fn verify(&self, algorithm: Algorithm, key: &PublicKey) -> Result<(), BadSignature> {
-        if !key.supports(algorithm) {
-            return Err(BadSignature);
-        }
-        match key.material() {
-            Material::P256(point) => self.check(&signature::ECDSA_P256_SHA256_FIXED, point, 64),
-            Material::P384(point) => self.check(&signature::ECDSA_P384_SHA384_FIXED, point, 96),
-            Material::Ed25519(x) => self.check(&signature::ED25519, x, 64),
-            Material::Rsa { n, e } => {
-                let parameters = rsa_parameters(algorithm).ok_or(BadSignature)?;
-                self.has_length(n.len())?;
-                let key = RsaPublicKeyComponents { n, e };
-                key.verify(parameters, self.signing_input.as_bytes(), &self.signature)
-                    .map_err(|_| BadSignature)
-            }
-        }
-    }
-
-    fn check(
-        &self,
-        algorithm: &'static dyn VerificationAlgorithm,
-        key: &[u8],
-        length: usize,
-    ) -> Result<(), BadSignature> {
-        self.has_length(length)?;
-        let key = UnparsedPublicKey::new(algorithm, key);
-        key.verify(self.signing_input.as_bytes(), &self.signature).map_err(|_| BadSignature)
-    }
-
-    /// The length is checked before anything dear is done with the bytes, and so that DER is never looked at.
-    fn has_length(&self, length: usize) -> Result<(), BadSignature> {
-        if self.signature.len() == length { Ok(()) } else { Err(BadSignature) }
+        key.verify(algorithm, self.signing_input.as_bytes(), &self.signature)
     }
 }
 
@@ -156,19 +121,6 @@ fn embedded_key(header: &json::Object<'_>) -> Result<Option<PublicKey>, HeaderEr
     let Some(jwk) = header.get("jwk") else { return Ok(None) };
     let jwk = jwk.as_object().ok_or(HeaderError::Type)?;
     Ok(Some(PublicKey::from_jwk(jwk)?))
-}
-
-/// Ring's name for an RSA algorithm; the key was checked to be 2048 to 4096 bits long.
-fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
-    match algorithm {
-        Algorithm::Rs256 => Some(&signature::RSA_PKCS1_2048_8192_SHA256),
-        Algorithm::Rs384 => Some(&signature::RSA_PKCS1_2048_8192_SHA384),
-        Algorithm::Rs512 => Some(&signature::RSA_PKCS1_2048_8192_SHA512),
-        Algorithm::Ps256 => Some(&signature::RSA_PSS_2048_8192_SHA256),
-        Algorithm::Ps384 => Some(&signature::RSA_PSS_2048_8192_SHA384),
-        Algorithm::Ps512 => Some(&signature::RSA_PSS_2048_8192_SHA512),
-        Algorithm::Es256 | Algorithm::Es384 | Algorithm::EdDsa => None,
-    }
 }
 
 #[cfg(test)]
