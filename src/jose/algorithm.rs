@@ -1,4 +1,5 @@
-//! The signature algorithms there are. `none` and the HMACs do not exist here, so they cannot be confused with one (RFC 8725 section 3.1).
+//! The signature algorithms there are. `none` and the HMACs do not exist here, so they cannot be confused
+//! with one (RFC 8725 section 3.1).
 
 /// A registered asymmetric signature algorithm (RFC 7518 section 3.1, RFC 8037, RFC 9864).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,8 +1,8 @@
 use super::*;
 use crate::jose::{CompactJws, json};
 
-/// The RSA key of RFC 7515 appendix A.2, the P-256 key of A.3, the Ed25519 key of RFC 8037 appendix A.1; the others
-/// were made with OpenSSL for these tests and sign nothing else.
+/// The RSA key of RFC 7515 appendix A.2, the P-256 key of A.3, the Ed25519 key of RFC 8037 appendix A.1; the
+/// others were made with OpenSSL for these tests and sign nothing else.
 const RSA_JWK: &str = include_str!("testdata/rsa.jwk");
 const RSA: &str = include_str!("testdata/rsa.pem");
 const RSA_PKCS1: &str = include_str!("testdata/rsa.pkcs1.pem");
