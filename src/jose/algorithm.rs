@@ -61,3 +61,22 @@ impl Algorithm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_to_the_letter() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
+        }
+        assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDsa));
+        for name in [
+            "", "none", "noNE", "HS256", "HS384", "HS512", "es256", "ES256 ", "ES256K", "ES512", "RS1",
+            "RS2567", "Ed448", "ed25519", "ESP256", "ECDH-ES", "RSA-OAEP", "dir",
+        ] {
+            assert_eq!(Algorithm::from_name(name), None, "{name}");
+        }
+    }
+}

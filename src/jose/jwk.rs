@@ -127,13 +127,11 @@ impl Material {
     }
 
     pub(super) fn p256(x: [u8; 32], y: [u8; 32]) -> Result<Self, JwkError> {
-        let point = curve::on_p256(&x, &y).then(|| uncompressed(&x, &y)).flatten();
-        point.map(Self::P256).ok_or(JwkError::Invalid)
+        if curve::on_p256(&x, &y) { Ok(Self::P256(uncompressed(&x, &y))) } else { Err(JwkError::Invalid) }
     }
 
     pub(super) fn p384(x: [u8; 48], y: [u8; 48]) -> Result<Self, JwkError> {
-        let point = curve::on_p384(&x, &y).then(|| uncompressed(&x, &y)).flatten();
-        point.map(Self::P384).ok_or(JwkError::Invalid)
+        if curve::on_p384(&x, &y) { Ok(Self::P384(uncompressed(&x, &y))) } else { Err(JwkError::Invalid) }
     }
 
     pub(super) fn ed25519(x: [u8; 32]) -> Result<Self, JwkError> {
@@ -210,8 +208,12 @@ fn coordinate<const N: usize>(text: &str) -> Result<[u8; N], JwkError> {
 }
 
 /// The uncompressed form of a point.
-fn uncompressed<const N: usize>(x: &[u8], y: &[u8]) -> Option<[u8; N]> {
-    [&[4], x, y].concat().try_into().ok()
+fn uncompressed<const N: usize>(x: &[u8], y: &[u8]) -> [u8; N] {
+    let mut point = [4; N];
+    for (to, from) in point.iter_mut().skip(1).zip(x.iter().chain(y)) {
+        *to = *from;
+    }
+    point
 }
 
 fn leading_zero_bits(byte: u8) -> usize {

@@ -66,6 +66,31 @@ fn a_new_key_can_be_saved_and_read_again() {
     }
 }
 
+/// Ring writes its Ed25519 keys with the public half (RFC 5958 version 2).
+#[test]
+fn the_second_version_of_pkcs8_is_read() {
+    let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap();
+    let key = PrivateKey::from_parts(&Parts::from_pkcs8(document.as_ref()).unwrap()).unwrap();
+    assert!(key.public_jwk().contains(&encode(pair.public_key().as_ref())));
+}
+
+/// Whatever is cut off or changed, the reader of DER answers.
+#[test]
+fn damaged_keys_never_panic() {
+    let document = EcdsaKeyPair::generate_pkcs8(Curve::P256.signing(), &SystemRandom::new()).unwrap();
+    let bytes = document.as_ref();
+    for position in 0..bytes.len() {
+        assert!(Parts::from_pkcs8(&bytes[..position]).is_err(), "cut at {position}");
+        for change in [0x01, 0x80, 0xff] {
+            let mut damaged = bytes.to_vec();
+            damaged[position] ^= change;
+            let key = Parts::from_pkcs8(&damaged).and_then(|parts| PrivateKey::from_parts(&parts));
+            assert!(key.is_err() || key.is_ok_and(|key| key.algorithm() == Algorithm::Es256));
+        }
+    }
+}
+
 #[test]
 fn signs_the_examples_of_rfc_8037_and_verifies_those_of_rfc_7515() {
     // RFC 8037 appendix A.4; Ed25519 leaves nothing to chance.
@@ -139,7 +164,8 @@ mod with_jsonwebtoken {
                 Algorithm::Es256 => (&p256, read(P256)),
                 Algorithm::Es384 => (&p384, read(P384)),
                 Algorithm::EdDsa => (&ed25519, read(ED25519)),
-                _ => (&rsa, read(RSA)),
+                Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512 => (&rsa, read(RSA)),
+                Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512 => (&rsa, read(RSA)),
             };
             let header = other::Header::new(algorithm.name().parse().unwrap());
             let text = other::encode(&header, &serde_json::json!({"a": 1}), theirs).unwrap();
