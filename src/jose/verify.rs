@@ -43,7 +43,7 @@ impl PublicKey {
 }
 
 /// The length is checked before anything dear is done with the bytes, and so that DER is never looked at
-/// (D13, B41).
+/// (RFC 7518 section 3.4).
 fn check(
     algorithm: &'static dyn VerificationAlgorithm,
     key: &[u8],
