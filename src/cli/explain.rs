@@ -66,7 +66,7 @@ fn explain(args: &ExplainArgs, now: UnixTime, out: &mut impl Write, colour: bool
         rows.push(question.token_signature(&token));
         rows.push(question.token_expiry(&token));
     }
-    writeln!(out, "{} {}", question.method, question.url)?;
+    writeln!(out, "{} {}", question.method, shown(&question.url))?;
     writeln!(out, "at {} ({})\n", seconds(question.now), httpdate::fmt_http_date(system_time(question.now)))?;
     print(&rows, out, colour)?;
     writeln!(out, "\n{}", closing(&rows))?;
@@ -179,9 +179,9 @@ impl Question {
         };
         let found = self.jkt().map_or_else(|| "no valid key".to_owned(), |jkt| jkt.to_string());
         let expected = match (&self.token, self.jwt()) {
-            (None, _) => return row(Outcome::Skipped, "no token to compare".to_owned(), found),
+            (None, _) => return row(Outcome::Skipped, "the key of the token, none given".to_owned(), found),
             (Some(_), None) => {
-                return row(Outcome::Skipped, "the token is no JWT: ask its issuer".to_owned(), found);
+                return row(Outcome::Skipped, "the key of the token, which is no JWT".to_owned(), found);
             }
             (Some(_), Some(token)) => token.jkt,
         };
@@ -305,7 +305,7 @@ fn closing(rows: &[Row]) -> String {
         Some(row) if row.label.is_empty() => format!("Failed: {}: {}.", row.what, row.found),
         Some(row) => format!("Failed: check {}, {}: {}.", row.label, row.what, row.found),
         None if skipped == 0 => "Every check passed.".to_owned(),
-        None => format!("No check failed, {skipped} could not be made."),
+        None => format!("No check failed; {skipped} skipped."),
     }
 }
 
@@ -317,3 +317,6 @@ fn seconds(time: UnixTime) -> f64 {
 fn system_time(time: UnixTime) -> SystemTime {
     SystemTime::UNIX_EPOCH + time.since(UnixTime::EPOCH)
 }
+
+#[cfg(test)]
+mod tests;
