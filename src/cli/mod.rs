@@ -1,3 +1,5 @@
 //! The command line.
+
 mod demo;
+mod explain;
 mod request;

@@ -34,7 +34,7 @@ impl NonceMint {
     /// A mint whose nonces live for `lifetime`. The first secret signs, all are recognised, so that secrets can be rotated; where there is
     /// none, one is made that nobody else has.
     pub fn new(secrets: Vec<Secret>, lifetime: Duration) -> Self {
-        let mut secrets: Vec<_> = secrets.iter().map(|secret| secret.derive(LABEL)).collect();
+        let mut secrets: Vec<_> = secrets.into_iter().map(|secret| secret.derive(LABEL)).collect();
         if secrets.is_empty() {
             secrets.push(Secret::random());
         }

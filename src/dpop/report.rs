@@ -297,10 +297,11 @@ impl Reading<'_> {
         let found = ath.map_or_else(|| "none".to_owned(), shown);
         match self.expected.ath {
             Some(token) => Check::made(12, WHAT, &check_ath(ath, token), encode(token), found),
-            None if ath.is_some() => {
-                Check::skipped(12, WHAT, "no token to compare", format!("present, {found}"))
+            None => {
+                let found =
+                    if ath.is_some() { format!("present, no token to compare: {found}") } else { found };
+                Check::skipped(12, WHAT, "the hash of the token, none given", found)
             }
-            None => Check::skipped(12, WHAT, "no token to compare", found),
         }
     }
 }
