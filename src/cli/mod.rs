@@ -1,1 +1,3 @@
 //! The command line.
+mod demo;
+mod request;

@@ -5,17 +5,23 @@
 
 mod algorithm;
 mod base64url;
+mod curve;
+mod der;
 mod digest;
+mod edwards;
 pub mod json;
 mod jwk;
 mod jws;
+mod private_parts;
 mod sign;
 mod thumbprint;
+mod verify;
 
 pub use algorithm::Algorithm;
 pub use base64url::{decode, encode};
 pub use digest::{Secret, Sha256, random, sha256};
 pub use jwk::{JwkError, PublicKey};
-pub use jws::{BadSignature, CompactJws, HeaderError, JoseHeader, JwsError};
+pub use jws::{CompactJws, HeaderError, JoseHeader, JwsError};
 pub use sign::{KeyFileError, PrivateKey};
 pub use thumbprint::Thumbprint;
+pub use verify::BadSignature;
