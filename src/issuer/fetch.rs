@@ -16,7 +16,8 @@ use url::Url;
 
 /// The largest key set or metadata document, in bytes.
 pub const MAX_DOCUMENT: usize = 256 * 1024;
-/// How much of a response head is read before it is given up, in bytes; hyper looks after each read, so it may be twice that.
+/// How much of a response head is read before it is given up, in bytes; hyper looks after each read, so it
+/// may be twice that.
 const MAX_HEAD: usize = 32 * 1024;
 /// How many fields a head may have.
 const MAX_FIELDS: usize = 100;
@@ -39,7 +40,8 @@ pub enum FetchError {
     /// No connection, no TLS, or no HTTP on it; the text says which.
     #[error("cannot be reached: {0}")]
     Unreachable(String),
-    /// A status other than 200. Redirects are not followed: where keys come from is the configuration's to say (R08).
+    /// A status other than 200. Redirects are not followed: where keys come from is the configuration's to
+    /// say (R08).
     #[error("answered {0}, not 200")]
     Status(StatusCode),
     /// A body of more than [`MAX_DOCUMENT`] bytes.
@@ -61,7 +63,8 @@ pub async fn fetch(url: &Url) -> Result<Document, FetchError> {
     timeout(super::TIMING.attempt, Fetcher::new().get(url)).await.map_err(|_| FetchError::Timeout)?
 }
 
-/// An HTTP client that trusts the system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace them).
+/// An HTTP client that trusts the system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// replace them).
 #[derive(Clone, Debug)]
 pub(super) struct Fetcher {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
@@ -81,7 +84,8 @@ impl Fetcher {
     pub(super) fn trusting(roots: RootCertStore) -> Self {
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls(roots)).https_or_http().enable_http1().build();
-        // Minutes pass between two fetches: a new connection each time follows DNS and never meets a dead one.
+        // Minutes pass between two fetches: a new connection each time follows DNS and never meets a dead
+        // one.
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .http1_max_buf_size(MAX_HEAD)

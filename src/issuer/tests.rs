@@ -148,7 +148,7 @@ impl House {
         let (sender, attempts) = mpsc::unbounded_channel();
         let on_refresh: OnRefresh = Arc::new(move |name, ok| {
             assert_eq!(name, "main");
-            drop(sender.send(ok));
+            sender.send(ok).ok();
         });
         let (clock, tasks, stop) = (Clock::manual(NOW), TaskTracker::new(), CancellationToken::new());
         let keeper = KeyKeeper::start_with(
@@ -278,7 +278,7 @@ async fn a_bad_answer_changes_nothing() {
 
 /// A rotation, and a herd that notices it (fault 9): one fetch, and everybody has the new key.
 #[tokio::test]
-async fn a_thousand_unknown_kids_are_one_fetch() {
+async fn a_herd_of_unknown_kids_is_one_fetch() {
     let endpoint = Endpoint::start().await;
     endpoint.answer("/jwks", ok(&jwks(&["k1"])));
     let cooldown = Duration::from_secs(2);
@@ -320,7 +320,11 @@ async fn a_cancelled_wait_cancels_no_fetch() {
     let mut house = House::settled(&endpoint, CALM).await;
     house.until(true).await;
     endpoint.answer("/jwks", ok(&jwks(&["k1", "k2"])));
-    assert!(timeout(Duration::ZERO, house.refresh()).await.is_err(), "given up");
+    tokio::select! {
+        biased;
+        _ = house.refresh() => unreachable!("nothing is fetched at the first look"),
+        () = std::future::ready(()) => {}
+    }
     house.until(true).await;
     assert_eq!(house.count(), Some(2));
 }
@@ -479,7 +483,8 @@ async fn one_document_can_be_fetched_alone() {
     assert_eq!(fetch(&Url::parse("file:///etc/hosts").unwrap()).await.unwrap_err(), FetchError::Url);
 }
 
-/// Over TLS the server must be who the URL says, by an authority that is trusted; without any authority nobody is.
+/// Over TLS the server must be who the URL says, by an authority that is trusted; without any authority
+/// nobody is.
 #[tokio::test]
 async fn tls_trusts_only_its_authorities() {
     let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
