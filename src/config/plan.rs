@@ -1,13 +1,28 @@
 //! What runs: every name resolved, every value checked.
 
+mod files;
+mod headers;
+mod issuers;
+mod listeners;
+mod names;
+mod proofs;
+mod replay;
+mod routes;
+mod unsupported;
+mod upstreams;
+
+use super::document::Document;
+use super::problem::Findings;
+use super::read::Read;
 use crate::authorize::Policy;
 use crate::dpop::AcceptanceWindow;
 use crate::jose::{Algorithm, Secret};
+pub use crate::replay::{OnStart, RedisPlan, ReplayPlan};
 use crate::route::{Matcher, Table};
 use crate::token::IssuerRules;
 use crate::uri::Origin;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::Url;
 
@@ -84,41 +99,6 @@ pub enum KeySource {
     Discovery(Url),
 }
 
-/// The replay store.
-#[derive(Clone, Debug)]
-pub struct ReplayPlan {
-    /// How many live proofs are remembered.
-    pub capacity: usize,
-    /// How many of one key.
-    pub per_key_limit: usize,
-    /// What to do about the time before the start.
-    pub on_start: OnStart,
-    /// Where used proofs survive a restart.
-    pub journal: Option<PathBuf>,
-    /// The shared store, where there is one.
-    pub redis: Option<RedisPlan>,
-}
-
-/// The shared store.
-#[derive(Clone, Debug)]
-pub struct RedisPlan {
-    /// `redis://`, `rediss://`, `redis+sentinel://`; several for a cluster.
-    pub urls: Vec<String>,
-    /// How long one answer may take.
-    pub timeout: Duration,
-    /// Whether requests pass while it cannot be asked.
-    pub accept_on_failure: bool,
-}
-
-/// What to do about the time before the start, where nothing vouches for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnStart {
-    /// Proofs that could have been used before it get a nonce challenge.
-    Challenge,
-    /// Not ready until no honest client's proof can be among them; older ones are refused.
-    Wait,
-}
-
 /// An upstream.
 #[derive(Clone, Debug)]
 pub struct UpstreamPlan {
@@ -169,4 +149,38 @@ pub enum Authorization {
 pub struct CorsPlan {
     /// The allowed origins, as browsers write them.
     pub origins: Vec<String>,
+}
+
+pub(super) use files::contents;
+
+/// Makes the plan of a document; `None` where a problem leaves nothing to plan with.
+///
+/// `folder` is the configuration file's: relative paths start there.
+pub(super) fn make(document: &Document, folder: &Path, findings: &mut Findings) -> Option<Plan> {
+    let origins = routes::origins(document, findings);
+    let listeners = listeners::plan(document, folder, findings);
+    let admin = listeners::admin(document, findings);
+    let issuers = issuers::plan(document, folder, findings);
+    let proofs = proofs::plan(&document.dpop, folder, findings);
+    let replay = replay::plan(&document.replay, folder, findings);
+    let upstreams = upstreams::plan(document, findings);
+    let (routes, table) = routes::plan(document, &origins, findings);
+    if findings.any() {
+        return None;
+    }
+    Some(Plan {
+        listeners,
+        admin: admin?,
+        origins,
+        issuers,
+        proof_algorithms: proofs.algorithms,
+        window: proofs.window,
+        nonce_lifetime: proofs.nonce_lifetime,
+        nonce_secrets: proofs.nonce_secrets,
+        replay,
+        upstreams,
+        routes,
+        table: table?,
+        effective: document.effective(),
+    })
 }
