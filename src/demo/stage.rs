@@ -149,7 +149,7 @@ async fn gateway(
             DemoError::Config(problems.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         tries += 1;
-        match App::build(plan, clock.clone()).await {
+        match App::build(plan, clock.clone(), None).await {
             Ok(app) => return Ok((app, address)),
             Err(_) if tries < TRIES => {}
             Err(error) => return Err(error.into()),

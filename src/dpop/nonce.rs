@@ -10,8 +10,6 @@ const LABEL: &str = "dpop nonce";
 const TAG: usize = 16;
 /// The length of a nonce: 8 bytes of time and the tag in base64url.
 const LENGTH: usize = 32;
-/// How far another replica's clock may be ahead of ours.
-pub(super) const AHEAD: Duration = Duration::from_secs(10);
 
 /// Makes and recognises nonces. A nonce is the moment it was made and a keyed hash of that: no state, good on every replica with the same secret.
 #[derive(Debug)]
@@ -30,6 +28,9 @@ pub struct Nonce {
 }
 
 impl NonceMint {
+    /// How far another replica's clock may be ahead of ours: a nonce that says it is from the future is good up to here.
+    pub const AHEAD: Duration = Duration::from_secs(10);
+
     /// A mint whose nonces live for `lifetime`. The first secret signs, all are recognised, so that secrets can be rotated; where there is
     /// none, one is made that nobody else has.
     pub fn new(secrets: Vec<Secret>, lifetime: Duration) -> Self {
@@ -58,7 +59,7 @@ impl NonceMint {
         let (time, tag) = bytes.split_first_chunk::<8>()?;
         let issued = UnixTime::from_millis(i64::from_be_bytes(*time));
         let until = issued.saturating_add(self.lifetime);
-        let good = issued <= now.saturating_add(AHEAD) && now <= until;
+        let good = issued <= now.saturating_add(Self::AHEAD) && now <= until;
         // The clock first: it costs nothing, and an old nonce needs no hash to be refused.
         (good && self.secrets.iter().any(|secret| secret.verifies(&[time], tag)))
             .then_some(Nonce { issued, until })

@@ -25,16 +25,12 @@ pub struct Metrics {
     listeners: Vec<(String, IntGauge)>,
 }
 
-/// Counts one open connection until it is dropped.
-#[derive(Debug)]
-#[must_use]
-pub struct ConnectionGuard(Option<IntGauge>);
-
 /// What is asked for when somebody scrapes.
 #[derive(Default)]
 struct Scrape {
     replay: Option<Box<dyn Fn() -> (f64, f64) + Send>>,
     dropped_lines: Option<Box<dyn Fn() -> u64 + Send>>,
+    connections: Vec<(IntGauge, Box<dyn Fn() -> usize + Send>)>,
     /// When each issuer's keys were last read.
     keys_read: HashMap<String, Option<UnixTime>>,
 }
@@ -119,13 +115,11 @@ impl Metrics {
         lock(&self.scrape).dropped_lines = Some(source);
     }
 
-    /// Counts a connection of the listener in this place, open until the guard is dropped.
-    pub fn connection_opened(&self, listener: usize) -> ConnectionGuard {
-        let gauge = self.listeners.get(listener).map(|(_, gauge)| gauge.clone());
-        if let Some(gauge) = &gauge {
-            gauge.inc();
+    /// Says where `keyproof_connections` of the listener in this place comes from: asked at every scrape.
+    pub fn set_connections_source(&self, listener: usize, source: Box<dyn Fn() -> usize + Send>) {
+        if let Some((_, gauge)) = self.listeners.get(listener) {
+            lock(&self.scrape).connections.push((gauge.clone(), source));
         }
-        ConnectionGuard(gauge)
     }
 
     /// Says when the certificate of the listener in this place expires, in seconds since the epoch.
@@ -170,6 +164,9 @@ impl Metrics {
         if let Some(source) = &scrape.dropped_lines {
             let counter = &self.families.log_lines_dropped;
             counter.inc_by(source().saturating_sub(counter.get()));
+        }
+        for (gauge, source) in &scrape.connections {
+            gauge.set(source().try_into().unwrap_or(i64::MAX));
         }
         for (issuer, read) in &scrape.keys_read {
             let age = read.map_or(f64::INFINITY, |read| now.since(read).as_secs_f64());
@@ -253,14 +250,6 @@ impl RouteMetrics {
             tokens: Slots::new(),
             duration: families.request_duration.with_label_values(&[name]),
             nonce_challenges: families.nonce_challenges.with_label_values(&[name]),
-        }
-    }
-}
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        if let Some(gauge) = &self.0 {
-            gauge.dec();
         }
     }
 }
@@ -371,7 +360,9 @@ keyproof_upstream_duration_seconds histogram upstream
         metrics.set_dropped_lines_source(Box::new(|| 3));
         metrics.jwks_refresh("main", true, UnixTime::from_secs(100));
         metrics.jwks_refresh("main", false, UnixTime::from_secs(130));
-        let guard = metrics.connection_opened(0);
+        let open = Arc::new(std::sync::atomic::AtomicUsize::new(1));
+        let source = Arc::clone(&open);
+        metrics.set_connections_source(0, Box::new(move || source.load(std::sync::atomic::Ordering::Relaxed)));
         for _ in 0..2 {
             let text = rendered(&metrics, 160);
             for line in [
@@ -385,7 +376,7 @@ keyproof_upstream_duration_seconds histogram upstream
                 assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
             }
         }
-        drop(guard);
+        open.store(0, std::sync::atomic::Ordering::Relaxed);
         assert!(rendered(&metrics, 160).contains("keyproof_connections{listener=\"public\"} 0"));
     }
 

@@ -351,7 +351,7 @@ proptest! {
         }
         for (now, verified) in &accepted {
             // A nonce may come from a replica whose clock is ahead.
-            let ahead = verified.nonce().map_or(Duration::ZERO, |_| super::super::nonce::AHEAD);
+            let ahead = verified.nonce().map_or(Duration::ZERO, |_| NonceMint::AHEAD);
             prop_assert!(verified.earliest_use() <= now.saturating_add(ahead));
         }
     }
