@@ -76,7 +76,8 @@ impl App {
         let (tasks, stop_tasks) = (TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(metrics_of(&plan));
         watch_listeners(&metrics, &listeners);
-        let issuers = Arc::new(Issuers::new(plan.issuers.iter().map(|issuer| issuer.rules.clone()).collect()));
+        let issuers =
+            Arc::new(Issuers::new(plan.issuers.iter().map(|issuer| issuer.rules.clone()).collect()));
         let keys = KeyKeeper::start(
             &plan.issuers,
             Arc::clone(&issuers),

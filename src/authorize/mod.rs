@@ -16,8 +16,8 @@ pub use policy::{Accept, Mode, Policy};
 pub use spend::Permit;
 pub use verify::{Asked, Refusal, Verified};
 
-use crate::replay::OnStart;
 use crate::dpop::Verifier;
+use crate::replay::OnStart;
 use crate::replay::Store;
 use crate::token::Issuers;
 use std::sync::Arc;

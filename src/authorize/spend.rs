@@ -3,10 +3,10 @@
 use super::verify::{Binding, Evidence};
 use super::{Authorizer, Mode, Policy, Refusal, Scheme, Verified};
 use crate::clock::UnixTime;
-use crate::replay::OnStart;
 use crate::denial::{Denial, ReplayError};
 use crate::dpop::{Nonce, VerifiedProof};
 use crate::identity::Rendered;
+use crate::replay::OnStart;
 use crate::replay::Outcome;
 use crate::token::VerifiedToken;
 use std::sync::Arc;

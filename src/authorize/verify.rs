@@ -69,9 +69,11 @@ impl Authorizer {
         let scheme = Some(credentials.scheme);
         // One hash names the token in the cache and in the proof's `ath`.
         let hash = sha256(&[credentials.token.as_bytes()]);
-        let token = self
-            .verify_token(policy, &credentials, &hash, now)
-            .map_err(|error| Refusal { denial: error.into(), scheme, token: None })?;
+        let token = self.verify_token(policy, &credentials, &hash, now).map_err(|error| Refusal {
+            denial: error.into(),
+            scheme,
+            token: None,
+        })?;
         match self.verify_holder(policy, asked, credentials.scheme, &token, &hash, now) {
             Ok((binding, identity)) => Ok(Verified(Evidence::Token { token, identity, binding })),
             Err(denial) => Err(Refusal { denial, scheme, token: Some(token) }),
@@ -107,7 +109,8 @@ impl Authorizer {
         if !policy.scopes.iter().all(|scope| token.has_scope(scope)) {
             return Err(Denial::InsufficientScope);
         }
-        let identity = policy.identity.render(|path| token.claim(path)).map_err(|_| BindingError::Identity)?;
+        let identity =
+            policy.identity.render(|path| token.claim(path)).map_err(|_| BindingError::Identity)?;
         Ok((binding, identity))
     }
 

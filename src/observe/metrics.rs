@@ -362,7 +362,8 @@ keyproof_upstream_duration_seconds histogram upstream
         metrics.jwks_refresh("main", false, UnixTime::from_secs(130));
         let open = Arc::new(std::sync::atomic::AtomicUsize::new(1));
         let source = Arc::clone(&open);
-        metrics.set_connections_source(0, Box::new(move || source.load(std::sync::atomic::Ordering::Relaxed)));
+        metrics
+            .set_connections_source(0, Box::new(move || source.load(std::sync::atomic::Ordering::Relaxed)));
         for _ in 0..2 {
             let text = rendered(&metrics, 160);
             for line in [

@@ -2,8 +2,8 @@
 
 use super::locate::Site;
 use super::{
-    Body, Gateway, Origination, Pace, RequestBody, ResponseBody, Rider, Route, Sender, UpstreamBody, UpstreamError, cors,
-    respond, set_forwarded, strip_request, strip_response,
+    Body, Gateway, Origination, Pace, RequestBody, ResponseBody, Rider, Route, Sender, UpstreamBody,
+    UpstreamError, cors, respond, set_forwarded, strip_request, strip_response,
 };
 use crate::authorize::{DPOP, Permit};
 use crate::clock::UnixTime;
@@ -55,7 +55,8 @@ pub(super) fn target(uri: &Uri, path: &CanonicalPath<'_>, prefix: Option<&str>) 
         _ => {
             let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
             // A canonical path and a query that was parsed before are a target.
-            PathAndQuery::try_from(format!("{shown}{query}")).unwrap_or_else(|_| PathAndQuery::from_static("/"))
+            PathAndQuery::try_from(format!("{shown}{query}"))
+                .unwrap_or_else(|_| PathAndQuery::from_static("/"))
         }
     }
 }
@@ -103,8 +104,10 @@ impl Onward<'_> {
 
 /// `DPoP …` becomes `Bearer …`: an API that reads the token itself knows nothing of DPoP.
 fn hand_on_as_bearer(headers: &mut HeaderMap) {
-    let token = headers.get(AUTHORIZATION).and_then(|line| line.to_str().ok()).and_then(|line| line.split_once(' '));
-    let bearer = token.and_then(|(_, token)| HeaderValue::try_from(format!("Bearer {}", token.trim_start())).ok());
+    let token =
+        headers.get(AUTHORIZATION).and_then(|line| line.to_str().ok()).and_then(|line| line.split_once(' '));
+    let bearer =
+        token.and_then(|(_, token)| HeaderValue::try_from(format!("Bearer {}", token.trim_start())).ok());
     if let Some(bearer) = bearer {
         headers.insert(AUTHORIZATION, bearer);
     }
@@ -167,7 +170,11 @@ pub(super) fn relay(
         }
         Answer::Failed(error) => {
             exchange.status(error.status());
-            let code = if error.status() == http::StatusCode::GATEWAY_TIMEOUT { "gateway_timeout" } else { "bad_gateway" };
+            let code = if error.status() == http::StatusCode::GATEWAY_TIMEOUT {
+                "gateway_timeout"
+            } else {
+                "bad_gateway"
+            };
             respond::json(error.status(), respond::error_body(code, &error.to_string()), request_id, exchange)
         }
         Answer::Upstream { response, nonce } => {
@@ -190,7 +197,6 @@ pub(super) fn relay(
     }
     response
 }
-
 
 /// The record of a request is written when its answer is over.
 impl Rider for Exchange {

@@ -44,7 +44,8 @@ impl Map {
     pub(super) fn new(plan: &Plan) -> Self {
         let site = |origin: &Origin| {
             // An origin's characters are those of a header value.
-            let host = HeaderValue::from_str(origin.authority()).unwrap_or(HeaderValue::from_static("invalid"));
+            let host =
+                HeaderValue::from_str(origin.authority()).unwrap_or(HeaderValue::from_static("invalid"));
             Site { origin: origin.clone(), host }
         };
         Self {
@@ -118,7 +119,9 @@ impl Map {
         let mut all = self.sites.iter().enumerate().filter_map(is);
         match all.next() {
             Some((place, first)) if first.scheme() == scheme => Ok(place),
-            Some((place, _)) => Ok(all.find(|(_, other)| other.scheme() == scheme).map_or(place, |(other, _)| other)),
+            Some((place, _)) => {
+                Ok(all.find(|(_, other)| other.scheme() == scheme).map_or(place, |(other, _)| other))
+            }
             None if Origin::from_authority(scheme, authority).is_ok() => Err(AuthorityError::Unknown),
             None => Err(AuthorityError::Invalid),
         }

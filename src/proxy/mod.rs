@@ -23,10 +23,10 @@ use crate::issuer::KeyKeeper;
 use crate::observe::{Decision, Exchange, Observer};
 use crate::server::Peer;
 use crate::token::TokenError;
+use forward::Onward;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use forward::Onward;
 use locate::{Map, Place};
 use std::sync::Arc;
 
@@ -78,7 +78,13 @@ struct Stop<'a> {
 
 impl Gateway {
     /// The gateway of this plan. Call it inside the runtime that will carry its connections.
-    pub fn new(plan: &Plan, authorizer: Authorizer, keys: Arc<KeyKeeper>, observer: Arc<Observer>, clock: Clock) -> Self {
+    pub fn new(
+        plan: &Plan,
+        authorizer: Authorizer,
+        keys: Arc<KeyKeeper>,
+        observer: Arc<Observer>,
+        clock: Clock,
+    ) -> Self {
         let route = |(number, route): (usize, &crate::config::RoutePlan)| Route {
             number,
             policy: route.policy.clone(),
@@ -144,8 +150,8 @@ impl Gateway {
             }
             Err(refusal) => {
                 let denial = refusal.denial;
-                let permit =
-                    Permit::observe(&route.policy, refusal).map_err(|refusal| Stop { refusal, route: Some(route) })?;
+                let permit = Permit::observe(&route.policy, refusal)
+                    .map_err(|refusal| Stop { refusal, route: Some(route) })?;
                 exchange.decided(Decision::Observe(denial));
                 permit
             }
@@ -161,7 +167,13 @@ impl Gateway {
     }
 
     /// Verifies, asks for an unknown key once, and spends the proof.
-    async fn permit(&self, route: &Route, head: &Parts, place: &Place<'_, '_>, now: UnixTime) -> Result<Permit, Refusal> {
+    async fn permit(
+        &self,
+        route: &Route,
+        head: &Parts,
+        place: &Place<'_, '_>,
+        now: UnixTime,
+    ) -> Result<Permit, Refusal> {
         let target = TargetUri { origin: &place.site.origin, path: place.path.as_str() };
         let asked = Asked { method: &head.method, target, query: head.uri.query(), headers: &head.headers };
         let mut verified = self.authorizer.verify(&route.policy, &asked, now);
