@@ -1,5 +1,5 @@
 //! The command line.
 
 mod demo;
-mod explain;
+pub mod explain;
 mod request;

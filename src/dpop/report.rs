@@ -1,5 +1,5 @@
-//! What `keyproof explain` shows of each check. Every verdict is that of the functions which [`Verifier::verify`] calls; here is only what a
-//! reader is told about it.
+//! What `keyproof explain` shows of each check. Every verdict is that of the functions which
+//! [`Verifier::verify`] calls; here is only what a reader is told about it.
 
 use super::proof::{
     MAX_PROOF, ProofClaims, check_algorithm, check_fit, check_type, date, required_text, text,

@@ -146,3 +146,19 @@ fn colour_is_in_the_verdicts_alone() {
     let plain = text.split("\x1b[").map(|part| part.split_once('m').map_or(part, |(_, rest)| rest));
     assert_ne!(plain.collect::<String>().len(), text.len());
 }
+
+#[test]
+fn the_command_line_is_read_with_its_defaults() {
+    let command = <ExplainArgs as clap::Args>::augment_args(clap::Command::new("explain"));
+    command.clone().debug_assert();
+    let line = ["explain", "--proof", "-", "--method", "GET", "--url", "https://a/b", "--at", "1708334610.5"];
+    let matches = command.clone().try_get_matches_from(line).unwrap();
+    let args = <ExplainArgs as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
+    assert_eq!(
+        (args.proof.as_str(), args.at, args.max_age, args.leeway),
+        ("-", Some(1_708_334_610.5), 60, 10)
+    );
+    assert_eq!(args.algorithms, ["ES256", "EdDSA", "PS256"]);
+    let without_token = line.into_iter().chain(["--jwks", "keys.json"]);
+    assert!(command.try_get_matches_from(without_token).is_err());
+}
