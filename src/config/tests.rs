@@ -36,18 +36,11 @@ fn the_defaults_are_those_of_the_contract() {
     let route = &plan.routes[0];
     assert_eq!((route.policy.accept.dpop, route.policy.accept.bearer), (true, false));
     assert_eq!(route.authorization, Authorization::Remove);
-    let headers: Vec<_> =
+    let mut headers: Vec<_> =
         route.policy.identity.headers.iter().map(|(name, claim)| format!("{name}={claim}")).collect();
-    assert_eq!(
-        headers,
-        [
-            "x-auth-subject=sub",
-            "x-auth-client=client_id",
-            "x-auth-scope=scope",
-            "x-auth-issuer=iss",
-            "x-auth-key=cnf.jkt"
-        ]
-    );
+    headers.sort();
+    let expected = ["client=client_id", "issuer=iss", "key=cnf.jkt", "scope=scope", "subject=sub"];
+    assert_eq!(headers, expected.map(|pair| format!("x-auth-{pair}")));
     assert_eq!(plan.upstreams[0].connect_timeout.as_secs(), 5);
     assert_eq!(plan.upstreams[0].response_timeout.as_secs(), 60);
     assert_eq!(plan.effective["dpop"]["algorithms"], serde_json::json!(["ES256", "EdDSA", "PS256"]));
@@ -69,7 +62,8 @@ fn a_value_from_the_environment_may_be_a_number_and_is_never_shown() {
     let capacity = format!("{MINIMAL}\nreplay: {{ capacity: \"${{CAPACITY}}\", journal: \"${{DIR}}\" }}");
     let (planned, _) = plan(&capacity, &environment).unwrap();
     assert_eq!(planned.replay.capacity, 1000);
-    let leaking = MINIMAL.replace("127.0.0.1:0", "${SECRET}").replace("https://id.example.com", "${SECRET}");
+    let leaking =
+        MINIMAL.replace("127.0.0.1:0", "'${SECRET}'").replace("https://id.example.com", "'${SECRET}'");
     let problems = plan(&leaking, &environment).map(|_| ()).unwrap_err().to_string();
     assert_eq!(problems.lines().count(), 2, "{problems}");
     assert!(!problems.contains("s3cret"), "{problems}");
@@ -88,9 +82,8 @@ fn broken_yaml_has_a_place_and_shows_none_of_the_file() {
         ("a: \"s3cret\n", "keyproof.yaml:"),
     ] {
         let problems = problems(text);
-        println!("{problems}");
         assert!(problems.starts_with(place), "{problems}");
-        assert!(problems.contains("not valid YAML"), "{problems}");
+        assert!(problems.contains("mend the YAML"), "{problems}");
         assert!(!problems.contains("s3cret"), "{problems}");
         assert_eq!(problems.lines().count(), 1, "{problems}");
     }
@@ -101,11 +94,10 @@ fn what_is_too_deep_too_large_or_repeats_itself_is_refused() {
     let deep = "[".repeat(40) + &"]".repeat(40);
     let wide = format!("a: [{}]", "1,".repeat(20_001));
     let laughs = "a: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*d,*d,*d,*d,*d,*d,*d,*d,*d]\n";
-    for text in [deep.as_str(), &wide, laughs] {
+    for (text, expected) in
+        [(deep.as_str(), "32 levels"), (&wide, "20000 values"), (laughs, "aliases that grow")]
+    {
         let problems = problems(text);
-        println!("{}", &problems[..problems.len().min(300)]);
-        assert!(problems.contains("not valid YAML"));
+        assert!(problems.contains(expected), "{problems}");
     }
-    let empty = problems("");
-    println!("{empty}");
 }
