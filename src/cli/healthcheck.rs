@@ -87,12 +87,10 @@ async fn ask(address: SocketAddr) -> Result<StatusCode, Box<dyn std::error::Erro
     let request = http::Request::get("/readyz")
         .header(http::header::HOST, address.to_string())
         .body(Empty::<bytes::Bytes>::new())?;
-    let answer = async move { Ok(sender.send_request(request).await?.status()) };
-    tokio::select! {
-        status = answer => status,
-        // It only ends first where it breaks.
-        broken = connection => Err(broken.err().map_or_else(|| "the connection closed".into(), Into::into)),
-    }
+    // The connection ends when the sender is dropped, or breaks and takes the answer with it.
+    let answer = async move { sender.send_request(request).await };
+    let (answer, _) = tokio::join!(answer, connection);
+    Ok(answer?.status())
 }
 
 #[cfg(test)]

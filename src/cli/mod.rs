@@ -27,7 +27,7 @@ const INTERNAL: u8 = 70;
 /// and a fresh proof of the key that the token is bound to. Whoever steals the token alone gets a 401. The API behind
 /// stays as it is, and learns from headers who the client is.
 #[derive(Debug, Parser)]
-#[command(name = "keyproof", version, about, long_about, after_long_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "keyproof", version, after_long_help = EXAMPLES, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -36,7 +36,7 @@ struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   keyproof demo --once                        watch a stolen token fail, with nothing else installed
-  keyproof check config/keyproof.yaml         every problem of a configuration, with its line and column
+  keyproof check config/keyproof.yaml         all problems of a configuration, with their places
   keyproof serve --config config/keyproof.yaml
   keyproof explain --token @token --proof @proof --method GET --url https://api.example.com/orders
 

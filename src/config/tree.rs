@@ -82,7 +82,7 @@ pub(super) fn parse(text: &str, findings: &mut Findings) -> Option<Placed<Node>>
 /// What is wrong, without the position that the parser adds and without any line break.
 fn syntax(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error as Yaml;
-    match error {
+    match error.without_snippet() {
         Yaml::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
             return format!("more than {MAX_DEPTH} levels deep");
         }
