@@ -9,19 +9,28 @@ use std::process::ExitCode;
 /// How wide the story is told.
 const WIDTH: usize = 78;
 
-/// See a stolen token fail, with nothing else installed.
+const EXAMPLES: &str = "\
+Examples:
+  keyproof demo           the story, and then everything stays up for you to try
+  keyproof demo --once    the story alone
+
+Exit codes: 0 if every act went as told; 1 otherwise.";
+
+/// See a stolen token fail, with nothing else installed
 ///
-/// Starts an authorization server, a legacy API and the gateway between client and API, all on loopback and on free ports. Sends one good
-/// request and five that a thief would send, and shows what becomes of each. Then everything stays up for you to try, until Ctrl-C.
+/// Starts an authorization server, a legacy API and the gateway between client and API, all on loopback and on free
+/// ports. Sends one good request and five that a thief would send, and shows what becomes of each. Then everything
+/// stays up until Ctrl-C, with a line to try by hand.
 #[derive(clap::Args, Debug)]
-pub struct DemoArgs {
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct DemoArgs {
     /// Exit after the story
     #[arg(long)]
     once: bool,
 }
 
 /// Runs the command: exit code 0 if every act went as told.
-pub async fn run(args: DemoArgs, out: &mut impl Write, err: &mut impl Write) -> ExitCode {
+pub(super) async fn run(args: DemoArgs, out: &mut impl Write, err: &mut impl Write) -> ExitCode {
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     match play(&args, &mut Page { out, colour }).await {
         Ok(true) => ExitCode::SUCCESS,
@@ -116,14 +125,14 @@ impl<O: Write> Page<'_, O> {
 
     fn scene(&mut self, number: usize, scene: &Scene) -> std::io::Result<()> {
         let verdict = match (scene.as_told(), scene.answer.status.is_success()) {
-            (true, true) => self.ink(Ink::Green, "✓ passed "),
+            (true, true) => self.ink(Ink::Green, "✓ passed"),
             (true, false) => self.ink(Ink::Green, "✓ refused"),
             (false, _) => self.ink(Ink::Red, "✗ not as told"),
         };
         let title = scene.act.title();
         // The padding is counted without the colours.
         let gap = " ".repeat(WIDTH.saturating_sub(5 + title.chars().count() + 9));
-        writeln!(self.out, "  {number}  {}{gap}{verdict}\n", self.ink(Ink::Bold, title))?;
+        writeln!(self.out, "  {number}  {}{gap}{verdict}", self.ink(Ink::Bold, title))?;
         writeln!(self.out, "     sent    {}", scene.act.sent())?;
         self.answer(scene)?;
         writeln!(self.out)?;
@@ -136,12 +145,18 @@ impl<O: Write> Page<'_, O> {
 
     fn answer(&mut self, scene: &Scene) -> std::io::Result<()> {
         let status = scene.answer.status;
-        let error = scene.answer.challenge_parameter("error").unwrap_or_default();
+        let mut told = status.as_u16().to_string();
+        match scene.answer.challenge_parameter("error") {
+            Some(error) => told.push_str(&format!(" {error}")),
+            None => told.push_str(&format!(" {}", status.canonical_reason().unwrap_or_default())),
+        }
+        let description = scene.answer.challenge_parameter("error_description");
+        let whole = description.map_or_else(|| told.clone(), |text| format!("{told}: {text}"));
         let ink = if status.is_success() { Ink::Green } else { Ink::Red };
-        let head = format!("{} {error}", status.as_u16());
-        writeln!(self.out, "     answer  {}", self.ink(ink, head.trim_end()))?;
-        if let Some(text) = scene.answer.challenge_parameter("error_description") {
-            writeln!(self.out, "             {text}")?;
+        for (at, line) in wrapped(&whole, WIDTH.saturating_sub(13)).iter().enumerate() {
+            // The code stands at the start of the first line, whatever follows.
+            let line = if at == 0 { line.replacen(&told, &self.ink(ink, &told), 1) } else { line.clone() };
+            writeln!(self.out, "     {:<8}{line}", if at == 0 { "answer" } else { "" })?;
         }
         if scene.challenged && scene.act == Act::Owner {
             writeln!(self.out)?;

@@ -19,13 +19,13 @@ use std::process::ExitCode;
 /// The exit code for arguments that cannot be used (`EX_USAGE`).
 const USAGE: u8 = 64;
 
-/// Send one request with a DPoP proof, and print the answer.
+/// Send one request with a DPoP proof, and print the answer
 ///
 /// Makes a key, or takes yours; gets a token that is bound to it, or takes yours; signs the proof; follows one
 /// use_dpop_nonce challenge. The options at the end send what a thief would send, so that you can see it refused.
 #[derive(clap::Args, Debug)]
-#[command(after_help = EXAMPLES)]
-pub struct RequestArgs {
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct RequestArgs {
     /// The method, as GET or POST
     method: Method,
     /// The URL, sent as you write it
@@ -115,11 +115,10 @@ Examples:
     keyproof request GET https://api.example.com/orders --token @token --no-proof -i
     keyproof request GET https://api.example.com/orders --key me.jwk --token @token --repeat -i
 
-Exit status: 0 for an answer of 2xx (with --repeat, for the last one), 1 for any other or none,
-64 for arguments that cannot be used.";
+Exit codes: 0 for an answer of 2xx (with --repeat, the last one's); 1 for any other or none; 64 usage.";
 
 /// Runs the command: the answer on `out`, everything about it on `err`.
-pub async fn run(args: RequestArgs, out: &mut impl Write, err: &mut impl Write) -> ExitCode {
+pub(super) async fn run(args: RequestArgs, out: &mut impl Write, err: &mut impl Write) -> ExitCode {
     match answer(&args, out, err).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

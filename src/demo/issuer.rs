@@ -180,3 +180,89 @@ fn client(headers: &HeaderMap, form: &HashMap<String, String>) -> Option<(String
         |text: &str| url::form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned());
     Some((decoded(id)?, decoded(secret)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::proof::{self, NewProof};
+    use crate::jose::sha256;
+    use crate::token::{Confirmation, IssuerRules, Issuers, KeySet};
+
+    const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+    const ORIGIN: &str = "http://127.0.0.1:9";
+    const AUDIENCE: &str = "https://orders.demo";
+
+    async fn ask(
+        server: &AuthorizationServer,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        form: &str,
+    ) -> (StatusCode, Value) {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(http_body_util::Full::new(Bytes::from(form.to_owned()))).unwrap();
+        let answer = server.answer(request).await;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    fn server() -> AuthorizationServer {
+        AuthorizationServer::new(Origin::parse(ORIGIN).unwrap(), AUDIENCE, Clock::manual(NOW)).unwrap()
+    }
+
+    fn proof(key: &PrivateKey, htu: &str) -> String {
+        let new = NewProof { method: &Method::POST, htu, token: None, nonce: None };
+        proof::sign(key, &new, NOW)
+    }
+
+    const FORM: &str =
+        "grant_type=client_credentials&client_id=shop&client_secret=demo-secret&scope=orders:read";
+
+    #[tokio::test]
+    async fn a_token_passes_the_gateways_own_checks_and_is_bound_to_the_proofs_key() {
+        let (server, key) = (server(), PrivateKey::generate(Algorithm::Es256).unwrap());
+        let proof = proof(&key, "http://127.0.0.1:9/token");
+        let (status, answer) = ask(&server, Method::POST, "/token", &[("dpop", &proof)], FORM).await;
+        assert_eq!((status, &answer["token_type"]), (StatusCode::OK, &"DPoP".into()), "{answer}");
+        let (_, jwks) = ask(&server, Method::GET, "/jwks", &[], "").await;
+
+        let issuers = Issuers::new(vec![IssuerRules {
+            name: "demo".to_owned(),
+            issuer: ORIGIN.to_owned(),
+            audiences: vec![AUDIENCE.to_owned()],
+            algorithms: vec![Algorithm::Es256],
+            token_types: vec!["at+jwt".to_owned()],
+            leeway: Duration::ZERO,
+        }]);
+        let keys = KeySet::parse(jwks.to_string().as_bytes()).unwrap();
+        issuers.iter().for_each(|(_, issuer)| issuer.publish(keys.clone()));
+        let token = answer["access_token"].as_str().unwrap();
+        let verified = issuers.verify(token, &sha256(&[token.as_bytes()]), NOW).unwrap();
+        assert_eq!(verified.confirmation(), Confirmation::Key(key.public().thumbprint()));
+        assert!(verified.has_scope("orders:read"));
+    }
+
+    #[tokio::test]
+    async fn no_token_without_the_secret_or_a_proof_for_the_endpoint() {
+        let (server, key) = (server(), PrivateKey::generate(Algorithm::Es256).unwrap());
+        let good = proof(&key, "http://127.0.0.1:9/token");
+        let elsewhere = proof(&key, "http://127.0.0.1:9/jwks");
+        let wrong_secret = FORM.replace("demo-secret", "guess");
+        let other_grant = FORM.replace("client_credentials", "password");
+        let rows: [(&[(&str, &str)], &str, u16, &str); 5] = [
+            (&[], FORM, 400, "invalid_dpop_proof"),
+            (&[("dpop", &good), ("dpop", &good)], FORM, 400, "invalid_dpop_proof"),
+            (&[("dpop", &elsewhere)], FORM, 400, "invalid_dpop_proof"),
+            (&[("dpop", &good)], &wrong_secret, 401, "invalid_client"),
+            (&[("dpop", &good)], &other_grant, 400, "unsupported_grant_type"),
+        ];
+        for (headers, form, status, error) in rows {
+            let (found, answer) = ask(&server, Method::POST, "/token", headers, form).await;
+            assert_eq!((found.as_u16(), &answer["error"]), (status, &error.into()), "{answer}");
+        }
+    }
+}

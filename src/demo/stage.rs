@@ -3,14 +3,18 @@
 use super::issuer::AuthorizationServer;
 use super::{listen, upstream};
 use crate::app::{App, AppError};
+use crate::client::{ClientError, HttpClient, roots};
 use crate::clock::Clock;
 use crate::config;
 use crate::jose::{encode, random};
 use crate::uri::{Origin, Scheme};
+use http::Request;
+use http_body_util::Full;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,6 +24,10 @@ pub const CLIENT_ID: &str = "shop";
 pub const CLIENT_SECRET: &str = "demo-secret";
 /// How often another port is tried where somebody took the one that was free a moment ago.
 const TRIES: usize = 5;
+
+/// How often, and at most how many times, the gateway is asked whether it is ready: 10 s in all.
+const READY_POLL: Duration = Duration::from_millis(20);
+const READY_POLLS: usize = 500;
 
 /// Everything that runs, until [`Stage::close`].
 #[derive(Debug)]
@@ -60,6 +68,12 @@ pub enum DemoError {
     /// The configuration is refused: a fault of ours.
     #[error("the demo's configuration is refused: {0}")]
     Config(String),
+    /// Asking the gateway failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The gateway never became ready: a fault of ours.
+    #[error("the gateway is not ready")]
+    NotReady,
     /// The gateway does not start.
     #[error("the gateway does not start: {0}")]
     Gateway(#[from] AppError),
@@ -96,6 +110,7 @@ impl Stage {
         let admin = app.admin_address();
         let stopped = stop.clone();
         tasks.spawn(async move { app.run(stopped).await });
+        ready(admin).await?;
         Ok(Self {
             issuer: issuer.as_str().to_owned(),
             upstream,
@@ -155,6 +170,20 @@ async fn gateway(
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Waits until the gateway has the issuer's keys: `/readyz`, as an orchestrator would.
+async fn ready(admin: SocketAddr) -> Result<(), DemoError> {
+    let http = HttpClient::new(roots(false, None)?)?;
+    for _ in 0..READY_POLLS {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = format!("http://{admin}/readyz").parse().map_err(|_| ClientError::Url)?;
+        if http.send(request).await?.status.is_success() {
+            return Ok(());
+        }
+        tokio::time::sleep(READY_POLL).await;
+    }
+    Err(DemoError::NotReady)
 }
 
 /// What an operator would write, with the demo's addresses in it.

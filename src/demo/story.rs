@@ -63,7 +63,7 @@ impl Act {
         match self {
             Self::Owner => "The client sends its token and a proof by its key",
             Self::NoProof => "A thief has the token, but not the key",
-            Self::AnotherKey => "The thief signs with a key of his own",
+            Self::AnotherKey => "The thief signs with another key",
             Self::Replay => "The thief replays the client's whole request",
             Self::AnotherUrl => "The thief moves a fresh proof to another URL",
             Self::Downgrade => "The thief presents the token as Bearer",
@@ -90,11 +90,11 @@ impl Act {
                  The upstream needs to know nothing of it. It gets the request and who is asking:"
             }
             Self::NoProof => {
-                "A token out of a log file, a crash dump or a careless service is all he has. It is bound to the \
-                 client's key, and without a proof by that key it opens nothing."
+                "A token from a log file, a crash dump or a careless service. It is bound to the client's key, \
+                 and without a proof by that key it opens nothing."
             }
             Self::AnotherKey => {
-                "A flawless proof, but the token names the thumbprint of another key. He cannot change that: \
+                "A flawless proof, but the token names the thumbprint of the client's key. Nobody can change that: \
                  the issuer has signed the token."
             }
             Self::Replay => {
