@@ -19,8 +19,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// A TLS handshake may take this long.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The head of an HTTP/1.1 request: bytes and fields.
 const MAX_HEAD: usize = 32 * 1024;
 const MAX_FIELDS: usize = 100;
@@ -81,7 +79,7 @@ pub(super) async fn run<S: Serve>(socket: TcpStream, address: SocketAddr, arriva
     };
     let handshake = tokio::select! {
         biased;
-        handshake = tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(socket)) => handshake,
+        handshake = tokio::time::timeout(arrival.limits.handshake, tls.acceptor().accept(socket)) => handshake,
         () = arrival.drain.stopping() => return,
     };
     let Ok(Ok(socket)) = handshake else { return };

@@ -13,6 +13,8 @@ use tokio::time::{Instant, Sleep};
 /// How long a connection may do nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// For a TLS handshake.
+    pub handshake: Duration,
     /// From the first byte of a request's head to its end; on a new connection, from the beginning.
     pub head: Duration,
     /// Between requests.
@@ -24,8 +26,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// 10 s, 60 s, 60 s, 2 s.
+    /// 10 s, 10 s, 60 s, 60 s, 2 s.
     pub const DEFAULT: Self = Self {
+        handshake: Duration::from_secs(10),
         head: Duration::from_secs(10),
         idle: Duration::from_secs(60),
         write: Duration::from_secs(60),
