@@ -1,3 +1,5 @@
 //! The command line.
+
 mod demo;
+pub mod explain;
 mod request;

@@ -11,7 +11,8 @@ const TAG: usize = 16;
 /// The length of a nonce: 8 bytes of time and the tag in base64url.
 const LENGTH: usize = 32;
 
-/// Makes and recognises nonces. A nonce is the moment it was made and a keyed hash of that: no state, good on every replica with the same secret.
+/// Makes and recognises nonces. A nonce is the moment it was made and a keyed hash of that: no state, good on
+/// every replica with the same secret.
 #[derive(Debug)]
 pub struct NonceMint {
     secrets: Vec<Secret>,
@@ -28,13 +29,14 @@ pub struct Nonce {
 }
 
 impl NonceMint {
-    /// How far another replica's clock may be ahead of ours: a nonce that says it is from the future is good up to here.
+    /// How far another replica's clock may be ahead of ours: a nonce that says it is from the future is good up
+    /// to here.
     pub const AHEAD: Duration = Duration::from_secs(10);
 
-    /// A mint whose nonces live for `lifetime`. The first secret signs, all are recognised, so that secrets can be rotated; where there is
-    /// none, one is made that nobody else has.
+    /// A mint whose nonces live for `lifetime`. The first secret signs, all are recognised, so that secrets
+    /// can be rotated; where there is none, one is made that nobody else has.
     pub fn new(secrets: Vec<Secret>, lifetime: Duration) -> Self {
-        let mut secrets: Vec<_> = secrets.iter().map(|secret| secret.derive(LABEL)).collect();
+        let mut secrets: Vec<_> = secrets.into_iter().map(|secret| secret.derive(LABEL)).collect();
         if secrets.is_empty() {
             secrets.push(Secret::random());
         }
@@ -50,7 +52,8 @@ impl NonceMint {
         encode(&nonce)
     }
 
-    /// The nonce, if this mint made it and it is good at `now`. One from the future (another replica's clock) is good up to 10 s ahead.
+    /// The nonce, if this mint made it and it is good at `now`. One from the future (another replica's clock)
+    /// is good up to 10 s ahead.
     pub fn recognise(&self, nonce: &str, now: UnixTime) -> Option<Nonce> {
         if nonce.len() != LENGTH {
             return None;
@@ -65,7 +68,8 @@ impl NonceMint {
             .then_some(Nonce { issued, until })
     }
 
-    /// Whether to hand out a fresh one with a success: `nonce` is past half of its life (RFC 9449 section 8.2).
+    /// Whether to hand out a fresh one with a success: `nonce` is past half of its life (RFC 9449 section
+    /// 8.2).
     pub fn due(&self, nonce: &Nonce, now: UnixTime) -> bool {
         now.since(nonce.issued) > self.lifetime / 2
     }

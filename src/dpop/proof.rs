@@ -122,7 +122,8 @@ impl From<HeaderError> for ProofError {
 }
 
 impl ProofKey {
-    /// Checks 3 to 5 and 7 on the header: a proof's `typ`, one of the accepted algorithms, and a public key that fits it.
+    /// Checks 3 to 5 and 7 on the header: a proof's `typ`, one of the accepted algorithms, and a public key
+    /// that fits it.
     pub(super) fn read(segment: &str, accepted: &[Algorithm]) -> Result<Self, ProofError> {
         let header = JoseHeader::parse(segment, true)?;
         check_type(&header)?;

@@ -1,5 +1,5 @@
-//! What `keyproof explain` shows of each check. Every verdict is that of the functions which [`Verifier::verify`] calls; here is only what a
-//! reader is told about it.
+//! What `keyproof explain` shows of each check. Every verdict is that of the functions which
+//! [`Verifier::verify`] calls; here is only what a reader is told about it.
 
 use super::proof::{
     MAX_PROOF, ProofClaims, check_algorithm, check_fit, check_type, date, required_text, text,
@@ -297,10 +297,11 @@ impl Reading<'_> {
         let found = ath.map_or_else(|| "none".to_owned(), shown);
         match self.expected.ath {
             Some(token) => Check::made(12, WHAT, &check_ath(ath, token), encode(token), found),
-            None if ath.is_some() => {
-                Check::skipped(12, WHAT, "no token to compare", format!("present, {found}"))
+            None => {
+                let found =
+                    if ath.is_some() { format!("present, no token to compare: {found}") } else { found };
+                Check::skipped(12, WHAT, "the hash of the token, none given", found)
             }
-            None => Check::skipped(12, WHAT, "no token to compare", found),
         }
     }
 }

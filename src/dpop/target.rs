@@ -13,7 +13,8 @@ pub struct TargetUri<'a> {
 }
 
 impl TargetUri<'_> {
-    /// Whether `htu` names this URI, both sides normalised (D22-D27); its query and fragment are ignored (D23). Allocates nothing where `htu` is canonical.
+    /// Whether `htu` names this URI, both sides normalised (D22-D27); its query and fragment are ignored
+    /// (D23). Allocates nothing where `htu` is canonical.
     ///
     /// # Errors
     /// [`ProofError::HtuInvalid`] or [`ProofError::Htu`].

@@ -14,7 +14,8 @@ const KEPT_KEYS: usize = 8192;
 /// The longest header segment that is remembered; one with an RSA key of 4096 bits has about 1 KiB.
 const KEPT_SEGMENT: usize = 1536;
 
-/// Verifies proofs. Keeps the parsed keys of recent header segments (bounded; only keys whose proof verified).
+/// Verifies proofs. Keeps the parsed keys of recent header segments (bounded; only keys whose proof
+/// verified).
 #[derive(Debug)]
 pub struct Verifier {
     /// Which algorithms a proof may use.
@@ -46,7 +47,8 @@ pub struct Expected<'a> {
     pub nonce: NoncePolicy,
 }
 
-/// A proof that passed every check of RFC 9449 section 4.3 but two: that its key is the token's, and that it was never used. Nobody else can make one.
+/// A proof that passed every check of RFC 9449 section 4.3 but two: that its key is the token's, and that it
+/// was never used. Nobody else can make one.
 #[derive(Debug)]
 pub struct VerifiedProof {
     jkt: Thumbprint,
@@ -63,9 +65,11 @@ impl Verifier {
         Self { algorithms, window, mint, keys: Cache::new(KEPT_KEYS) }
     }
 
-    /// Verifies `proof`, which is what the one `DPoP` header line held. Cheap checks come before the signature; the nonce after it, then `ath`.
+    /// Verifies `proof`, which is what the one `DPoP` header line held. Cheap checks come before the
+    /// signature; the nonce after it, then `ath`.
     ///
-    /// Allocates the decoded payload and signature, the list of its claims, `ath` in base64url and the `jti` it returns; more for a new key.
+    /// Allocates the decoded payload and signature, the list of its claims, `ath` in base64url and the `jti`
+    /// it returns; more for a new key.
     ///
     /// # Errors
     /// The first check that failed.
@@ -125,8 +129,8 @@ impl Verifier {
         }
     }
 
-    /// Every check of RFC 9449 section 4.3 by itself, in the RFC's order, for `keyproof explain`: none is left out because another failed,
-    /// unless it cannot be made without the other.
+    /// Every check of RFC 9449 section 4.3 by itself, in the RFC's order, for `keyproof explain`: none is
+    /// left out because another failed, unless it cannot be made without the other.
     pub fn report(&self, proof: &str, expected: &Expected<'_>, now: UnixTime) -> Vec<Check> {
         report::report(self, proof, expected, now)
     }
@@ -158,13 +162,14 @@ impl VerifiedProof {
         self.iat
     }
 
-    /// The last moment at which it could be accepted again, inclusive: it must be remembered until then. With a required nonce the end of the
-    /// nonce's life, otherwise the end of the acceptance window.
+    /// The last moment at which it could be accepted again, inclusive: it must be remembered until then. With
+    /// a required nonce the end of the nonce's life, otherwise the end of the acceptance window.
     pub const fn until(&self) -> UnixTime {
         self.until
     }
 
-    /// Before this moment nobody can have used it: with a nonce of ours, when that was made; otherwise the start of the acceptance window.
+    /// Before this moment nobody can have used it: with a nonce of ours, when that was made; otherwise the
+    /// start of the acceptance window.
     pub const fn earliest_use(&self) -> UnixTime {
         self.earliest_use
     }

@@ -26,8 +26,8 @@ pub(super) enum DiscoveryError {
 
 /// Finds `jwks_uri` in the metadata of the issuer at `url`, whose identifier is `issuer` to the letter.
 ///
-/// What answers badly at the first place is taken for a server that does not know it (many answer every path with a page),
-/// and the second is asked; metadata of another issuer end the search.
+/// What answers badly at the first place is taken for a server that does not know it (many answer every path
+/// with a page), and the second is asked; metadata of another issuer end the search.
 pub(super) async fn jwks_uri(fetcher: &Fetcher, issuer: &str, url: &Url) -> Result<Url, DiscoveryError> {
     let mut failure = DiscoveryError::Format;
     for place in well_known(url) {
@@ -44,7 +44,8 @@ pub(super) async fn jwks_uri(fetcher: &Fetcher, issuer: &str, url: &Url) -> Resu
     Err(failure)
 }
 
-/// RFC 8414 section 3.1 puts the well-known part between host and path, OpenID Connect Discovery section 4 behind the path.
+/// RFC 8414 section 3.1 puts the well-known part between host and path, OpenID Connect Discovery section 4
+/// behind the path.
 fn well_known(issuer: &Url) -> [Url; 2] {
     let path = issuer.path().trim_end_matches('/');
     let at = |path: String| {
@@ -71,7 +72,8 @@ fn read(document: &[u8], issuer: &str, url: &Url) -> Result<Url, DiscoveryError>
     if is_safe(&jwks_uri, url) { Ok(jwks_uri) } else { Err(DiscoveryError::Insecure) }
 }
 
-/// https, or plain http where nobody is in between, or where the configuration already trusts this issuer over it.
+/// https, or plain http where nobody is in between, or where the configuration already trusts this issuer
+/// over it.
 fn is_safe(jwks_uri: &Url, issuer: &Url) -> bool {
     match jwks_uri.scheme() {
         "https" => true,

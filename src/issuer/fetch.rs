@@ -16,8 +16,11 @@ use url::Url;
 
 /// The largest key set or metadata document, in bytes.
 pub const MAX_DOCUMENT: usize = 256 * 1024;
-/// The largest response head, in bytes.
-const MAX_HEAD: usize = 64 * 1024;
+/// How much of a response head is read before it is given up, in bytes; hyper looks after each read, so it
+/// may be twice that.
+const MAX_HEAD: usize = 32 * 1024;
+/// How many fields a head may have.
+const MAX_FIELDS: usize = 100;
 
 /// A document as it came, with how long its sender says that it is good for.
 #[derive(Clone, Debug)]
@@ -31,13 +34,14 @@ pub struct Document {
 /// Why a document could not be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    /// Not a URL that can be asked for.
+    /// Not a URL of https or http.
     #[error("not a URL that can be fetched")]
     Url,
     /// No connection, no TLS, or no HTTP on it; the text says which.
     #[error("cannot be reached: {0}")]
     Unreachable(String),
-    /// A status other than 200. Redirects are not followed: where keys come from is the configuration's to say (R08).
+    /// A status other than 200. Redirects are not followed: where keys come from is the configuration's to
+    /// say (R08).
     #[error("answered {0}, not 200")]
     Status(StatusCode),
     /// A body of more than [`MAX_DOCUMENT`] bytes.
@@ -59,7 +63,8 @@ pub async fn fetch(url: &Url) -> Result<Document, FetchError> {
     timeout(super::TIMING.attempt, Fetcher::new().get(url)).await.map_err(|_| FetchError::Timeout)?
 }
 
-/// An HTTP client that trusts the system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace them).
+/// An HTTP client that trusts the system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// replace them).
 #[derive(Clone, Debug)]
 pub(super) struct Fetcher {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
@@ -67,13 +72,24 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     pub(super) fn new() -> Self {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(found.certs);
+        if added == 0 {
+            tracing::warn!("no certificate authorities found: nothing can be fetched over https");
+        }
+        Self::trusting(roots)
+    }
+
+    pub(super) fn trusting(roots: RootCertStore) -> Self {
         let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls()).https_or_http().enable_http1().build();
-        // Minutes pass between two fetches: a new connection each time follows DNS and never meets a dead one.
+            HttpsConnectorBuilder::new().with_tls_config(tls(roots)).https_or_http().enable_http1().build();
+        // Minutes pass between two fetches: a new connection each time follows DNS and never meets a dead
+        // one.
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .http1_max_buf_size(MAX_HEAD)
-            .http1_max_headers(100)
+            .http1_max_headers(MAX_FIELDS)
             .retry_canceled_requests(false)
             .build(connector);
         Self { client }
@@ -81,6 +97,9 @@ impl Fetcher {
 
     /// One GET. The caller bounds the time.
     pub(super) async fn get(&self, url: &Url) -> Result<Document, FetchError> {
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(FetchError::Url);
+        }
         let uri: Uri = url.as_str().parse().map_err(|_| FetchError::Url)?;
         let request = Request::get(uri).header(ACCEPT, "application/json, application/jwk-set+json");
         let request = request.body(Empty::new()).map_err(|_| FetchError::Url)?;
@@ -105,13 +124,7 @@ fn unreachable_because(error: &dyn std::error::Error) -> FetchError {
     FetchError::Unreachable(cause.to_string())
 }
 
-fn tls() -> ClientConfig {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        tracing::warn!("no certificate authorities found: keys can be fetched from files and loopback only");
-    }
+fn tls(roots: RootCertStore) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     #[expect(clippy::expect_used, reason = "ring has cipher suites for every version that rustls enables")]
     let versions = ClientConfig::builder_with_provider(provider)

@@ -146,8 +146,8 @@ impl Keeper {
         drop(timeout(self.timing.attempt, first).await);
     }
 
-    /// Whether an unknown key may not cause an attempt yet. Failed attempts count: an endpoint that is down must not be asked for
-    /// every token that a stranger makes up (B42).
+    /// Whether an unknown key may not cause an attempt yet. Failed attempts count: an endpoint that is down
+    /// must not be asked for every token that a stranger makes up (B42).
     fn cools(&self, progress: &Progress) -> bool {
         progress.began.is_some_and(|began| began.elapsed() < self.timing.cooldown)
     }
@@ -220,7 +220,8 @@ impl Keeper {
         });
     }
 
-    /// Publishes the document's keys if it is another one than before: every publication makes all tokens be verified again.
+    /// Publishes the document's keys if it is another one than before: every publication makes all tokens be
+    /// verified again.
     fn publish(&self, memory: &mut Memory, document: &Document) -> Result<(), RefreshError> {
         let seen = self.clock.now();
         if let Some(kept) = &mut memory.kept
@@ -249,7 +250,7 @@ impl Keeper {
             if let Some(issuer) = self.issuers.issuer(self.id) {
                 issuer.withdraw();
             }
-            tracing::error!(issuer = %self.name, "the last good keys are too old: no token of this issuer is accepted");
+            tracing::error!(issuer = %self.name, "the last good keys are too old to be used");
         }
         let kept = memory.kept.is_some();
         tracing::warn!(issuer = %self.name, cause = %error, failures = memory.failures, kept, "no new keys");

@@ -147,7 +147,7 @@ mod tests {
         let clock = Clock::manual(UnixTime::from_millis(1_763_767_465_678));
         let subscriber = subscriber(format, EnvFilter::new("info"), &writer, clock);
         tracing::subscriber::with_default(subscriber, || {
-            tracing::info!(listener = "public", port = 8443, tls = true, "listening\nhere");
+            tracing::info!(listener = "a\nb", port = 8443, tls = true, "listening");
             tracing::debug!("not said");
         });
         drop(guard);
@@ -159,11 +159,14 @@ mod tests {
     fn diagnostics_look_like_the_access_log() {
         assert_eq!(
             said(LogFormat::Text),
-            "2025-11-21T23:24:25.678Z  INFO keyproof::observe::tracing::tests: listening\nhere listener=\"public\" port=8443 tls=true\n"
+            concat!(
+                "2025-11-21T23:24:25.678Z  INFO keyproof::observe::tracing::tests: ",
+                "listening listener=\"a\\nb\" port=8443 tls=true\n"
+            )
         );
         let line: serde_json::Value = serde_json::from_str(&said(LogFormat::Json)).unwrap();
         let expected = serde_json::json!({
-            "time": "2025-11-21T23:24:25.678Z", "level": "INFO", "message": "listening\nhere", "listener": "public",
+            "time": "2025-11-21T23:24:25.678Z", "level": "INFO", "message": "listening", "listener": "a\nb",
             "port": 8443, "tls": true,
             "target": "keyproof::observe::tracing::tests",
         });

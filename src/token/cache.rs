@@ -1,4 +1,5 @@
-//! Verified tokens, kept by hash until they are evicted: what is in here is checked again for time and keys at every hit.
+//! Verified tokens, kept by hash until they are evicted: what is in here is checked again for time and keys
+//! at every hit.
 
 use super::VerifiedToken;
 use crate::jose::Sha256;

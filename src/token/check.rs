@@ -22,11 +22,13 @@ pub(super) struct Checked {
     pub(super) not_before: Option<UnixTime>,
 }
 
-/// Claims that only ID tokens (OpenID Connect Core section 3.3.2.11), logout tokens and security events (RFC 8417) have.
+/// Claims that only ID tokens (OpenID Connect Core section 3.3.2.11), logout tokens and security events (RFC
+/// 8417) have.
 const MARKS_OF_OTHER_JWTS: [&str; 4] = ["at_hash", "c_hash", "s_hash", "events"];
 
 /// What kind of access token this `typ` makes it for this issuer; `None` if none.
-/// Without `typ` a token counts as `JWT` (RFC 7519 section 5.1 makes it optional), which few issuers are allowed.
+/// Without `typ` a token counts as `JWT` (RFC 7519 section 5.1 makes it optional), which few issuers are
+/// allowed.
 pub(super) fn token_type(typ: Option<&str>, rules: &IssuerRules) -> Option<TokenType> {
     let typ = media_type(typ.unwrap_or("JWT"));
     if !rules.token_types.iter().any(|accepted| media_type(accepted).eq_ignore_ascii_case(typ)) {
@@ -46,8 +48,8 @@ fn media_type(typ: &str) -> &str {
 
 /// Checks every registered claim but `iss`, which found the rules.
 ///
-/// A `JWT`-typed token that has a claim of ID, logout or event tokens is refused; one that has none of these cannot be
-/// told from an access token but by its audience, which is why `at+jwt` is the default.
+/// A `JWT`-typed token that has a claim of ID, logout or event tokens is refused; one that has none of these
+/// cannot be told from an access token but by its audience, which is why `at+jwt` is the default.
 pub(super) fn claims(
     claims: &Object<'_>,
     kind: TokenType,
@@ -101,7 +103,8 @@ fn check_audience(claims: &Object<'_>, rules: &IssuerRules) -> Result<(), TokenE
     if ours { Ok(()) } else { Err(TokenError::Audience) }
 }
 
-/// A `NumericDate`: absent, or a number from the epoch to the year 9999. Text, `null` and 1e308 are no dates (CVE-2026-25537).
+/// A `NumericDate`: absent, or a number from the epoch to the year 9999. Text, `null` and 1e308 are no dates
+/// (CVE-2026-25537).
 fn date(claims: &Object<'_>, name: &str) -> Result<Option<UnixTime>, TokenError> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let date = value.as_number().and_then(UnixTime::from_numeric_date);
@@ -125,8 +128,8 @@ fn check_strings(claims: &Object<'_>, kind: TokenType) -> Result<(), TokenError>
     Ok(())
 }
 
-/// Reads `cnf`. RFC 7800 section 3.1 would have unknown members ignored; that would take a token that is bound in a
-/// way we do not know for one that is less bound or not at all, so here they refuse it (M04).
+/// Reads `cnf`. RFC 7800 section 3.1 would have unknown members ignored; that would take a token that is
+/// bound in a way we do not know for one that is less bound or not at all, so here they refuse it (M04).
 fn confirmation(claims: &Object<'_>) -> Result<Confirmation, TokenError> {
     let Some(cnf) = claims.get("cnf") else { return Ok(Confirmation::None) };
     let cnf = cnf.as_object().ok_or(TokenError::Confirmation)?;

@@ -22,7 +22,8 @@ pub struct IssuerRules {
     pub audiences: Vec<String>,
     /// Which algorithms its tokens may use.
     pub algorithms: Vec<Algorithm>,
-    /// Which `typ` values are access tokens (media types: compared without case, with or without `application/`).
+    /// Which `typ` values are access tokens (media types: compared without case, with or without
+    /// `application/`).
     pub token_types: Vec<String>,
     /// How much clocks may differ for `exp`, `nbf` and `iat`.
     pub leeway: Duration,
@@ -37,7 +38,8 @@ pub struct Issuer {
     publications: AtomicU64,
 }
 
-/// A key set and its number in one place, so that nobody sees the keys of one publication with the number of another.
+/// A key set and its number in one place, so that nobody sees the keys of one publication with the number of
+/// another.
 #[derive(Debug)]
 pub(super) struct Published {
     pub(super) keys: Arc<KeySet>,
@@ -55,7 +57,8 @@ impl Issuer {
         self.slot.store(Some(Arc::new(Published { keys: Arc::new(keys), generation })));
     }
 
-    /// Takes the keys back (too old to be trusted): no token of this issuer verifies until others are published.
+    /// Takes the keys back (too old to be trusted): no token of this issuer verifies until others are
+    /// published.
     pub fn withdraw(&self) {
         self.slot.store(None);
     }

@@ -32,8 +32,9 @@ pub enum KeySetError {
 }
 
 impl KeySet {
-    /// Reads a JWK Set document. Keys of unknown kinds, `oct` keys, keys for encryption and invalid ones are left out
-    /// (RFC 7517 section 5: a set may hold keys its reader does not understand). The caller bounds the document's length.
+    /// Reads a JWK Set document. Keys of unknown kinds, `oct` keys, keys for encryption and invalid ones are
+    /// left out (RFC 7517 section 5: a set may hold keys its reader does not understand). The caller bounds
+    /// the document's length.
     ///
     /// # Errors
     /// [`KeySetError`], as its variants say.
@@ -53,7 +54,8 @@ impl KeySet {
         if keys.is_empty() { Err(KeySetError::Empty) } else { Ok(Self { keys }) }
     }
 
-    /// The keys to try for a token: those of this `kid` that support `algorithm`; without a `kid` all that support it.
+    /// The keys to try for a token: those of this `kid` that support `algorithm`; without a `kid` all that
+    /// support it.
     pub fn candidates<'a>(
         &'a self,
         kid: Option<&'a str>,

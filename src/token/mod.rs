@@ -1,6 +1,7 @@
 //! JWT access tokens: RFC 9068 and RFC 8725, over key sets that somebody else fetches.
 //!
-//! [`Issuers::verify`] is the whole check and keeps what it verified; [`VerifiedToken`] exists only behind it.
+//! [`Issuers::verify`] is the whole check and keeps what it verified; [`VerifiedToken`] exists only behind
+//! it.
 
 mod cache;
 mod check;

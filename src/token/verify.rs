@@ -73,8 +73,8 @@ pub enum TokenError {
 }
 
 impl Issuers {
-    /// Issuers with these rules and no keys yet; [`IssuerId`] is the place in the list. No two may share `issuer`:
-    /// the first would take all tokens.
+    /// Issuers with these rules and no keys yet; [`IssuerId`] is the place in the list. No two may share
+    /// `issuer`: the first would take all tokens.
     pub fn new(rules: Vec<IssuerRules>) -> Self {
         Self { issuers: rules.into_iter().map(Issuer::new).collect(), verified: TokenCache::new() }
     }
@@ -89,7 +89,8 @@ impl Issuers {
         self.issuers.get(id.0)
     }
 
-    /// Verifies a token as presented, whose SHA-256 is `hash`. One verified before, by the same keys and not expired since, costs a look-up.
+    /// Verifies a token as presented, whose SHA-256 is `hash`. One verified before, by the same keys and not
+    /// expired since, costs a look-up.
     ///
     /// # Errors
     /// The first check that failed.
@@ -164,7 +165,8 @@ impl Issuers {
         })
     }
 
-    /// The issuer that `iss` names: a string, never an array (CVE-2025-30144), equal to the letter (RFC 9068 section 4).
+    /// The issuer that `iss` names: a string, never an array (CVE-2025-30144), equal to the letter (RFC 9068
+    /// section 4).
     fn issuer_of(&self, claims: &json::Object<'_>) -> Result<(IssuerId, &Issuer), TokenError> {
         let iss = claims.get("iss").ok_or(TokenError::ClaimMissing)?;
         let iss = iss.as_str().ok_or(TokenError::ClaimType)?;
@@ -172,8 +174,8 @@ impl Issuers {
     }
 }
 
-/// Checks the signature with the issuer's keys that fit. A key that the token names and that does not verify it is
-/// final; a token that names none may be signed by one that is not here yet.
+/// Checks the signature with the issuer's keys that fit. A key that the token names and that does not verify
+/// it is final; a token that names none may be signed by one that is not here yet.
 fn verify_signature(
     jws: &CompactJws<'_>,
     algorithm: Algorithm,
