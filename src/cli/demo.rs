@@ -18,9 +18,9 @@ Exit codes: 0 if every act went as told; 1 otherwise.";
 
 /// See a stolen token fail, with nothing else installed
 ///
-/// Starts an authorization server, a legacy API and the gateway between client and API, all on loopback and on free
-/// ports. Sends one good request and five that a thief would send, and shows what becomes of each. Then everything
-/// stays up until Ctrl-C, with a line to try by hand.
+/// Starts an authorization server, a legacy API and the gateway between client and API, all on loopback and
+/// on free ports. Sends one good request and five that a thief would send, and shows what becomes of each.
+/// Then everything stays up until Ctrl-C, with a line to try by hand.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct DemoArgs {

@@ -21,8 +21,9 @@ const USAGE: u8 = 64;
 
 /// Send one request with a DPoP proof, and print the answer
 ///
-/// Makes a key, or takes yours; gets a token that is bound to it, or takes yours; signs the proof; follows one
-/// use_dpop_nonce challenge. The options at the end send what a thief would send, so that you can see it refused.
+/// Makes a key, or takes yours; gets a token that is bound to it, or takes yours; signs the proof; follows
+/// one use_dpop_nonce challenge. The options at the end send what a thief would send, so that you can see
+/// it refused.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct RequestArgs {
