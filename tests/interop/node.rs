@@ -80,7 +80,7 @@ fn install() -> Result<(), String> {
     match output {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(format!("npm ci failed: {}", String::from_utf8_lossy(&output.stderr))),
-        Err(error) => Err(format!("npm cannot be run: {error}")),
+        Err(error) => Err(format!("node and npm are needed (npm: {error})")),
     }
 }
 
