@@ -94,3 +94,6 @@ fn text(file: &Path, findings: &mut Findings) -> Option<String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

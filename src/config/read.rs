@@ -148,7 +148,8 @@ impl<'a> Entries<'a> {
     /// Reads a key that must be written.
     pub(super) fn required<T: Read>(&self, key: &str, about: &str, findings: &mut Findings) -> Option<T> {
         if !self.entries.iter().any(|(name, _)| name.value == key) {
-            let help = format!("add \"{key}: …\" ({})", about.trim_end_matches('.'));
+            let first = about.split(". ").next().unwrap_or(about).trim_end_matches('.');
+            let help = format!("add \"{key}: …\" ({first})");
             findings.problem(&self.place, format!("the key \"{key}\" is missing"), help);
             return None;
         }

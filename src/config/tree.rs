@@ -2,7 +2,12 @@
 
 use super::problem::{Findings, Place};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
+
+const MAX_DEPTH: usize = 32;
+const MAX_NODES: usize = 20_000;
+const MAX_ALIASES: usize = 100;
 
 /// A node of the document.
 #[derive(Clone, Debug)]
@@ -59,8 +64,8 @@ pub(super) fn parse(text: &str, findings: &mut Findings) -> Option<Placed<Node>>
         merge_keys: MergeKeyPolicy::AsOrdinary,
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         reject_unsupported_tags: true,
-        budget: serde_saphyr::budget! { max_depth: 32, max_nodes: 20_000, max_aliases: 100, max_documents: 1 },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 20_000 },
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_nodes: MAX_NODES, max_aliases: MAX_ALIASES, max_documents: 1 },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES },
     };
     match serde_saphyr::from_str_with_options::<Placed<Node>>(text, options) {
         Ok(node) => Some(node),
@@ -74,8 +79,28 @@ pub(super) fn parse(text: &str, findings: &mut Findings) -> Option<Placed<Node>>
     }
 }
 
-/// The parser's own words, without the position it adds and without any line break.
+/// What is wrong, without the position that the parser adds and without any line break.
 fn syntax(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error as Yaml;
+    match error.without_snippet() {
+        Yaml::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            return format!("more than {MAX_DEPTH} levels deep");
+        }
+        Yaml::Budget { breach: BudgetBreach::Nodes { .. }, .. } => {
+            return format!("more than {MAX_NODES} values");
+        }
+        Yaml::Budget { breach: BudgetBreach::Aliases { .. }, .. } => {
+            return format!("more than {MAX_ALIASES} aliases");
+        }
+        Yaml::Budget { breach: BudgetBreach::Documents { .. }, .. } => {
+            return "a second document begins, and the file may have one".to_owned();
+        }
+        Yaml::Budget { .. } => return "more than a configuration could need".to_owned(),
+        Yaml::AliasReplayLimitExceeded { .. } => {
+            return format!("aliases that grow into more than {MAX_NODES} values");
+        }
+        _ => {}
+    }
     let words = error.without_snippet().to_string().replace(['\n', '\r'], " ");
     let words = words.split(" at line ").next().unwrap_or_default();
     let words = words.strip_prefix("error: ").unwrap_or(words).trim();
