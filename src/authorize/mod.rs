@@ -11,13 +11,13 @@ mod spend;
 mod verify;
 
 pub use challenge::Challenges;
-pub use credentials::{Credentials, Scheme};
+pub use credentials::{Credentials, DPOP, Scheme};
 pub use policy::{Accept, Mode, Policy};
 pub use spend::Permit;
 pub use verify::{Asked, Refusal, Verified};
 
-use crate::config::OnStart;
 use crate::dpop::Verifier;
+use crate::replay::OnStart;
 use crate::replay::Store;
 use crate::token::Issuers;
 use std::sync::Arc;

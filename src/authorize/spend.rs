@@ -3,10 +3,10 @@
 use super::verify::{Binding, Evidence};
 use super::{Authorizer, Mode, Policy, Refusal, Scheme, Verified};
 use crate::clock::UnixTime;
-use crate::config::OnStart;
 use crate::denial::{Denial, ReplayError};
 use crate::dpop::{Nonce, VerifiedProof};
 use crate::identity::Rendered;
+use crate::replay::OnStart;
 use crate::replay::Outcome;
 use crate::token::VerifiedToken;
 use std::sync::Arc;
@@ -35,9 +35,10 @@ impl Authorizer {
         let proof = match binding {
             Binding::Bearer => None,
             Binding::Dpop(proof) => {
-                self.use_up(&proof, now)
-                    .await
-                    .map_err(|error| Refusal { denial: Denial::Replay(error), scheme: Some(Scheme::Dpop) })?;
+                if let Err(error) = self.use_up(&proof, now).await {
+                    let denial = Denial::Replay(error);
+                    return Err(Refusal { denial, scheme: Some(Scheme::Dpop), token: Some(token) });
+                }
                 Some(proof)
             }
         };
@@ -55,6 +56,7 @@ impl Authorizer {
             Outcome::Replayed => Err(ReplayError::Replayed),
             Outcome::Full => Err(ReplayError::Full),
             Outcome::OverQuota => Err(ReplayError::OverQuota),
+            Outcome::Forgotten => Err(self.unknowable()),
             Outcome::Unavailable => Err(ReplayError::Unavailable),
         }
     }

@@ -6,7 +6,7 @@ use crate::clock::UnixTime;
 use crate::denial::{BindingError, Denial};
 use crate::dpop::{Expected, TargetUri, VerifiedProof};
 use crate::identity::Rendered;
-use crate::jose::{Thumbprint, sha256};
+use crate::jose::{Sha256, Thumbprint, sha256};
 use crate::token::{Confirmation, TokenError, VerifiedToken};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
@@ -24,13 +24,15 @@ pub struct Asked<'a> {
     pub headers: &'a HeaderMap,
 }
 
-/// Why not, and under which scheme the client tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why not, under which scheme the client tried, and whose token it was.
+#[derive(Clone, Debug)]
 pub struct Refusal {
     /// The reason.
     pub denial: Denial,
     /// The scheme that was used, where it can be told.
     pub scheme: Option<Scheme>,
+    /// The token, where it was verified and something else failed.
+    pub token: Option<Arc<VerifiedToken>>,
 }
 
 /// A request that passed every check but one: that its proof was never used.
@@ -63,47 +65,68 @@ impl Authorizer {
             return Ok(Verified(Evidence::Public));
         }
         let credentials = Credentials::read(asked.headers, asked.query)
-            .map_err(|(error, scheme)| Refusal { denial: error.into(), scheme })?;
-        self.verify_token(policy, asked, &credentials, now)
-            .map(Verified)
-            .map_err(|denial| Refusal { denial, scheme: Some(credentials.scheme) })
+            .map_err(|(error, scheme)| Refusal { denial: error.into(), scheme, token: None })?;
+        let scheme = Some(credentials.scheme);
+        // One hash names the token in the cache and in the proof's `ath`.
+        let hash = sha256(&[credentials.token.as_bytes()]);
+        let token = self.verify_token(policy, &credentials, &hash, now).map_err(|error| Refusal {
+            denial: error.into(),
+            scheme,
+            token: None,
+        })?;
+        match self.verify_holder(policy, asked, credentials.scheme, &token, &hash, now) {
+            Ok((binding, identity)) => Ok(Verified(Evidence::Token { token, identity, binding })),
+            Err(denial) => Err(Refusal { denial, scheme, token: Some(token) }),
+        }
     }
 
     fn verify_token(
         &self,
         policy: &Policy,
-        asked: &Asked<'_>,
         credentials: &Credentials<'_>,
+        hash: &Sha256,
         now: UnixTime,
-    ) -> Result<Evidence, Denial> {
-        // One hash names the token in the cache and in the proof's `ath`.
-        let hash = sha256(&[credentials.token.as_bytes()]);
-        let token = self.issuers.verify(credentials.token, &hash, now)?;
-        if !policy.issuers.is_empty() && !policy.issuers.contains(&token.issuer()) {
-            return Err(TokenError::Issuer.into());
-        }
-        let binding = match required_key(credentials.scheme, token.confirmation(), policy.accept)? {
+    ) -> Result<Arc<VerifiedToken>, TokenError> {
+        let token = self.issuers.verify(credentials.token, hash, now)?;
+        let taken = policy.issuers.is_empty() || policy.issuers.contains(&token.issuer());
+        if taken { Ok(token) } else { Err(TokenError::Issuer) }
+    }
+
+    /// Whether the client may use this token here: the binding first, then what the token allows.
+    fn verify_holder(
+        &self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+        scheme: Scheme,
+        token: &VerifiedToken,
+        hash: &Sha256,
+        now: UnixTime,
+    ) -> Result<(Binding, Rendered), Denial> {
+        let binding = match required_key(scheme, token.confirmation(), policy.accept)? {
             None => Binding::Bearer,
-            Some(jkt) => {
-                let expected = Expected {
-                    method: asked.method,
-                    target: asked.target,
-                    ath: Some(&hash),
-                    nonce: policy.nonce,
-                };
-                let proof = self.proofs.verify(proof(asked.headers)?, &expected, now)?;
-                if proof.jkt() != jkt {
-                    return Err(BindingError::Key.into());
-                }
-                Binding::Dpop(proof)
-            }
+            Some(jkt) => Binding::Dpop(self.verify_proof(policy, asked, &jkt, hash, now)?),
         };
         if !policy.scopes.iter().all(|scope| token.has_scope(scope)) {
             return Err(Denial::InsufficientScope);
         }
         let identity =
             policy.identity.render(|path| token.claim(path)).map_err(|_| BindingError::Identity)?;
-        Ok(Evidence::Token { token, identity, binding })
+        Ok((binding, identity))
+    }
+
+    fn verify_proof(
+        &self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+        jkt: &Thumbprint,
+        hash: &Sha256,
+        now: UnixTime,
+    ) -> Result<VerifiedProof, Denial> {
+        let expected =
+            Expected { method: asked.method, target: asked.target, ath: Some(hash), nonce: policy.nonce };
+        let proof = self.proofs.verify(proof(asked.headers)?, &expected, now)?;
+        // RFC 9449 section 4.3 check 12: the key the token is bound to.
+        if proof.jkt() == *jkt { Ok(proof) } else { Err(BindingError::Key.into()) }
     }
 }
 

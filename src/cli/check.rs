@@ -1,6 +1,6 @@
 //! `keyproof check`: every problem of a configuration file, with its place.
 
-use super::{USAGE, printed};
+use super::{CONFIGURATION, printed};
 use crate::config;
 use std::io::Write;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ pub(super) fn run(args: &CheckArgs, out: &mut impl Write, err: &mut impl Write) 
             let words = if count == 1 { "problem" } else { "problems" };
             // The exit code says it too.
             drop(writeln!(err, "{problems}\n{}: {count} {words}", args.file.display()));
-            ExitCode::from(USAGE)
+            ExitCode::from(CONFIGURATION)
         }
     }
 }

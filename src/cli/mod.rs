@@ -2,24 +2,28 @@
 
 mod check;
 mod completions;
+mod demo;
+pub mod explain;
 mod healthcheck;
 mod man;
-mod pending;
+mod request;
 mod schema;
 mod serve;
 
+use crate::clock::Clock;
 use clap::{CommandFactory, Parser, Subcommand};
-use pending::{demo, explain, request};
 use std::future::Future;
 use std::io::Write;
 use std::process::ExitCode;
 
-pub use serve::{LogFormat, ServeArgs};
+pub use serve::{LogStyle, ServeArgs};
 
 /// The exit code for arguments and configuration files that cannot be used (`EX_USAGE`).
-const USAGE: u8 = 64;
+const CONFIGURATION: u8 = 64;
 /// The exit code for what should not happen (`EX_SOFTWARE`).
 const INTERNAL: u8 = 70;
+/// The exit code for an address that cannot be listened on (`EX_OSERR`).
+const CANNOT_BIND: u8 = 71;
 
 /// The gateway that makes a stolen access token useless
 ///
@@ -73,7 +77,7 @@ pub fn run() -> ExitCode {
         Err(error) => {
             // Where the terminal is gone there is nobody left to tell.
             drop(error.print());
-            if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+            if error.use_stderr() { ExitCode::from(CONFIGURATION) } else { ExitCode::SUCCESS }
         }
     }
 }
@@ -81,12 +85,12 @@ pub fn run() -> ExitCode {
 impl Command {
     fn run(self, out: &mut impl Write, err: &mut impl Write) -> ExitCode {
         match self {
-            Self::Serve(args) => serve::run(args),
+            Self::Serve(args) => serve::run(&args),
             Self::Check(args) => check::run(&args, out, err),
             Self::Schema => printed(out.write_all(crate::config::schema().as_bytes())),
             Self::Demo(args) => wait_for(demo::run(args, out, err)),
             Self::Request(args) => wait_for(request::run(args, out, err)),
-            Self::Explain(args) => wait_for(explain::run(args, out, err)),
+            Self::Explain(args) => explained(&args, out, err),
             Self::Healthcheck(args) => wait_for(healthcheck::run(&args, out, err)),
             Self::Version => printed(writeln!(out, "keyproof {}", env!("CARGO_PKG_VERSION"))),
             Self::Completions(args) => printed(completions::write(&args, &mut Arguments::command(), out)),
@@ -100,6 +104,19 @@ fn wait_for(command: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(command),
         Err(_) => ExitCode::from(INTERNAL),
+    }
+}
+
+/// 1 where a check failed, 64 where an argument cannot be read.
+fn explained(args: &explain::ExplainArgs, out: &mut impl Write, err: &mut impl Write) -> ExitCode {
+    match explain::run(args, Clock::system().now(), out) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // The exit code says it too.
+            drop(writeln!(err, "keyproof explain: {error}"));
+            ExitCode::from(CONFIGURATION)
+        }
     }
 }
 

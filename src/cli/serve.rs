@@ -1,7 +1,15 @@
 //! `keyproof serve`: the gateway.
 
+use crate::app::{App, AppError};
+use crate::clock::Clock;
+use crate::config;
+use crate::observe::{self, AccessLog, LogFormat, LogWriter};
+use crate::server::Drained;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,31 +27,120 @@ Exit codes: 0 after a drained stop; 64 configuration; 70 internal; 71 cannot lis
 /// Reads the configuration, listens, and forwards every request whose access token and DPoP proof pass every check.
 /// All problems of the configuration are printed at once, as check prints them. Metrics, health and the effective
 /// configuration are on the admin address (127.0.0.1:9901 unless configured).
-#[derive(clap::Args, Clone, Debug)]
+#[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct ServeArgs {
     /// The configuration file
     #[arg(short, long, value_name = "FILE", env = "KEYPROOF_CONFIG", default_value = "config/keyproof.yaml")]
     pub config: PathBuf,
-    /// How log lines are written
+    /// How log lines look
     #[arg(long, value_name = "FORMAT", env = "KEYPROOF_LOG_FORMAT", default_value = "json")]
-    pub log: LogFormat,
-    /// What is logged: error, warn, info, debug or trace, or a filter as "info,keyproof::issuer=debug"
+    pub log: LogStyle,
+    /// What is logged: error, warn (requests that failed by trouble of the gateway's own), info (every request),
+    /// debug; or a list like "info,keyproof::issuer=debug"
     #[arg(long, value_name = "LEVEL", env = "KEYPROOF_LOG", default_value = "info")]
     pub log_level: String,
 }
 
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object on each line
+/// How log lines look.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogStyle {
+    /// One JSON object a line
     Json,
     /// For people
     Text,
 }
 
-/// Runs the command.
-#[expect(clippy::needless_pass_by_value, reason = "what runs will keep them")]
-pub(super) fn run(_args: ServeArgs) -> ExitCode {
+/// Runs the gateway until SIGTERM or SIGINT, then drains it. A second signal ends it at once.
+pub fn run(args: &ServeArgs) -> ExitCode {
+    let (plan, warnings) = match config::load(&args.config) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(super::CONFIGURATION);
+        }
+    };
+    let format = match args.log {
+        LogStyle::Json => LogFormat::Json,
+        LogStyle::Text => LogFormat::Text,
+    };
+    let (writer, _flush_at_the_end) = match LogWriter::stdout() {
+        Ok(writer) => writer,
+        Err(error) => return internal(&error),
+    };
+    if let Err(error) = observe::init(format, &args.log_level, &writer) {
+        eprintln!("keyproof: --log-level: {error}");
+        return ExitCode::from(super::CONFIGURATION);
+    }
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return internal(&error),
+    };
+    let log = AccessLog::new(writer, format, &args.log_level);
+    runtime.block_on(serve(plan, log))
+}
+
+async fn serve(plan: config::Plan, log: AccessLog) -> ExitCode {
+    let stop = CancellationToken::new();
+    // The handlers are in place before anybody can see that we are up.
+    let (mut terminate, mut interrupt) =
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => return internal(&error),
+        };
+    let app = match App::build(plan, Clock::system(), Some(log)).await {
+        Ok(app) => app,
+        Err(error) => return refused_to_start(&error),
+    };
+    for address in app.addresses() {
+        tracing::info!(%address, "listening");
+    }
+    tracing::info!(address = %app.admin_address(), "admin");
+
+    let running = app.run(stop.clone());
+    tokio::pin!(running);
+    let first_signal = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tokio::select! {
+        _ = &mut running => return ExitCode::from(super::INTERNAL),
+        () = first_signal => {}
+    }
+    tracing::info!("stopping: what is in flight may end");
+    stop.cancel();
+    let second_signal = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tokio::select! {
+        drained = running => {
+            if let Drained::Aborted(connections) = drained {
+                tracing::warn!(connections, "the time to drain is over: connections were cut off");
+            }
+            ExitCode::SUCCESS
+        }
+        () = second_signal => ExitCode::from(super::INTERNAL),
+    }
+}
+
+fn refused_to_start(error: &AppError) -> ExitCode {
+    tracing::error!(%error, "the gateway does not start");
+    eprintln!("keyproof: {error}");
+    match error {
+        AppError::Bind { .. } => ExitCode::from(super::CANNOT_BIND),
+        AppError::Tls { .. } => ExitCode::from(super::CONFIGURATION),
+    }
+}
+
+fn internal(error: &std::io::Error) -> ExitCode {
+    eprintln!("keyproof: {error}");
     ExitCode::from(super::INTERNAL)
 }

@@ -17,12 +17,12 @@ use super::read::Read;
 use crate::authorize::Policy;
 use crate::dpop::AcceptanceWindow;
 use crate::jose::{Algorithm, Secret};
+pub use crate::replay::{OnStart, RedisPlan, ReplayPlan};
 use crate::route::{Matcher, Table};
 use crate::token::IssuerRules;
 use crate::uri::Origin;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -52,7 +52,7 @@ pub struct Plan {
     /// The routes; `RouteId` is the place in this list.
     pub routes: Vec<RoutePlan>,
     /// The routes by host, path and method.
-    pub table: Arc<Table>,
+    pub table: Table,
     /// The effective configuration with every default filled in and no secret, as JSON, for `/config`.
     pub effective: serde_json::Value,
 }
@@ -97,41 +97,6 @@ pub enum KeySource {
     Uri(Url),
     /// RFC 8414 metadata of this issuer, then OpenID's.
     Discovery(Url),
-}
-
-/// The replay store.
-#[derive(Clone, Debug)]
-pub struct ReplayPlan {
-    /// How many live proofs are remembered.
-    pub capacity: usize,
-    /// How many of one key.
-    pub per_key_limit: usize,
-    /// What to do about the time before the start.
-    pub on_start: OnStart,
-    /// Where used proofs survive a restart.
-    pub journal: Option<PathBuf>,
-    /// The shared store, where there is one.
-    pub redis: Option<RedisPlan>,
-}
-
-/// The shared store.
-#[derive(Clone, Debug)]
-pub struct RedisPlan {
-    /// `redis://`, `rediss://`, `redis+sentinel://`; several for a cluster.
-    pub urls: Vec<String>,
-    /// How long one answer may take.
-    pub timeout: Duration,
-    /// Whether requests pass while it cannot be asked.
-    pub accept_on_failure: bool,
-}
-
-/// What to do about the time before the start, where nothing vouches for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnStart {
-    /// Proofs that could have been used before it get a nonce challenge.
-    Challenge,
-    /// Not ready until no honest client's proof can be among them; older ones are refused.
-    Wait,
 }
 
 /// An upstream.
@@ -215,7 +180,7 @@ pub(super) fn make(document: &Document, folder: &Path, findings: &mut Findings) 
         replay,
         upstreams,
         routes,
-        table: Arc::new(table?),
+        table: table?,
         effective: document.effective(),
     })
 }

@@ -1,4 +1,5 @@
-//! base64url without padding (RFC 7515 section 2), canonical: no stray bits, no white space, no other alphabet.
+//! base64url without padding (RFC 7515 section 2), canonical: no stray bits, no white space, no other
+//! alphabet.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -69,7 +69,8 @@ impl Secret {
         let expected = self.tag(parts);
         match expected.get(..tag.len()) {
             Some(expected) if tag.len() >= MIN_TAG => {
-                // Every byte is looked at, wherever the first difference is; the box keeps the compiler from stopping early.
+                // Every byte is looked at, wherever the first difference is; the box keeps the compiler from
+                // stopping early.
                 let difference = expected.iter().zip(tag).fold(0, |sum, (one, other)| sum | (one ^ other));
                 std::hint::black_box(difference) == 0
             }

@@ -1,8 +1,12 @@
 //! Public keys (RFC 7517, RFC 7518 section 6, RFC 8037), valid or not at all.
 
-use super::{Algorithm, Thumbprint, base64url, curve, edwards, json, sha256};
+mod curve;
+mod edwards;
 
-/// A public key that passed every check of D08, D11 and D12: kind, size, point on the curve, canonical encoding.
+use super::{Algorithm, Thumbprint, base64url, json, sha256};
+
+/// A public key that passed every check of D08, D11 and D12: kind, size, point on the curve, canonical
+/// encoding.
 #[derive(Clone)]
 pub struct PublicKey {
     material: Material,
@@ -38,10 +42,13 @@ pub enum JwkError {
     /// `kty` is missing or none of EC, RSA, OKP; or `crv` is not P-256, P-384, Ed25519.
     #[error("the key is of no supported kind")]
     Kind,
-    /// A member that only a private or symmetric key has (`d p q dp dq qi oth k`), whatever its value, or `kty` "oct" (RFC 9449 section 4.3 check 7).
+    /// A member that only a private or symmetric key has (`d p q dp dq qi oth k`), whatever its value, or
+    /// `kty` "oct" (RFC 9449 section 4.3 check 7).
     #[error("the key has a private or symmetric member")]
     Private,
-    /// A required member is missing, of the wrong type, not canonical base64url, not of full size, or not on the curve; RSA: fewer than 2048 or more than 4096 bits, leading zero, or an exponent that is even, below 3 or above 2^32.
+    /// A required member is missing, of the wrong type, not canonical base64url, not of full size, or not on
+    /// the curve; RSA: fewer than 2048 or more than 4096 bits, leading zero, or an exponent that is even,
+    /// below 3 or above 2^32.
     #[error("the key's members are not valid")]
     Invalid,
     /// `alg`, `use` or `key_ops` say that the key is not for verifying this.
@@ -49,7 +56,8 @@ pub enum JwkError {
     Use,
 }
 
-/// The members only a private or symmetric key has (RFC 7518 sections 6.2.2, 6.3.2, 6.4.1, RFC 8037 section 2).
+/// The members only a private or symmetric key has (RFC 7518 sections 6.2.2, 6.3.2, 6.4.1, RFC 8037 section
+/// 2).
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 /// RSA moduli, in bits (RFC 7518 section 3.3; the upper bound caps what one verification costs).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
@@ -57,7 +65,8 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 const RSA_EXPONENTS: std::ops::RangeInclusive<u64> = 3..=1 << 32;
 
 impl PublicKey {
-    /// Reads a key; `alg`, `use` and `key_ops`, where present, must allow verifying signatures. Unknown members are ignored.
+    /// Reads a key; `alg`, `use` and `key_ops`, where present, must allow verifying signatures. Unknown
+    /// members are ignored.
     ///
     /// # Errors
     /// [`JwkError`], as its variants say.
@@ -74,7 +83,8 @@ impl PublicKey {
         }
     }
 
-    /// Whether this key can make signatures of `algorithm`: by its kind (ES256 needs P-256, …) and by the `alg` it was declared with, if any.
+    /// Whether this key can make signatures of `algorithm`: by its kind (ES256 needs P-256, …) and by the
+    /// `alg` it was declared with, if any.
     pub fn supports(&self, algorithm: Algorithm) -> bool {
         self.material.fits(algorithm) && self.declared.is_none_or(|declared| declared == algorithm)
     }
@@ -117,13 +127,11 @@ impl Material {
     }
 
     pub(super) fn p256(x: [u8; 32], y: [u8; 32]) -> Result<Self, JwkError> {
-        let point = curve::on_p256(&x, &y).then(|| uncompressed(&x, &y)).flatten();
-        point.map(Self::P256).ok_or(JwkError::Invalid)
+        if curve::on_p256(&x, &y) { Ok(Self::P256(uncompressed(&x, &y))) } else { Err(JwkError::Invalid) }
     }
 
     pub(super) fn p384(x: [u8; 48], y: [u8; 48]) -> Result<Self, JwkError> {
-        let point = curve::on_p384(&x, &y).then(|| uncompressed(&x, &y)).flatten();
-        point.map(Self::P384).ok_or(JwkError::Invalid)
+        if curve::on_p384(&x, &y) { Ok(Self::P384(uncompressed(&x, &y))) } else { Err(JwkError::Invalid) }
     }
 
     pub(super) fn ed25519(x: [u8; 32]) -> Result<Self, JwkError> {
@@ -148,7 +156,8 @@ impl Material {
         }
     }
 
-    /// Whether signatures of this algorithm are made with keys of this kind (RFC 7518 section 3.1, RFC 8037 section 3.1).
+    /// Whether signatures of this algorithm are made with keys of this kind (RFC 7518 section 3.1, RFC 8037
+    /// section 3.1).
     fn fits(&self, algorithm: Algorithm) -> bool {
         use Algorithm::{EdDsa, Es256, Es384, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
         match self {
@@ -159,7 +168,8 @@ impl Material {
         }
     }
 
-    /// The required members in lexicographic order, without white space: what a thumbprint hashes (RFC 7638 section 3).
+    /// The required members in lexicographic order, without white space: what a thumbprint hashes (RFC 7638
+    /// section 3).
     pub(super) fn to_jwk(&self) -> String {
         let ec = |crv, point: &[u8]| {
             let (x, y) =
@@ -178,7 +188,8 @@ impl Material {
     }
 }
 
-/// What `alg`, `use` and `key_ops` say (RFC 7517 sections 4.2 to 4.4): the algorithm, or that the key is for something else.
+/// What `alg`, `use` and `key_ops` say (RFC 7517 sections 4.2 to 4.4): the algorithm, or that the key is for
+/// something else.
 fn declared_use(jwk: &json::Object<'_>) -> Result<Option<Algorithm>, JwkError> {
     let is_for_signatures = jwk.get("use").is_none_or(|value| value.as_str() == Some("sig"));
     let may_verify = jwk.get("key_ops").is_none_or(|value| {
@@ -197,8 +208,12 @@ fn coordinate<const N: usize>(text: &str) -> Result<[u8; N], JwkError> {
 }
 
 /// The uncompressed form of a point.
-fn uncompressed<const N: usize>(x: &[u8], y: &[u8]) -> Option<[u8; N]> {
-    [&[4], x, y].concat().try_into().ok()
+fn uncompressed<const N: usize>(x: &[u8], y: &[u8]) -> [u8; N] {
+    let mut point = [4; N];
+    for (to, from) in point.iter_mut().skip(1).zip(x.iter().chain(y)) {
+        *to = *from;
+    }
+    point
 }
 
 fn leading_zero_bits(byte: u8) -> usize {
@@ -210,5 +225,4 @@ fn is_odd(number: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "jwk_tests.rs"]
 mod tests;

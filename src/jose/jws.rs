@@ -1,10 +1,5 @@
 //! The compact serialisation (RFC 7515 section 7.1) and its signature.
 
-use ring::signature::{
-    self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
-};
-
-use super::jwk::Material;
 use super::{Algorithm, BadSignature, JwkError, PublicKey, base64url, json};
 
 /// The longest text that is looked at; HTTP header blocks are limited well below it.
@@ -47,7 +42,8 @@ pub enum HeaderError {
     Jwk(#[from] JwkError),
 }
 
-/// The members of a JOSE header that matter here. Others may be there and are ignored, never fetched (D10, D15, J05).
+/// The members of a JOSE header that matter here. Others may be there and are ignored, never fetched (D10,
+/// D15, J05).
 #[derive(Clone, Debug)]
 pub struct JoseHeader {
     /// `alg`, as written; `None` if absent.
@@ -92,7 +88,8 @@ impl<'a> CompactJws<'a> {
 }
 
 impl JoseHeader {
-    /// Reads a header segment. `jwk` is read only with `want_jwk` (a proof's; an access token's is never used, J05).
+    /// Reads a header segment. `jwk` is read only with `want_jwk` (a proof's; an access token's is never
+    /// used, J05).
     ///
     /// # Errors
     /// [`HeaderError`], as its variants say.
@@ -124,5 +121,4 @@ fn embedded_key(header: &json::Object<'_>) -> Result<Option<PublicKey>, HeaderEr
 }
 
 #[cfg(test)]
-#[path = "jws_tests.rs"]
 mod tests;

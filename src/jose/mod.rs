@@ -1,18 +1,16 @@
-//! Strict JOSE: JSON, JWS and public keys, with no claims, no HTTP and no time. The only room that names the crypto crate.
+//! Strict JOSE: JSON, JWS and public keys, with no claims, no HTTP and no time. The only room that names the
+//! crypto crate.
 //!
-//! [`json`] reads a document once and strictly, [`CompactJws`] splits a token, [`PublicKey`] is a key that passed
-//! every check, [`Thumbprint`] its name (RFC 7638), [`PrivateKey`] what the client side (`request`, `demo`) signs with.
+//! [`json`] reads a document once and strictly, [`CompactJws`] splits a token, [`PublicKey`] is a key that
+//! passed every check, [`Thumbprint`] its name (RFC 7638), [`PrivateKey`] what the client side (`request`,
+//! `demo`) signs with.
 
 mod algorithm;
 mod base64url;
-mod curve;
-mod der;
 mod digest;
-mod edwards;
 pub mod json;
 mod jwk;
 mod jws;
-mod private_parts;
 mod sign;
 mod thumbprint;
 mod verify;

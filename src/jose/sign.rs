@@ -1,5 +1,8 @@
 //! The client's side: keys that sign, for `keyproof request` and `keyproof demo`.
 
+mod der;
+mod parts;
+
 use ring::rand::SystemRandom;
 use ring::rsa;
 use ring::signature::{
@@ -7,8 +10,8 @@ use ring::signature::{
     KeyPair as _, RSA_PSS_SHA256, RsaKeyPair,
 };
 
+use self::parts::{Curve, Parts, RsaParts};
 use super::jwk::Material;
-use super::private_parts::{Curve, Parts, RsaParts};
 use super::{Algorithm, PublicKey, encode, random};
 
 /// A private key of ES256 (P-256), ES384, EdDSA (Ed25519) or RSA.
@@ -49,12 +52,12 @@ impl PrivateKey {
         let curve = match algorithm {
             Algorithm::Es256 => Curve::P256,
             Algorithm::Es384 => Curve::P384,
-            Algorithm::EdDsa => return Self::from_parts(Parts::Ed25519 { seed: random(), x: None }).ok(),
+            Algorithm::EdDsa => return Self::from_parts(&Parts::Ed25519 { seed: random(), x: None }).ok(),
             Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512 => return None,
             Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512 => return None,
         };
         let document = EcdsaKeyPair::generate_pkcs8(curve.signing(), &SystemRandom::new()).ok()?;
-        Self::from_parts(Parts::from_pkcs8(document.as_ref()).ok()?).ok()
+        Self::from_parts(&Parts::from_pkcs8(document.as_ref()).ok()?).ok()
     }
 
     /// Reads a PEM or JWK file's contents.
@@ -63,7 +66,8 @@ impl PrivateKey {
     /// [`KeyFileError`], as its variants say.
     pub fn read(text: &str) -> Result<Self, KeyFileError> {
         let is_json = text.trim_start().starts_with('{');
-        Self::from_parts(if is_json { Parts::from_jwk(text) } else { Parts::from_pem(text) }?)
+        let parts = if is_json { Parts::from_jwk(text) } else { Parts::from_pem(text) };
+        Self::from_parts(&parts?)
     }
 
     /// The algorithm this key signs with: that of its kind, PS256 for RSA.
@@ -91,7 +95,8 @@ impl PrivateKey {
         self.private_jwk.clone()
     }
 
-    /// Signs header and payload (JSON texts) into a compact JWS. `header` must name [`PrivateKey::algorithm`].
+    /// Signs header and payload (JSON texts) into a compact JWS. `header` must name
+    /// [`PrivateKey::algorithm`].
     pub fn sign(&self, header: &str, payload: &str) -> String {
         let mut jws = format!("{}.{}", encode(header.as_bytes()), encode(payload.as_bytes()));
         let signature = self.signature(jws.as_bytes());
@@ -109,8 +114,8 @@ impl PrivateKey {
     }
 
     /// Checks that the parts fit each other, and keeps both halves.
-    fn from_parts(parts: Parts) -> Result<Self, KeyFileError> {
-        let (pair, material) = match &parts {
+    fn from_parts(parts: &Parts) -> Result<Self, KeyFileError> {
+        let (pair, material) = match parts {
             Parts::Ec { curve, d, x, y } => ec_pair(*curve, d, x, y)?,
             Parts::Ed25519 { seed, x } => ed25519_pair(seed, x.as_ref())?,
             Parts::Rsa(rsa) => rsa_pair(rsa)?,
@@ -190,5 +195,4 @@ fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], KeyFileError> {
 }
 
 #[cfg(test)]
-#[path = "sign_tests.rs"]
 mod tests;

@@ -2,7 +2,8 @@
 
 use super::{Sha256, base64url};
 
-/// The SHA-256 thumbprint of a public key; shown and compared as 43 characters of base64url (RFC 9449 section 6.1).
+/// The SHA-256 thumbprint of a public key; shown and compared as 43 characters of base64url (RFC 9449 section
+/// 6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Thumbprint(Sha256);
 

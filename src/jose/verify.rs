@@ -13,7 +13,8 @@ use super::{Algorithm, PublicKey};
 pub struct BadSignature;
 
 impl PublicKey {
-    /// Checks a signature in the form of RFC 7518 section 3; a key that does not support `algorithm` verifies nothing.
+    /// Checks a signature in the form of RFC 7518 section 3; a key that does not support `algorithm` verifies
+    /// nothing.
     ///
     /// # Errors
     /// [`BadSignature`].
@@ -41,7 +42,8 @@ impl PublicKey {
     }
 }
 
-/// The length is checked before anything dear is done with the bytes, and so that DER is never looked at (D13, B41).
+/// The length is checked before anything dear is done with the bytes, and so that DER is never looked at
+/// (RFC 7518 section 3.4).
 fn check(
     algorithm: &'static dyn VerificationAlgorithm,
     key: &[u8],

@@ -1,10 +1,18 @@
 //! Was this proof ever used? One verb, [`Store::check_and_insert`]: atomic, and the last check before forwarding.
+//!
+//! A store remembers a proof from its acceptance to the last moment at which it could be accepted again (`until`). What it cannot remember it
+//! does not accept: a full store refuses ([`Outcome::Full`]), one that cannot be asked refuses ([`Outcome::Unavailable`]), and one that
+//! may have forgotten says so ([`Outcome::Forgotten`], [`Store::complete_since`]) and the caller asks for a nonce, which only a client
+//! that holds the key can put into a new proof (RFC 9449 section 8).
 
 mod memory;
+mod settings;
 
 use crate::clock::UnixTime;
-use crate::jose::{Sha256, Thumbprint, sha256};
+use crate::jose::{Secret, Thumbprint};
 pub use memory::MemoryStore;
+pub use settings::{OnStart, RedisPlan, ReplayPlan};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// What is used up: 128 bits of a keyed hash of (`jkt`, `jti`), and 64 of the `jkt` alone, for the limit per key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +35,8 @@ pub enum Outcome {
     Full,
     /// This key has too many live proofs.
     OverQuota,
+    /// The store cannot know: it may have forgotten what was used then. A nonce challenge is the answer.
+    Forgotten,
     /// The store cannot be asked, or could not write.
     Unavailable,
 }
@@ -40,9 +50,8 @@ pub enum Store {
 
 impl Store {
     /// The key of a proof in this store. The store's own secret goes into it, so nobody can aim at a shard or a collision.
-    pub fn key(&self, _jkt: &Thumbprint, _jti: &str) -> ReplayKey {
-        let _: fn(&[&[u8]]) -> Sha256 = sha256;
-        todo!()
+    pub fn key(&self, jkt: &Thumbprint, jti: &str) -> ReplayKey {
+        keyed(self.secret(), jkt, jti)
     }
 
     /// Remembers the proof until `until`, inclusive, unless it is remembered already: atomic, so of many at once exactly one is [`Outcome::Fresh`].
@@ -54,12 +63,20 @@ impl Store {
 
     /// The moment before which the store may have forgotten: a proof that could have been used before it proves nothing by being unknown.
     pub fn complete_since(&self) -> UnixTime {
-        todo!()
+        self.since().moment()
+    }
+
+    /// Vouches for nothing before `moment` any more; an earlier one changes nothing. To be called with the present when a reload
+    /// changes the acceptance window: under other limits an expired and dropped proof might be acceptable again.
+    pub fn complete_from(&self, moment: UnixTime) {
+        self.since().raise(moment);
     }
 
     /// How many proofs are remembered, roughly, without locking.
     pub fn len(&self) -> usize {
-        todo!()
+        match self {
+            Self::Memory(store) => store.len(),
+        }
     }
 
     /// Whether none is.
@@ -69,6 +86,82 @@ impl Store {
 
     /// How many can be.
     pub fn capacity(&self) -> usize {
-        todo!()
+        match self {
+            Self::Memory(store) => store.capacity(),
+        }
+    }
+
+    fn secret(&self) -> &Secret {
+        match self {
+            Self::Memory(store) => &store.secret,
+        }
+    }
+
+    fn since(&self) -> &Since {
+        match self {
+            Self::Memory(store) => &store.since,
+        }
+    }
+}
+
+/// The version is hashed too: a later format never meets an earlier one's keys.
+fn keyed(secret: &Secret, jkt: &Thumbprint, jti: &str) -> ReplayKey {
+    // The thumbprint has a fixed length, so the parts cannot be cut differently.
+    let proof = secret.tag(&[b"keyproof replay v1 proof", jkt.as_bytes(), jti.as_bytes()]);
+    let owner = secret.tag(&[b"keyproof replay v1 owner", jkt.as_bytes()]);
+    ReplayKey {
+        id: proof.first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes)),
+        owner: owner.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)),
+    }
+}
+
+/// A moment that only moves forward.
+#[derive(Debug)]
+struct Since(AtomicI64);
+
+impl Since {
+    const fn new(moment: UnixTime) -> Self {
+        Self(AtomicI64::new(moment.as_millis()))
+    }
+
+    fn moment(&self) -> UnixTime {
+        UnixTime::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    fn raise(&self, moment: UnixTime) {
+        self.0.fetch_max(moment.as_millis(), Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn store() -> Store {
+        Store::Memory(MemoryStore::new(10, 10, Duration::from_secs(60), UnixTime::from_secs(1_700_000_000)))
+    }
+
+    #[test]
+    fn a_key_is_the_proofs_own_and_the_stores_own() {
+        let (one, two) = (store(), store());
+        let (alice, bob) = (Thumbprint::new([1; 32]), Thumbprint::new([2; 32]));
+        assert_eq!(one.key(&alice, "a"), one.key(&alice, "a"));
+        assert_eq!(one.key(&alice, "a").owner, one.key(&alice, "b").owner);
+        assert_ne!(one.key(&alice, "a").id, one.key(&alice, "b").id);
+        assert_ne!(one.key(&alice, "a").id, one.key(&bob, "a").id, "a stranger cannot burn a jti");
+        assert_ne!(one.key(&alice, "a").owner, one.key(&bob, "a").owner);
+        assert_ne!(one.key(&alice, "a").id, two.key(&alice, "a").id, "nor compute a key");
+    }
+
+    #[test]
+    fn complete_since_never_moves_back() {
+        let store = store();
+        let start = store.complete_since();
+        assert_eq!(start, UnixTime::from_secs(1_700_000_000));
+        store.complete_from(start.saturating_sub(Duration::from_secs(1)));
+        assert_eq!(store.complete_since(), start);
+        store.complete_from(start.saturating_add(Duration::from_secs(1)));
+        assert_eq!(store.complete_since(), start.saturating_add(Duration::from_secs(1)));
     }
 }

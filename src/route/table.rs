@@ -43,7 +43,7 @@ pub enum Choice {
 /// All routes: for each public origin, the paths that have routes and those routes, most specific first.
 ///
 /// A look-up hashes the path, then each of its parents: its cost grows with the depth of the path, not with the number of routes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Table {
     origins: Vec<HashMap<String, Vec<Candidate>>>,
 }

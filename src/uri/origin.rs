@@ -34,7 +34,8 @@ pub enum OriginError {
     /// Something stands before an `@`.
     #[error("user information is not allowed")]
     UserInfo,
-    /// The host is empty or has a character no host may have (an internationalised name is written as `xn--…`).
+    /// The host is empty or has a character no host may have (an internationalised name is written as
+    /// `xn--…`).
     #[error("not a valid host")]
     Host,
     /// The port is no number from 1 to 65535.
@@ -95,8 +96,9 @@ impl Origin {
 
     /// The origin with this scheme and authority (`host[:port]`, as `Host` and `:authority` have it).
     ///
-    /// Letters become lower case, an IPv6 address takes the spelling of RFC 5952, the scheme's own port is dropped. A host that ends in a dot
-    /// and a port with a leading zero are refused: each would be a second spelling of the same place.
+    /// Letters become lower case, an IPv6 address takes the spelling of RFC 5952, the scheme's own port is
+    /// dropped. A host that ends in a dot and a port with a leading zero are refused: each would be a second
+    /// spelling of the same place.
     ///
     /// # Errors
     /// [`OriginError`], as its variants say.
@@ -117,9 +119,9 @@ impl Origin {
         Ok(Self { scheme, port, text })
     }
 
-    /// Whether `authority`, as a client wrote it under this scheme, names this origin: without regard to case, and with the scheme's own port
-    /// named or not. Says the same as comparing with [`Origin::from_authority`], but allocates nothing unless an IPv6 address is spelled
-    /// in an unusual way.
+    /// Whether `authority`, as a client wrote it under this scheme, names this origin: without regard to
+    /// case, and with the scheme's own port named or not. Says the same as comparing with
+    /// [`Origin::from_authority`], but allocates nothing unless an IPv6 address is spelled in an unusual way.
     pub fn is_authority(&self, authority: &str) -> bool {
         let own = self.authority();
         if own.eq_ignore_ascii_case(authority) {

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-/// A path that has one meaning: percent-encoding normalised (RFC 3986 section 6.2.2), nothing ambiguous in it (D28).
+/// A path that has one meaning: percent-encoding normalised (RFC 3986 section 6.2.2), nothing ambiguous in it
+/// (D28).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalPath<'a> {
     text: Cow<'a, str>,
@@ -27,7 +28,8 @@ pub enum PathError {
     /// `%2F` on a route that does not keep it.
     #[error("the path has an encoded slash")]
     EncodedSlash,
-    /// A control character, encoded or not (`%00`), a space, one that is not ASCII, or another that no path may have.
+    /// A control character, encoded or not (`%00`), a space, one that is not ASCII, or another that no path
+    /// may have.
     #[error("the path has a control or non-ASCII character")]
     Character,
     /// A `%` that two hexadecimal digits do not follow.
@@ -66,8 +68,9 @@ impl<'a> CanonicalPath<'a> {
     }
 }
 
-/// Normalises the path of an `htu` (RFC 3986 sections 6.2.2 and 5.2.4): hexadecimal digits in upper case, unreserved characters decoded,
-/// dot segments removed, an empty path is `/`. `None` where it has a character no URI may have or a broken percent-encoding.
+/// Normalises the path of an `htu` (RFC 3986 sections 6.2.2 and 5.2.4): hexadecimal digits in upper case,
+/// unreserved characters decoded, dot segments removed, an empty path is `/`. `None` where it has a character
+/// no URI may have or a broken percent-encoding.
 pub fn normalize_path(path: &str) -> Option<Cow<'_, str>> {
     if path.is_empty() {
         return Some(Cow::Borrowed("/"));
@@ -124,8 +127,8 @@ impl Segment {
     }
 }
 
-/// Brings the percent-encoding of `path` into its one form in one pass, and shows `each` every character of `rest`, which is `path` without its
-/// first slash. Borrows as long as nothing changes.
+/// Brings the percent-encoding of `path` into its one form in one pass, and shows `each` every character of
+/// `rest`, which is `path` without its first slash. Borrows as long as nothing changes.
 fn normalize_encoding<'a>(
     path: &'a str,
     rest: &str,
@@ -158,7 +161,8 @@ fn normalize_encoding<'a>(
     Ok(changed.map_or(Cow::Borrowed(path), Cow::Owned))
 }
 
-/// What may stand unencoded: `pchar` and `/` (RFC 3986 section 3.3), and the brackets, which browsers do not encode.
+/// What may stand unencoded: `pchar` and `/` (RFC 3986 section 3.3), and the brackets, which browsers do not
+/// encode.
 fn check_character(byte: u8) -> Result<(), PathError> {
     match byte {
         b'\\' => Err(PathError::Backslash),
@@ -168,7 +172,8 @@ fn check_character(byte: u8) -> Result<(), PathError> {
     }
 }
 
-/// What `%XX` with this value is: an unreserved character is decoded (RFC 3986 section 6.2.2.2), any other stays.
+/// What `%XX` with this value is: an unreserved character is decoded (RFC 3986 section 6.2.2.2), any other
+/// stays.
 fn encoded(value: u8) -> Result<Unit, PathError> {
     match value {
         b'\\' => Err(PathError::Backslash),

@@ -1,4 +1,5 @@
-//! Whether a point lies on its curve (RFC 7518 section 6.2.1, RFC 8725 section 3.4); ring says so only when it verifies.
+//! Whether a point lies on its curve (RFC 7518 section 6.2.1, RFC 8725 section 3.4); ring says so only when
+//! it verifies.
 //!
 //! Public values only, so nothing here needs constant time. Numbers are little-endian limbs of 64 bits.
 
@@ -48,8 +49,8 @@ pub(super) fn on_p384(x: &[u8; 48], y: &[u8; 48]) -> bool {
 }
 
 impl<const N: usize> Curve<N> {
-    /// Both coordinates are below p and satisfy the equation. Every term is multiplied by R⁻² (R = 2^64N), which
-    /// saves turning the numbers into Montgomery's form and changes nothing about equality.
+    /// Both coordinates are below p and satisfy the equation. Every term is multiplied by R⁻² (R = 2^64N),
+    /// which saves turning the numbers into Montgomery's form and changes nothing about equality.
     fn contains(&self, x: &[u64; N], y: &[u64; N]) -> bool {
         if !less(x, &self.p) || !less(y, &self.p) {
             return false;
@@ -70,7 +71,8 @@ impl<const N: usize> Curve<N> {
         self.multiply(a, &one)
     }
 
-    /// `a · b · R⁻¹ mod p` for a and b below p (Montgomery, "Modular multiplication without trial division", 1985).
+    /// `a · b · R⁻¹ mod p` for a and b below p (Montgomery, "Modular multiplication without trial division",
+    /// 1985).
     fn multiply(&self, a: &[u64; N], b: &[u64; N]) -> [u64; N] {
         let mut sum = [0; N];
         let mut top = false;
@@ -99,7 +101,8 @@ impl<const N: usize> Curve<N> {
         self.below_p(sum, carry)
     }
 
-    /// The number below p that `number`, with `over` as the bit above it, is equal to, given that it is below 2p.
+    /// The number below p that `number`, with `over` as the bit above it, is equal to, given that it is below
+    /// 2p.
     fn below_p(&self, mut number: [u64; N], over: bool) -> [u64; N] {
         if over || !less(&number, &self.p) {
             let mut borrow = false;

@@ -1,7 +1,7 @@
 //! What can be said of an Ed25519 public key without arithmetic (RFC 8032 section 5.1.3).
 
-/// The y coordinates of the points of order 1, 2, 4 and 8, little-endian, the sign of x taken off. Under such a key a
-/// signature says nothing: one can be found that verifies for almost any message.
+/// The y coordinates of the points of order 1, 2, 4 and 8, little-endian, the sign of x taken off. Under such
+/// a key a signature says nothing: one can be found that verifies for almost any message.
 const SMALL_ORDER: [[u8; 32]; 5] = [
     low_byte(0),
     low_byte(1),
@@ -32,8 +32,8 @@ const fn low_byte(low: u8) -> [u8; 32] {
     bytes
 }
 
-/// Whether `key` spells its y canonically (below p = 2^255 - 19, so that one key has one thumbprint) and is not of small
-/// order. Whether it is a point at all, ring says when it verifies.
+/// Whether `key` spells its y canonically (below p = 2^255 - 19, so that one key has one thumbprint) and is
+/// not of small order. Whether it is a point at all, ring says when it verifies.
 pub(super) fn is_acceptable(key: &[u8; 32]) -> bool {
     let mut y = *key;
     let [.., last] = &mut y;

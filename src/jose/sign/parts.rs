@@ -2,7 +2,8 @@
 
 use rustls::pki_types::pem::{self, SectionKind};
 
-use super::{KeyFileError, base64url, der, json};
+use super::{KeyFileError, der};
+use crate::jose::{base64url, json};
 
 /// The curves of ECDSA keys.
 #[derive(Clone, Copy)]
@@ -42,10 +43,15 @@ const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 
 impl Parts {
-    /// The first private key in a PEM text (RFC 7468); sections of another kind, as `EC PARAMETERS`, are passed over.
+    /// The first private key in a PEM text (RFC 7468); sections of another kind, as `EC PARAMETERS`, are
+    /// passed over.
     pub(super) fn from_pem(text: &str) -> Result<Self, KeyFileError> {
         let mut input = text.as_bytes();
         while let Some((kind, der)) = pem::from_buf(&mut input).map_err(|_| KeyFileError::Format)? {
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "the crate may learn more kinds, none of them a key of ours"
+            )]
             match kind {
                 SectionKind::PrivateKey => return Self::from_pkcs8(&der),
                 SectionKind::EcPrivateKey => return ec_private_key(&der, None),
@@ -58,7 +64,7 @@ impl Parts {
 
     /// Reads `PrivateKeyInfo` (RFC 5208 section 5, RFC 5958 section 2).
     pub(super) fn from_pkcs8(bytes: &[u8]) -> Result<Self, KeyFileError> {
-        let (algorithm, curve, key) = pkcs8_fields(bytes).ok_or(KeyFileError::Format)?;
+        let Pkcs8 { algorithm, curve, key } = pkcs8_fields(bytes).ok_or(KeyFileError::Format)?;
         match algorithm {
             EC_PUBLIC_KEY => ec_private_key(key, curve),
             ED25519 => {
@@ -114,19 +120,28 @@ impl Parts {
     }
 }
 
-/// Algorithm, its first parameter if that is an identifier, and the key in its own form.
-fn pkcs8_fields(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>, &[u8])> {
+/// What PKCS #8 wraps around a key.
+struct Pkcs8<'a> {
+    algorithm: &'a [u8],
+    /// The algorithm's parameter, if that is an identifier.
+    curve: Option<&'a [u8]>,
+    /// The key in its own form.
+    key: &'a [u8],
+}
+
+fn pkcs8_fields(bytes: &[u8]) -> Option<Pkcs8<'_>> {
     let mut info = der::Reader::new(bytes).sequence()?;
     info.unsigned().filter(|version| matches!(version, [0 | 1]))?;
     let mut identifier = info.sequence()?;
     let algorithm = identifier.element(der::OBJECT_IDENTIFIER)?;
-    Some((algorithm, identifier.element(der::OBJECT_IDENTIFIER), info.element(der::OCTET_STRING)?))
+    let curve = identifier.element(der::OBJECT_IDENTIFIER);
+    Some(Pkcs8 { algorithm, curve, key: info.element(der::OCTET_STRING)? })
 }
 
 /// Reads `ECPrivateKey` (RFC 5915 section 3). The public point must be there, as every common tool writes it.
 fn ec_private_key(bytes: &[u8], outer: Option<&[u8]>) -> Result<Parts, KeyFileError> {
-    let (d, named, point) = ec_fields(bytes).ok_or(KeyFileError::Format)?;
-    let (curve, size) = match outer.or(named) {
+    let EcPrivateKey { d, curve, point } = ec_fields(bytes).ok_or(KeyFileError::Format)?;
+    let (curve, size) = match outer.or(curve) {
         Some(SECP256R1) => (Curve::P256, 32),
         Some(SECP384R1) => (Curve::P384, 48),
         _ => return Err(KeyFileError::Kind),
@@ -141,15 +156,23 @@ fn ec_private_key(bytes: &[u8], outer: Option<&[u8]>) -> Result<Parts, KeyFileEr
     }
 }
 
-/// The private number, the curve if it is named, the point's bit string (empty if it is not there).
-fn ec_fields(bytes: &[u8]) -> Option<(&[u8], Option<&[u8]>, &[u8])> {
+/// The fields of RFC 5915 section 3; the curve is named where nothing outside names it.
+struct EcPrivateKey<'a> {
+    d: &'a [u8],
+    curve: Option<&'a [u8]>,
+    /// A bit string, empty if it is not there.
+    point: &'a [u8],
+}
+
+fn ec_fields(bytes: &[u8]) -> Option<EcPrivateKey<'_>> {
     let mut key = der::Reader::new(bytes).sequence()?;
     key.unsigned().filter(|version| *version == [1])?;
     let d = key.element(der::OCTET_STRING)?;
     let named = key.element(der::context(0));
-    let named = named.and_then(|named| der::Reader::new(named).element(der::OBJECT_IDENTIFIER));
+    let curve = named.and_then(|named| der::Reader::new(named).element(der::OBJECT_IDENTIFIER));
     let point = key.element(der::context(1)).unwrap_or_default();
-    Some((d, named, der::Reader::new(point).element(der::BIT_STRING).unwrap_or_default()))
+    let point = der::Reader::new(point).element(der::BIT_STRING).unwrap_or_default();
+    Some(EcPrivateKey { d, curve, point })
 }
 
 /// Reads `RSAPrivateKey` (RFC 8017 appendix A.1.2) of two primes.

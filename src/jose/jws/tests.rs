@@ -134,21 +134,25 @@ fn headers_are_refused_for_a_reason() {
     assert!(unread.jwk.is_none(), "nobody asked for it");
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
-
-    #[test]
-    fn one_changed_character_breaks_a_token(position in 0..PROOF.len(), other in "[A-Za-z0-9_.-]") {
-        let mut text = PROOF.to_owned();
-        prop_assume!(text[position..=position] != other);
-        text.replace_range(position..=position, &other);
-        let key = JoseHeader::parse(CompactJws::split(PROOF).unwrap().header_segment, true).unwrap().jwk.unwrap();
-        let verified = CompactJws::split(&text).is_ok_and(|jws| jws.verify(Algorithm::Es256, &key).is_ok());
-        prop_assert!(!verified);
+#[test]
+fn one_changed_character_breaks_a_token() {
+    let key = JoseHeader::parse(CompactJws::split(PROOF).unwrap().header_segment, true).unwrap().jwk.unwrap();
+    for (position, byte) in PROOF.bytes().enumerate() {
+        for other in
+            ["A", "B", "z", "9", "_", "-", ".", "="].into_iter().filter(|other| other.as_bytes() != [byte])
+        {
+            let mut text = PROOF.to_owned();
+            text.replace_range(position..=position, other);
+            let verified =
+                CompactJws::split(&text).is_ok_and(|jws| jws.verify(Algorithm::Es256, &key).is_ok());
+            assert!(!verified, "{other} at {position}");
+        }
     }
+}
 
+proptest! {
     #[test]
-    fn splitting_never_panics(text in "[A-Za-z.=_]{0,40}") {
+    fn splitting_never_panics(text in r"([AEIMQUYcg]{2,4}\.){2,3}[AQgw_=.]{1,4}") {
         if let Ok(jws) = CompactJws::split(&text) {
             prop_assert_eq!(text.split('.').count(), 3);
             prop_assert_eq!(&text, &format!("{}.{}", jws.signing_input, encode(&jws.signature)));

@@ -1,0 +1,197 @@
+//! The store in memory.
+//!
+//! # What it promises
+//!
+//! No id is answered [`Outcome::Fresh`] twice while its proof can be accepted, whatever the clock does and whatever is thrown at the store.
+//!
+//! # How it forgets
+//!
+//! Proofs are kept by *generation*: the slice of time, a twelfth of the retention, in which their `until` lies. The window of generations
+//! begins with the one that holds the present. When the window moves, a generation that falls out of it is dead at once: its count is taken
+//! off, and its entries are from then on free places. Nothing is scanned; every insert cleans eight places of its shard, which is
+//! more than it fills. So an entry is remembered up to its `until`, inclusive, and outlives it by less than one slice.
+//!
+//! # When the clock steps
+//!
+//! The window follows the wall clock, because the proofs' dates do. What makes that safe is one rule: **a generation that was ever dropped
+//! with a proof in it is never used again.** If the clock goes back and a proof comes whose `until` lies in such a generation, the store
+//! cannot know it, and answers [`Outcome::Forgotten`]. Two calls with the same id have the same `until`; if the first was `Fresh`, its
+//! entry is either still in its generation (`Replayed`), or the generation was dropped (`Forgotten`). There is no third way.
+//!
+//! The rule is about what was in use, so it locks out few: a step back by less than a proof's life leaves new proofs alone, since
+//! their `until` lies beyond everything that was dropped. A clock that ran an hour ahead for a minute and came back leaves behind
+//! that minute, an hour from now, if anybody got through in it. Only a clock that was wrong for long, and was believed, refuses for as long as it
+//! was ahead; anything shorter would trust a proof that may have been used.
+//!
+//! The same id can have another `until` after a reload that changed the acceptance window. [`super::Store::complete_from`] is for that.
+//!
+//! A process that starts after the clock was set back knows nothing of its predecessor's time: the journal does, memory cannot.
+
+mod quota;
+mod table;
+mod window;
+
+use super::{Outcome, ReplayKey, Since};
+use crate::clock::UnixTime;
+use crate::jose::Secret;
+use quota::{Quota, ring_place};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+use table::{Found, Table, scale};
+use window::{GENERATIONS, Place, Timeline, Window};
+
+/// Live proofs in a shard, about: small enough that two requests seldom meet.
+const PER_SHARD: usize = 4096;
+/// More shards than this gain nothing.
+const MOST_SHARDS: usize = 256;
+
+/// Proofs remembered in this process's memory: sharded, pre-sized, expired by generations, never evicting a live one.
+///
+/// A place takes 20 bytes and a live proof at capacity 30; memory is touched as it fills. An insert takes four short locks: the
+/// window's (shared), the shard's, the owner's counter's. None is held across anything that waits.
+#[derive(Debug)]
+pub struct MemoryStore {
+    pub(super) secret: Secret,
+    pub(super) since: Since,
+    timeline: Timeline,
+    window: RwLock<Window>,
+    shards: Vec<Mutex<Table>>,
+    quota: Quota,
+    counts: Vec<AtomicUsize>,
+    len: AtomicUsize,
+    capacity: usize,
+}
+
+impl MemoryStore {
+    /// A store for `capacity` live proofs, `per_key_limit` of one key, that begins at `start`. `retention` is the longest time between a
+    /// proof's acceptance and its `until`; more than twice of it is still remembered, beyond that the store is [`Outcome::Unavailable`].
+    pub fn new(capacity: usize, per_key_limit: usize, retention: Duration, start: UnixTime) -> Self {
+        Self::with_secret(Secret::random(), capacity, per_key_limit, retention, start)
+    }
+
+    /// The same with a secret that outlives the process.
+    pub(super) fn with_secret(
+        secret: Secret,
+        capacity: usize,
+        per_key_limit: usize,
+        retention: Duration,
+        start: UnixTime,
+    ) -> Self {
+        let timeline = Timeline::new(retention, start);
+        let shards = (capacity / PER_SHARD).clamp(1, MOST_SHARDS);
+        let places = places_per_shard(capacity, shards);
+        let base = timeline.generation(start).unwrap_or(1);
+        Self {
+            secret,
+            since: Since::new(start),
+            timeline,
+            window: RwLock::new(Window::new(&timeline, base)),
+            shards: std::iter::repeat_with(|| Mutex::new(Table::new(places))).take(shards).collect(),
+            quota: Quota::new(per_key_limit),
+            counts: (0..GENERATIONS).map(|_| AtomicUsize::new(0)).collect(),
+            len: AtomicUsize::new(0),
+            capacity,
+        }
+    }
+
+    /// See [`super::Store::check_and_insert`].
+    pub fn check_and_insert(&self, key: ReplayKey, until: UnixTime, now: UnixTime) -> Outcome {
+        let Some(generation) = self.timeline.generation(until) else { return Outcome::Unavailable };
+        let Some(window) = self.window_at(now) else { return Outcome::Unavailable };
+        match window.place(generation) {
+            Place::Remembered => self.insert(&window, key, generation),
+            Place::Forgotten => Outcome::Forgotten,
+            Place::Beyond => Outcome::Unavailable,
+        }
+    }
+
+    /// How many proofs are remembered and not yet expired.
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many can be.
+    pub const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Brings the count up to date where no request does.
+    pub fn advance(&self, now: UnixTime) {
+        drop(self.window_at(now));
+    }
+
+    /// The window, moved to `now`, and held still while the guard lives: no generation is dropped under an insert.
+    fn window_at(&self, now: UnixTime) -> Option<RwLockReadGuard<'_, Window>> {
+        let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
+        if window.stands_at(now) {
+            return Some(window);
+        }
+        drop(window);
+        let base = self.timeline.generation(now)?;
+        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        if !window.stands_at(now) {
+            window.slide(&self.timeline, base, |generation| self.drain(generation));
+        }
+        drop(window);
+        // Another request may have moved it on meanwhile; that is a window too, and its own rules keep it right.
+        Some(self.window.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes a generation's proofs off the count. Whether there were any.
+    fn drain(&self, generation: u32) -> bool {
+        let gone =
+            self.counts.get(ring_place(generation)).map_or(0, |count| count.swap(0, Ordering::Relaxed));
+        self.len.fetch_sub(gone, Ordering::Relaxed);
+        gone > 0
+    }
+
+    fn insert(&self, window: &Window, key: ReplayKey, generation: u32) -> Outcome {
+        let alive = |generation| window.place(generation) == Place::Remembered;
+        let Some(shard) = self.shards.get(scale(key.id >> 64, self.shards.len())) else {
+            return Outcome::Unavailable;
+        };
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = match shard.find(key.id, alive) {
+            Found::Present => return Outcome::Replayed,
+            Found::NoRoom => return Outcome::Full,
+            Found::Absent(place) => place,
+        };
+        match self.quota.admit(key.owner, generation, alive, || self.reserve(generation)) {
+            None => Outcome::OverQuota,
+            Some(false) => Outcome::Full,
+            Some(true) => {
+                shard.put(place, key.id, generation);
+                shard.sweep(alive);
+                Outcome::Fresh
+            }
+        }
+    }
+
+    /// Counts one more, unless the store is full.
+    fn reserve(&self, generation: u32) -> bool {
+        let one_more = |len: usize| (len < self.capacity).then(|| len.saturating_add(1));
+        if self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
+            return false;
+        }
+        if let Some(count) = self.counts.get(ring_place(generation)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        true
+    }
+}
+
+/// Half as many places again as live proofs, for short searches, and room for the unevenness of chance: eight standard deviations.
+fn places_per_shard(capacity: usize, shards: usize) -> usize {
+    let mean = capacity.div_ceil(shards.max(1));
+    let uneven = mean.isqrt().saturating_mul(8);
+    mean.saturating_add(mean / 2).saturating_add(uneven).saturating_add(16)
+}
+
+#[cfg(test)]
+mod tests;

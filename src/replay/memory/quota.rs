@@ -1,0 +1,117 @@
+//! How many live proofs each owner has: never counted too low, in a fixed amount of memory.
+
+use super::window::GENERATIONS;
+use std::sync::{Mutex, PoisonError};
+
+const STRIPES: usize = 64;
+/// Counters in a row of a stripe.
+const COLUMNS: usize = 512;
+/// Owners share counters; each has two, in two rows, and the smaller counts. Two owners share both once in 2^24.
+const ROWS: usize = 2;
+
+/// A count-min sketch of (owner, generation): whoever shares both counters of an owner at the limit is refused with it, one client in
+/// millions; nobody is ever allowed more than the limit, and a flood of new owners costs no memory.
+#[derive(Debug)]
+pub(super) struct Quota {
+    stripes: Vec<Mutex<Stripe>>,
+    limit: usize,
+}
+
+/// `[generation, count]` for each row, column and generation of the ring. A cell of another generation counts nothing: nothing is ever cleared.
+type Stripe = Vec<[u32; 2]>;
+
+impl Quota {
+    pub(super) fn new(limit: usize) -> Self {
+        let ring = usize::try_from(GENERATIONS).unwrap_or(1);
+        let stripe = || Mutex::new(vec![[0, 0]; ROWS * COLUMNS * ring]);
+        Self { stripes: std::iter::repeat_with(stripe).take(STRIPES).collect(), limit }
+    }
+
+    /// Counts one more proof of `owner` in `generation`, if it has room left for it and `reserve` agrees. `None`: over the limit.
+    pub(super) fn admit(
+        &self,
+        owner: u64,
+        generation: u32,
+        alive: impl Fn(u32) -> bool,
+        reserve: impl FnOnce() -> bool,
+    ) -> Option<bool> {
+        let (stripe, columns) = places(owner);
+        let mut stripe = self.stripes.get(stripe)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = columns.iter().map(|column| live(&stripe, *column, &alive)).min().unwrap_or(usize::MAX);
+        if count >= self.limit {
+            return None;
+        }
+        if !reserve() {
+            return Some(false);
+        }
+        for column in columns {
+            if let Some([mark, count]) = cells_mut(&mut stripe, column).get_mut(ring_place(generation)) {
+                *count = if *mark == generation { count.saturating_add(1) } else { 1 };
+                *mark = generation;
+            }
+        }
+        Some(true)
+    }
+}
+
+/// An owner's stripe, and its column in each row. The owner is a keyed hash already: its bits are chance enough.
+fn places(owner: u64) -> (usize, [usize; ROWS]) {
+    let bits = |shift: u32, below: usize| usize::try_from(owner >> shift).unwrap_or(0) % below;
+    (bits(0, STRIPES), [bits(6, COLUMNS), COLUMNS + bits(15, COLUMNS)])
+}
+
+/// The sum of a column's live generations.
+fn live(stripe: &Stripe, column: usize, alive: impl Fn(u32) -> bool) -> usize {
+    let counts =
+        cells(stripe, column).iter().filter(|[mark, _]| *mark != 0 && alive(*mark)).map(|[_, count]| *count);
+    counts.fold(0, |sum, count| sum.saturating_add(usize::try_from(count).unwrap_or(usize::MAX)))
+}
+
+fn span(column: usize) -> std::ops::Range<usize> {
+    let ring = usize::try_from(GENERATIONS).unwrap_or(1);
+    column * ring..(column + 1) * ring
+}
+
+fn cells(stripe: &Stripe, column: usize) -> &[[u32; 2]] {
+    stripe.get(span(column)).unwrap_or_default()
+}
+
+fn cells_mut(stripe: &mut Stripe, column: usize) -> &mut [[u32; 2]] {
+    stripe.get_mut(span(column)).unwrap_or_default()
+}
+
+/// A generation's place in the ring; all that are live at once have different ones.
+pub(super) fn ring_place(generation: u32) -> usize {
+    usize::try_from(generation % GENERATIONS).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_has_its_limit_and_others_have_theirs() {
+        let quota = Quota::new(3);
+        for generation in [10, 11, 11] {
+            assert_eq!(quota.admit(7, generation, |_| true, || true), Some(true));
+        }
+        assert_eq!(quota.admit(7, 12, |_| true, || true), None);
+        assert_eq!(quota.admit(8, 12, |_| true, || true), Some(true));
+        assert_eq!(quota.admit(7, 12, |generation| generation > 10, || true), Some(true), "10 is gone");
+    }
+
+    #[test]
+    fn what_finds_no_room_is_not_counted() {
+        let quota = Quota::new(1);
+        assert_eq!(quota.admit(7, 1, |_| true, || false), Some(false));
+        assert_eq!(quota.admit(7, 1, |_| true, || true), Some(true));
+    }
+
+    #[test]
+    fn sharing_one_counter_with_a_flooder_does_no_harm() {
+        let quota = Quota::new(2);
+        let (flooder, neighbour) = (1 << 6, 1 << 6 | 1 << 15);
+        while quota.admit(flooder, 1, |_| true, || true).is_some() {}
+        assert_eq!(quota.admit(neighbour, 1, |_| true, || true), Some(true));
+    }
+}

@@ -1,0 +1,261 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::HashMap;
+use std::sync::Barrier;
+
+const START: UnixTime = UnixTime::from_secs(1_700_000_000);
+const RETENTION: Duration = Duration::from_secs(70);
+
+fn key(n: u64) -> ReplayKey {
+    owned(n, n)
+}
+
+/// Ids spread as a keyed hash spreads them.
+fn owned(n: u64, owner: u64) -> ReplayKey {
+    let mix = |n: u64| {
+        u128::from(
+            (n ^ 0x5bd1)
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                .rotate_left(29)
+                .wrapping_mul(0xBF58_476D_1CE4_E5B9),
+        )
+    };
+    ReplayKey { id: mix(n) << 64 | mix(!n), owner: (mix(owner) & u128::from(u64::MAX)).try_into().unwrap() }
+}
+
+fn after(secs: i64) -> UnixTime {
+    UnixTime::from_millis(START.as_millis() + secs * 1000)
+}
+
+#[test]
+fn a_proof_is_fresh_once_and_remembered_to_its_last_moment() {
+    let store = MemoryStore::new(100, 100, RETENTION, START);
+    assert_eq!(store.check_and_insert(key(1), after(60), after(0)), Outcome::Fresh);
+    for now in [0, 1, 30, 59, 60] {
+        assert_eq!(store.check_and_insert(key(1), after(60), after(now)), Outcome::Replayed, "{now}");
+    }
+    assert_eq!(store.len(), 1);
+}
+
+#[test]
+fn an_expired_proof_makes_room_within_a_slice() {
+    let store = MemoryStore::new(10, 100, RETENTION, START);
+    for n in 0..10 {
+        assert_eq!(store.check_and_insert(key(n), after(60), after(0)), Outcome::Fresh);
+    }
+    assert_eq!(store.check_and_insert(key(10), after(120), after(60)), Outcome::Full);
+    assert_eq!(store.check_and_insert(key(10), after(120), after(66)), Outcome::Fresh);
+    assert_eq!(store.len(), 1);
+}
+
+#[test]
+fn full_evicts_nobody_and_still_knows_replays() {
+    let store = MemoryStore::new(50, 100, RETENTION, START);
+    for n in 0..50 {
+        assert_eq!(store.check_and_insert(key(n), after(60), START), Outcome::Fresh);
+    }
+    for n in 50..200 {
+        assert_eq!(store.check_and_insert(key(n), after(60), START), Outcome::Full);
+    }
+    for n in 0..50 {
+        assert_eq!(store.check_and_insert(key(n), after(60), START), Outcome::Replayed);
+    }
+}
+
+#[test]
+fn one_client_at_twice_the_capacity_leaves_another_served() {
+    let store = MemoryStore::new(1000, 100, RETENTION, START);
+    let flood: Vec<_> = (0..2000).map(|n| store.check_and_insert(owned(n, 1), after(60), START)).collect();
+    assert_eq!(flood.iter().filter(|outcome| **outcome == Outcome::Fresh).count(), 100);
+    assert!(flood[100..].iter().all(|outcome| *outcome == Outcome::OverQuota));
+    assert_eq!(store.check_and_insert(owned(9999, 2), after(60), START), Outcome::Fresh);
+    assert_eq!(
+        store.check_and_insert(owned(2001, 1), after(130), after(66)),
+        Outcome::Fresh,
+        "its proofs expired"
+    );
+}
+
+#[test]
+fn a_step_back_forgives_no_replay() {
+    let store = MemoryStore::new(100, 100, RETENTION, START);
+    assert_eq!(store.check_and_insert(key(1), after(60), after(0)), Outcome::Fresh);
+    assert_eq!(store.check_and_insert(key(2), after(160), after(100)), Outcome::Fresh, "1 is dropped");
+    assert_eq!(store.check_and_insert(key(1), after(60), after(10)), Outcome::Forgotten);
+    assert_eq!(store.check_and_insert(key(2), after(160), after(100)), Outcome::Replayed);
+}
+
+#[test]
+fn a_step_back_within_a_proofs_life_refuses_no_new_proof() {
+    let store = MemoryStore::new(1_000_000, 1_000_000, RETENTION, START);
+    let mut n = 0;
+    let mut insert = |now: i64| {
+        n += 1;
+        store.check_and_insert(key(n), after(now + 60), after(now))
+    };
+    for now in 0..600 {
+        assert_eq!(insert(now), Outcome::Fresh);
+    }
+    for now in 550..800 {
+        assert_eq!(insert(now), Outcome::Fresh, "{now}");
+    }
+}
+
+#[test]
+fn a_clock_that_was_ahead_for_a_minute_costs_nothing_when_it_is_right_again() {
+    let store = MemoryStore::new(1_000_000, 1_000_000, RETENTION, START);
+    let mut n = 0;
+    let mut insert = |now: i64| {
+        n += 1;
+        store.check_and_insert(key(n), after(now + 60), after(now))
+    };
+    let jump = 3600;
+    for now in (0..100).chain(100 + jump..160 + jump).chain(160..jump + 85) {
+        assert_eq!(insert(now), Outcome::Fresh, "{now}");
+    }
+    assert_eq!(insert(jump + 110), Outcome::Forgotten, "that minute was in use");
+    assert_eq!(insert(jump + 180), Outcome::Fresh, "and it is over");
+}
+
+#[test]
+fn no_moment_however_odd_is_fresh_by_mistake() {
+    let store = MemoryStore::new(100, 100, RETENTION, START);
+    let decades = after(100 * 365 * 86_400);
+    assert_eq!(store.check_and_insert(key(1), decades, START), Outcome::Unavailable);
+    assert_eq!(store.check_and_insert(key(1), after(60), UnixTime::MAX), Outcome::Unavailable);
+    assert_eq!(
+        store.check_and_insert(key(1), after(3600), START),
+        Outcome::Unavailable,
+        "far past the retention"
+    );
+    assert_eq!(store.check_and_insert(key(1), after(-60), START), Outcome::Forgotten);
+    assert_eq!(store.check_and_insert(key(1), after(60), START), Outcome::Fresh);
+}
+
+#[test]
+fn of_64_at_once_exactly_one_is_fresh() {
+    const THREADS: usize = 64;
+    const ROUNDS: u64 = 1000;
+    let store = MemoryStore::new(100_000, 100_000, RETENTION, START);
+    let fresh: Vec<AtomicUsize> = (0..ROUNDS).map(|_| AtomicUsize::new(0)).collect();
+    let barrier = Barrier::new(THREADS);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for (round, fresh) in (0..ROUNDS).zip(&fresh) {
+                    if round % 10 == 0 {
+                        barrier.wait();
+                    }
+                    // The clock moves on, so that the window slides under the inserts.
+                    let now = after(i64::try_from(round).unwrap());
+                    let until = now.saturating_add(Duration::from_secs(60));
+                    if store.check_and_insert(key(round), until, now) == Outcome::Fresh {
+                        fresh.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert!(fresh.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+}
+
+#[test]
+fn the_limits_hold_under_64_threads() {
+    let store = MemoryStore::new(5000, 700, RETENTION, START);
+    let (fresh, barrier) = (AtomicUsize::new(0), Barrier::new(64));
+    std::thread::scope(|scope| {
+        for thread in 0..64 {
+            let (store, fresh, barrier) = (&store, &fresh, &barrier);
+            scope.spawn(move || {
+                barrier.wait();
+                for n in 0..200 {
+                    let key = owned(thread * 200 + n, thread % 2);
+                    if store.check_and_insert(key, after(60), START) == Outcome::Fresh {
+                        fresh.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!((fresh.into_inner(), store.len()), (1400, 1400));
+}
+
+/// One thing that happens to a store.
+#[derive(Clone, Debug)]
+enum Event {
+    /// A proof with this number arrives, made `age` seconds ago (or in the future).
+    Use { proof: u64, age: i64 },
+    /// One that was used comes again.
+    Replay { which: usize },
+    /// The clock moves.
+    Clock { by: i64 },
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => (0_u64..10_000, -10_i64..60).prop_map(|(proof, age)| Event::Use { proof, age }),
+        4 => any::<usize>().prop_map(|which| Event::Replay { which }),
+        3 => (0_i64..12).prop_map(|by| Event::Clock { by }),
+        1 => (-400_i64..400).prop_map(|by| Event::Clock { by }),
+    ]
+}
+
+/// The exact store: it never forgets.
+#[derive(Default)]
+struct Model {
+    used: HashMap<u64, UnixTime>,
+    order: Vec<u64>,
+    dates: HashMap<u64, UnixTime>,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+    /// Against a model that forgets nothing: never fresh twice while acceptable; full and over quota only at the limit; forgotten only after a step.
+    #[test]
+    fn as_the_exact_model(events in proptest::collection::vec(event(), 1..300), capacity in 1_usize..40, limit in 1_usize..20) {
+        let store = MemoryStore::new(capacity, limit, RETENTION, START);
+        let (mut model, mut now, mut stepped_back) = (Model::default(), START, false);
+        for event in events {
+            let proof = match event {
+                Event::Clock { by } => {
+                    stepped_back |= by < 0;
+                    now = UnixTime::from_millis(now.as_millis() + by * 1000);
+                    continue;
+                }
+                Event::Replay { which } => match model.order.get(which % model.order.len().max(1)) {
+                    Some(proof) => *proof,
+                    None => continue,
+                },
+                Event::Use { proof, age } => {
+                    model.dates.entry(proof).or_insert(UnixTime::from_millis(now.as_millis() - age * 1000));
+                    proof
+                }
+            };
+            let made = model.dates[&proof];
+            let until = made.saturating_add(Duration::from_secs(60));
+            if now > until || now < made.saturating_sub(Duration::from_secs(10)) {
+                continue; // The window of acceptance refuses it first.
+            }
+            let outcome = store.check_and_insert(owned(proof, proof % 3), until, now);
+            let slice = 6834; // A generation's width, rounded up: what may outlive its `until`.
+            let remembered = |until: &UnixTime| until.as_millis() + slice >= now.as_millis();
+            let live = model.used.values().filter(|until| remembered(until)).count();
+            let own = model.used.iter().filter(|(other, until)| **other % 3 == proof % 3 && remembered(until)).count();
+            let used = model.used.contains_key(&proof);
+            match outcome {
+                Outcome::Fresh => {
+                    prop_assert!(!used, "fresh twice");
+                    prop_assert!(store.len() <= capacity);
+                    model.used.insert(proof, until);
+                    model.order.push(proof);
+                }
+                Outcome::Replayed => prop_assert!(used),
+                Outcome::Full => prop_assert!(live >= capacity && !used || stepped_back),
+                Outcome::OverQuota => prop_assert!(own >= limit && !used || stepped_back),
+                Outcome::Forgotten => prop_assert!(stepped_back, "forgotten though the clock ran forwards"),
+                Outcome::Unavailable => prop_assert!(false, "memory is always there"),
+            }
+        }
+    }
+}

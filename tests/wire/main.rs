@@ -1,0 +1,13 @@
+//! The HTTP plumbing, byte by byte: what hyper refuses, what it lets through, what becomes of bodies, upstreams and drains.
+#![expect(clippy::disallowed_methods, reason = "tests spawn where it suits them")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bodies;
+mod drain;
+mod framing;
+mod gateway;
+mod http2;
+mod limits;
+mod upstreams;
