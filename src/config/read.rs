@@ -50,7 +50,7 @@ pub(super) fn quoted(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let short: String = line.chars().take(60).collect();
     let dots = if short.len() < text.len() { "…" } else { "" };
-    format!("\"{}{dots}\"", short.escape_debug().to_string().replace("\\\"", "\""))
+    format!("\"{}{dots}\"", short.escape_debug())
 }
 
 /// A list of settings.
@@ -90,6 +90,7 @@ impl<T: Read> Read for List<T> {
 /// Notes that something of another kind stands where `expected` should.
 pub(super) fn mismatch(found: &Node, expected: &str, help: &str, place: &Place, findings: &mut Findings) {
     match found {
+        Node::Unusable => {}
         Node::Null => {
             findings.problem(place, "has no value", format!("give it one ({expected}), or delete the key"));
         }

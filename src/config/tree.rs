@@ -21,6 +21,8 @@ pub(super) enum Node {
     Text(Text),
     List(Vec<Placed<Self>>),
     Map(Vec<(Placed<String>, Placed<Self>)>),
+    /// A value whose problem is noted already.
+    Unusable,
 }
 
 /// A text, which may have come from the environment.
@@ -50,6 +52,7 @@ impl Node {
             Self::Text(_) => "text",
             Self::List(_) => "a list",
             Self::Map(_) => "a section",
+            Self::Unusable => "an unusable value",
         }
     }
 }
