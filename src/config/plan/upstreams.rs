@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The upstreams.
 pub(super) fn plan(document: &Document, findings: &mut Findings) -> Vec<UpstreamPlan> {
     let Some(upstreams) = &document.upstreams else { return Vec::new() };
-    if upstreams.items.is_empty() {
+    if upstreams.is_empty() {
         let help = "add one: \"- name: api\" and \"servers: [http://127.0.0.1:9000]\"";
         findings.problem(&upstreams.place, "there is no upstream", help);
     }
