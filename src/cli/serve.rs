@@ -52,7 +52,7 @@ pub enum LogStyle {
 }
 
 /// Runs the gateway until SIGTERM or SIGINT, then drains it. A second signal ends it at once.
-pub fn run(args: &ServeArgs) -> ExitCode {
+pub(super) fn run(args: &ServeArgs) -> ExitCode {
     let (plan, warnings) = match config::load(&args.config) {
         Ok(loaded) => loaded,
         Err(problems) => {
