@@ -200,7 +200,9 @@ mod tests {
             headers.append("x-auth-subjects", HeaderValue::from_static("other"));
             headers.append("accept", HeaderValue::from_static("*/*"));
             protected.strip(&mut headers);
-            prop_assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-auth-subjects", "accept"]);
+            let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+            left.sort_unstable();
+            prop_assert_eq!(left, ["accept", "x-auth-subjects"]);
         }
 
         /// Names longer than any buffer are compared all the same.
@@ -208,8 +210,9 @@ mod tests {
         fn long_names_too(name in "[a-z]{60,80}") {
             let headers = vec![(HeaderName::from_bytes(name.as_bytes()).unwrap(), "sub".to_owned())];
             let protected = Protected::new([IdentityMap { headers }].iter());
-            prop_assert!(protected.covers(&format!("{}_", name.to_ascii_uppercase())), "alias");
-            prop_assert!(!protected.covers(&format!("{name}x")), "another");
+            let (alias, longer) = (name.to_ascii_uppercase() + "_", name + "x");
+            prop_assert!(protected.covers(&alias));
+            prop_assert!(!protected.covers(&longer));
         }
     }
 }

@@ -24,9 +24,9 @@ const DOORS: &[(&str, &[&str])] = &[
     ("identity", &["jose"]),
     ("authorize", &["clock", "denial", "dpop", "identity", "jose", "replay", "token", "uri"]),
     ("config", &["authorize", "clock", "dpop", "identity", "jose", "replay", "route", "token", "uri"]),
-    ("observe", &["clock", "denial", "token"]),
-    ("issuer", &["clock", "config", "token"]),
-    ("server", &["config", "observe"]),
+    ("observe", &["clock", "denial", "jose", "token", "uri"]),
+    ("issuer", &["clock", "config", "jose", "token"]),
+    ("server", &["clock"]),
     (
         "proxy",
         &[
@@ -62,13 +62,16 @@ const CRYPTO: &[&str] = &["jose", "server/tls", "client", "issuer", "config", "r
 fn every_room_uses_only_the_doors_it_has() {
     let doors: BTreeMap<_, BTreeSet<_>> =
         DOORS.iter().map(|(room, known)| (*room, known.iter().copied().collect())).collect();
+    let mut broken = Vec::new();
     for (room, file, text) in sources() {
         let Some(known) = doors.get(room.as_str()) else { continue };
         for named in rooms_named_in(&text) {
-            let allowed = named == room || known.contains(named.as_str());
-            assert!(allowed, "{}: `{room}` may not know `{named}`; see DOORS", file.display());
+            if named != room && !known.contains(named.as_str()) {
+                broken.push(format!("{}: `{room}` may not know `{named}`", file.display()));
+            }
         }
     }
+    assert!(broken.is_empty(), "doors that DOORS does not have:\n{}", broken.join("\n"));
 }
 
 #[test]
@@ -104,7 +107,10 @@ fn the_crypto_crate_is_named_in_few_places() {
     for (_, file, text) in sources() {
         let path = file.strip_prefix(root().join("src")).unwrap().display().to_string();
         let free = CRYPTO.iter().any(|place| path.starts_with(place));
-        assert!(free || !text.contains("ring::"), "{path} names the crypto crate");
+        let named = text
+            .match_indices("ring::")
+            .any(|(at, _)| !text[..at].ends_with(|before: char| before.is_alphanumeric()));
+        assert!(free || !named, "{path} names the crypto crate");
     }
 }
 

@@ -84,7 +84,7 @@ impl<'a> Credentials<'a> {
 ///
 /// # Errors
 /// [`ProofCountError`]; a line that is not ASCII is no JWS.
-pub fn proof(headers: &HeaderMap) -> Result<&str, Denial> {
+pub(super) fn proof(headers: &HeaderMap) -> Result<&str, Denial> {
     let mut lines = headers.get_all(DPOP).iter();
     let line = lines.next().ok_or(ProofCountError::Missing)?;
     if lines.next().is_some() || line.as_bytes().contains(&b',') {

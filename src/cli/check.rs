@@ -1,6 +1,6 @@
 //! `keyproof check`: every problem of a configuration file, with its place.
 
-use super::{CONFIGURATION, printed};
+use super::{USAGE, printed};
 use crate::config;
 use std::io::Write;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ pub(super) fn run(args: &CheckArgs, out: &mut impl Write, err: &mut impl Write) 
                 writeln!(out, "{problems}")
                     .and_then(|()| writeln!(err, "{}: {count} {words}", args.file.display())),
             );
-            ExitCode::from(CONFIGURATION)
+            ExitCode::from(USAGE)
         }
     }
 }

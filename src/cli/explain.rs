@@ -4,6 +4,7 @@ use crate::clock::UnixTime;
 use crate::dpop::{
     AcceptanceWindow, Check, Expected, NonceMint, NoncePolicy, Outcome, TargetUri, Verifier, shown,
 };
+use crate::issuer::fetch;
 use crate::jose::json::{Object, Value};
 use crate::jose::{Algorithm, CompactJws, JoseHeader, Sha256, Thumbprint, sha256};
 use crate::token::KeySet;
@@ -12,47 +13,48 @@ use http::Method;
 use std::io::{Error, ErrorKind, IsTerminal, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use url::Url;
 
 /// Check a DPoP proof and say what each check of RFC 9449 section 4.3 expected and found.
 ///
 /// A value that begins with @ is read from the file of that name; - is standard input.
-/// Nothing is sent anywhere. Exits with 0 if no check failed, with 1 otherwise.
+/// Nothing of it is sent anywhere. Exits with 0 if no check failed, with 1 otherwise.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ExplainArgs {
+pub(super) struct ExplainArgs {
     /// The proof: what the DPoP header held.
     #[arg(long, value_name = "PROOF")]
-    pub proof: String,
+    proof: String,
     /// The access token that came with it. Without it, ath and the binding to the key are skipped.
     #[arg(long, value_name = "TOKEN")]
-    pub token: Option<String>,
+    token: Option<String>,
     /// The request's method.
     #[arg(long, value_name = "METHOD")]
-    pub method: String,
+    method: String,
     /// The URL that the client asked for; its query and fragment do not matter.
     #[arg(long, value_name = "URL")]
-    pub url: String,
+    url: String,
     /// The issuer's JWK Set, to verify the token's signature with.
     #[arg(long, value_name = "FILE_OR_URL", requires = "token")]
-    pub jwks: Option<String>,
+    jwks: Option<String>,
     /// The time to check at, in seconds since 1970; now if absent.
     #[arg(long, value_name = "UNIX_TIME")]
-    pub at: Option<f64>,
+    at: Option<f64>,
     /// How old iat may be, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub max_age: u64,
+    max_age: u64,
     /// How far iat may be in the future, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    pub leeway: u64,
+    leeway: u64,
     /// The algorithms that a proof may use.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "ES256,EdDSA,PS256")]
-    pub algorithms: Vec<String>,
+    algorithms: Vec<String>,
 }
 
 /// Prints the checks; `true` if none failed. `now` counts where `--at` is absent.
 ///
 /// # Errors
 /// An argument that cannot be read, in words for the user; or `out` cannot be written.
-pub fn run(args: &ExplainArgs, now: UnixTime, out: &mut impl Write) -> std::io::Result<bool> {
+pub(super) fn run(args: &ExplainArgs, now: UnixTime, out: &mut impl Write) -> std::io::Result<bool> {
     #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
     let plain = std::env::var("NO_COLOR").is_ok_and(|value| !value.is_empty());
     explain(args, now, out, std::io::stdout().is_terminal() && !plain)
@@ -258,7 +260,12 @@ fn value(argument: &str) -> std::io::Result<String> {
 /// The bytes of the key set that `--jwks` names.
 fn document(source: &str) -> std::io::Result<Vec<u8>> {
     if Scheme::split(source).is_some() {
-        return Err(wrong("--jwks: a URL is not fetched yet; save the key set and give a file"));
+        let url = Url::parse(source).map_err(|error| wrong(&format!("--jwks: {error}")))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let fetched = runtime.block_on(fetch(&url));
+        return fetched
+            .map(|document| document.body.to_vec())
+            .map_err(|error| wrong(&format!("--jwks: {error}")));
     }
     read(source.strip_prefix('@').unwrap_or(source))
 }

@@ -3,7 +3,7 @@
 mod check;
 mod completions;
 mod demo;
-pub mod explain;
+mod explain;
 mod healthcheck;
 mod man;
 mod request;
@@ -16,13 +16,11 @@ use std::future::Future;
 use std::io::Write;
 use std::process::ExitCode;
 
-pub use serve::{LogStyle, ServeArgs};
-
 /// The exit code for arguments and configuration files that cannot be used (`EX_USAGE`).
-const CONFIGURATION: u8 = 64;
+const USAGE: u8 = 64;
 /// The exit code for what should not happen (`EX_SOFTWARE`).
 const INTERNAL: u8 = 70;
-/// The exit code for an address that cannot be listened on (`EX_OSERR`).
+/// The exit code for an address that cannot be bound (`EX_OSERR`).
 const CANNOT_BIND: u8 = 71;
 
 /// The gateway that makes a stolen access token useless
@@ -49,7 +47,7 @@ Exit codes: 0 fine; 1 the answer is no; 64 usage or configuration; 70 internal; 
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "there is one, for the life of the process")]
 enum Command {
-    Serve(ServeArgs),
+    Serve(serve::ServeArgs),
     Check(check::CheckArgs),
     /// Print the JSON Schema of the configuration file
     ///
@@ -78,7 +76,7 @@ pub fn run() -> ExitCode {
         Err(error) => {
             // Where the terminal is gone there is nobody left to tell.
             drop(error.print());
-            if error.use_stderr() { ExitCode::from(CONFIGURATION) } else { ExitCode::SUCCESS }
+            if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
         }
     }
 }
@@ -91,7 +89,10 @@ impl Command {
             Self::Schema => printed(out.write_all(crate::config::schema().as_bytes())),
             Self::Demo(args) => wait_for(demo::run(args, out, err)),
             Self::Request(args) => wait_for(request::run(args, out, err)),
-            Self::Explain(args) => explained(&args, out, err),
+            Self::Explain(args) => match explain::run(&args, Clock::system().now(), out) {
+                Ok(passed) => ExitCode::from(u8::from(!passed)),
+                Err(error) => unusable(&error, err),
+            },
             Self::Healthcheck(args) => wait_for(healthcheck::run(&args, out, err)),
             Self::Version => printed(writeln!(out, "keyproof {}", env!("CARGO_PKG_VERSION"))),
             Self::Completions(args) => printed(completions::write(&args, &mut Arguments::command(), out)),
@@ -108,17 +109,11 @@ fn wait_for(command: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
-/// 1 where a check failed, 64 where an argument cannot be read.
-fn explained(args: &explain::ExplainArgs, out: &mut impl Write, err: &mut impl Write) -> ExitCode {
-    match explain::run(args, Clock::system().now(), out) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            // The exit code says it too.
-            drop(writeln!(err, "keyproof explain: {error}"));
-            ExitCode::from(CONFIGURATION)
-        }
-    }
+/// An argument that cannot be read.
+fn unusable(error: &std::io::Error, err: &mut impl Write) -> ExitCode {
+    // Where not even this can be written there is nobody left to tell.
+    drop(writeln!(err, "keyproof: {error}"));
+    ExitCode::from(USAGE)
 }
 
 /// A reader that has seen enough (`| head`) is no failure.

@@ -5,10 +5,9 @@ use crate::clock::Clock;
 use crate::config;
 use crate::observe::{self, AccessLog, LogFormat, LogWriter};
 use crate::server::Drained;
-use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 const EXAMPLES: &str = "\
@@ -17,8 +16,7 @@ Examples:
   keyproof serve --config /etc/keyproof/keyproof.yaml
   keyproof serve --log text --log-level debug
 
-Signals: SIGTERM and SIGINT stop it once the requests in flight are answered; SIGHUP reads configuration, certificates
-and keys again, and keeps the old ones if the new have a problem.
+Signals: SIGTERM and SIGINT stop it once the requests in flight are answered, within 30 seconds; a second one at once.
 
 Exit codes: 0 after a drained stop; 64 configuration; 70 internal; 71 cannot listen on an address.";
 
@@ -27,25 +25,24 @@ Exit codes: 0 after a drained stop; 64 configuration; 70 internal; 71 cannot lis
 /// Reads the configuration, listens, and forwards every request whose access token and DPoP proof pass every check.
 /// All problems of the configuration are printed at once, as check prints them. Metrics, health and the effective
 /// configuration are on the admin address (127.0.0.1:9901 unless configured).
-#[derive(Debug, Args)]
+#[derive(clap::Args, Clone, Debug)]
 #[command(after_long_help = EXAMPLES)]
-pub struct ServeArgs {
+pub(super) struct ServeArgs {
     /// The configuration file
     #[arg(short, long, value_name = "FILE", env = "KEYPROOF_CONFIG", default_value = "config/keyproof.yaml")]
-    pub config: PathBuf,
-    /// How log lines look
+    config: PathBuf,
+    /// How log lines are written
     #[arg(long, value_name = "FORMAT", env = "KEYPROOF_LOG_FORMAT", default_value = "json")]
-    pub log: LogStyle,
-    /// What is logged: error, warn (requests that failed by trouble of the gateway's own), info (every request),
-    /// debug; or a list like "info,keyproof::issuer=debug"
+    log: LogStyle,
+    /// What is logged: error, warn, info, debug or trace, or a filter as "info,keyproof::issuer=debug"
     #[arg(long, value_name = "LEVEL", env = "KEYPROOF_LOG", default_value = "info")]
-    pub log_level: String,
+    log_level: String,
 }
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum LogStyle {
-    /// One JSON object a line
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum LogStyle {
+    /// One JSON object on each line
     Json,
     /// For people
     Text,
@@ -57,7 +54,7 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(problems) => {
             eprintln!("{problems}");
-            return ExitCode::from(super::CONFIGURATION);
+            return ExitCode::from(super::USAGE);
         }
     };
     let format = match args.log {
@@ -70,7 +67,7 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
     };
     if let Err(error) = observe::init(format, &args.log_level, &writer) {
         eprintln!("keyproof: --log-level: {error}");
-        return ExitCode::from(super::CONFIGURATION);
+        return ExitCode::from(super::USAGE);
     }
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -86,11 +83,10 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
 async fn serve(plan: config::Plan, log: AccessLog) -> ExitCode {
     let stop = CancellationToken::new();
     // The handlers are in place before anybody can see that we are up.
-    let (mut terminate, mut interrupt) =
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            (Err(error), _) | (_, Err(error)) => return internal(&error),
-        };
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return internal(&error),
+    };
     let app = match App::build(plan, Clock::system(), Some(log)).await {
         Ok(app) => app,
         Err(error) => return refused_to_start(&error),
@@ -102,24 +98,12 @@ async fn serve(plan: config::Plan, log: AccessLog) -> ExitCode {
 
     let running = app.run(stop.clone());
     tokio::pin!(running);
-    let first_signal = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
     tokio::select! {
         _ = &mut running => return ExitCode::from(super::INTERNAL),
-        () = first_signal => {}
+        () = signals.stop() => {}
     }
     tracing::info!("stopping: what is in flight may end");
     stop.cancel();
-    let second_signal = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
     tokio::select! {
         drained = running => {
             if let Drained::Aborted(connections) = drained {
@@ -127,7 +111,35 @@ async fn serve(plan: config::Plan, log: AccessLog) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        () = second_signal => ExitCode::from(super::INTERNAL),
+        () = signals.stop() => ExitCode::from(super::INTERNAL),
+    }
+}
+
+/// The signals that mean something here.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits to be told to stop. A terminal that hangs up, or whoever asks for a reload, does not end the gateway.
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => tracing::warn!("SIGHUP: reloading is not supported yet; restart to reload"),
+            }
+        }
     }
 }
 
@@ -136,7 +148,7 @@ fn refused_to_start(error: &AppError) -> ExitCode {
     eprintln!("keyproof: {error}");
     match error {
         AppError::Bind { .. } => ExitCode::from(super::CANNOT_BIND),
-        AppError::Tls { .. } => ExitCode::from(super::CONFIGURATION),
+        AppError::Tls { .. } => ExitCode::from(super::USAGE),
     }
 }
 

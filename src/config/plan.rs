@@ -23,6 +23,7 @@ use crate::token::IssuerRules;
 use crate::uri::Origin;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -52,7 +53,7 @@ pub struct Plan {
     /// The routes; `RouteId` is the place in this list.
     pub routes: Vec<RoutePlan>,
     /// The routes by host, path and method.
-    pub table: Table,
+    pub table: Arc<Table>,
     /// The effective configuration with every default filled in and no secret, as JSON, for `/config`.
     pub effective: serde_json::Value,
 }
@@ -180,7 +181,7 @@ pub(super) fn make(document: &Document, folder: &Path, findings: &mut Findings) 
         replay,
         upstreams,
         routes,
-        table: table?,
+        table: Arc::new(table?),
         effective: document.effective(),
     })
 }

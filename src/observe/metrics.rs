@@ -323,6 +323,23 @@ keyproof_upstream_duration_seconds histogram upstream
     }
 
     #[test]
+    fn dashboard_and_alerts_name_metrics_that_exist() {
+        let known: Vec<_> = GOLDEN.lines().filter_map(|line| line.split(' ').next()).collect();
+        for (file, text) in [
+            ("keyproof.json", include_str!("../../deploy/grafana/keyproof.json")),
+            ("alerts.yaml", include_str!("../../deploy/prometheus/alerts.yaml")),
+            ("alerts_test.yaml", include_str!("../../deploy/prometheus/alerts_test.yaml")),
+        ] {
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let named: Vec<_> = words.filter(|word| word.starts_with("keyproof_")).collect();
+            assert!(named.len() > 5, "{file}");
+            for name in named {
+                assert!(known.contains(&name.trim_end_matches("_bucket")), "{file}: {name}");
+            }
+        }
+    }
+
+    #[test]
     fn counts_stand_under_the_names_of_the_configuration() {
         let metrics = metrics();
         metrics.request(Some(0), 200, Duration::from_millis(3));

@@ -9,9 +9,10 @@ use http::header::{HOST, HeaderName};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Version};
+use std::sync::Arc;
 
 /// The longest request target that is read, path and query, in bytes.
-pub const MAX_TARGET: usize = 8 * 1024;
+pub(super) const MAX_TARGET: usize = 8 * 1024;
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
@@ -19,7 +20,7 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 #[derive(Debug)]
 pub(super) struct Map {
     sites: Vec<Site>,
-    table: Table,
+    table: Arc<Table>,
     /// Which routes take an encoded slash, by place.
     keeps_encoded_slashes: Vec<bool>,
 }
@@ -50,7 +51,7 @@ impl Map {
         };
         Self {
             sites: plan.origins.iter().map(site).collect(),
-            table: plan.table.clone(),
+            table: Arc::clone(&plan.table),
             keeps_encoded_slashes: plan.routes.iter().map(|route| route.keep_encoded_slashes).collect(),
         }
     }

@@ -214,6 +214,7 @@ impl Server {
         let (sender, connection) = http1::Builder::new()
             .max_headers(MAX_FIELDS)
             .max_buf_size(MAX_HEAD)
+            .max_header_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|_| UpstreamError::Connect)?;

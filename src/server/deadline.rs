@@ -1,9 +1,10 @@
 //! Deadlines on a connection's socket: for a request's head, for idling, for a client that does not read, and for its leaving.
 
+use crate::clock::Stopwatch;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -36,10 +37,30 @@ impl Limits {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Busy(Arc<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     answering: AtomicBool,
     begun: AtomicUsize,
+    /// When the last answer ended, in milliseconds of `age`.
+    ended: AtomicU64,
+    age: Stopwatch,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            answering: AtomicBool::new(false),
+            begun: AtomicUsize::new(0),
+            ended: AtomicU64::new(0),
+            age: Stopwatch::start(),
+        }
+    }
+}
+
+impl State {
+    fn age(&self) -> u64 {
+        self.age.elapsed().as_millis().try_into().unwrap_or(u64::MAX)
+    }
 }
 
 impl Busy {
@@ -55,6 +76,14 @@ impl Busy {
         self.0.begun.load(Ordering::Relaxed)
     }
 
+    /// How long no request has been answered; not at all while one is.
+    fn idle_for(&self) -> Duration {
+        if self.is_set() {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(self.0.age().saturating_sub(self.0.ended.load(Ordering::Relaxed)))
+    }
+
     fn is_set(&self) -> bool {
         self.0.answering.load(Ordering::Relaxed)
     }
@@ -66,6 +95,7 @@ pub(super) struct Answering(Arc<State>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
+        self.0.ended.store(self.0.age(), Ordering::Relaxed);
         self.0.answering.store(false, Ordering::Relaxed);
     }
 }
@@ -73,7 +103,8 @@ impl Drop for Answering {
 /// A socket that fails with `TimedOut` when a deadline passes.
 ///
 /// hyper has one timer for a head, which also runs between requests; here a kept-alive connection may idle longer than a head may take.
-/// A timer is touched only when the socket has nothing for us, so a busy connection pays nothing.
+/// hyper does not read again when an answer ends, so no timer can be set there: the one that runs is looked at when it fires, and set for
+/// what is left. Requests therefore cost no timer.
 #[derive(Debug)]
 pub(super) struct Deadlines<S> {
     socket: S,
@@ -83,6 +114,7 @@ pub(super) struct Deadlines<S> {
     limits: Limits,
     reading: Timer<Silence>,
     writing: Timer<()>,
+    lingering: Timer<()>,
     /// A part of the next head is here (or must come, on a new connection).
     in_head: bool,
     /// The client has said its last.
@@ -92,8 +124,10 @@ pub(super) struct Deadlines<S> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Silence {
-    Head,
-    Idle,
+    /// In the head of the request after so many.
+    Head(usize),
+    /// While a request is answered, or none is there.
+    Quiet,
 }
 
 #[derive(Debug)]
@@ -108,14 +142,14 @@ const LINGER_BYTES: usize = 1 << 20;
 
 impl<S> Deadlines<S> {
     pub(super) fn new(socket: S, busy: Busy, limits: Limits) -> Self {
-        let (reading, writing) = (Timer::default(), Timer::default());
         Self {
             socket,
             busy,
             begun: 0,
             limits,
-            reading,
-            writing,
+            reading: Timer::default(),
+            writing: Timer::default(),
+            lingering: Timer::default(),
             in_head: true,
             at_end: false,
             leaving: Leaving::No,
@@ -127,14 +161,20 @@ impl<S> Deadlines<S> {
         if self.busy.begun() != self.begun {
             self.begun = self.busy.begun();
             self.in_head = false;
-            self.reading.clear();
         }
-        if self.busy.is_set() {
-            return Poll::Pending;
+        if self.in_head {
+            ready!(self.reading.poll(Silence::Head(self.begun), self.limits.head, cx));
+        } else {
+            let mut left = self.limits.idle;
+            while !left.is_zero() {
+                ready!(self.reading.poll(Silence::Quiet, left, cx));
+                self.reading.clear();
+                left = self.limits.idle.saturating_sub(self.busy.idle_for());
+            }
         }
-        let (silence, limit) =
-            if self.in_head { (Silence::Head, self.limits.head) } else { (Silence::Idle, self.limits.idle) };
-        self.reading.poll(silence, limit, cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        // It has had its time: nothing to linger for.
+        self.at_end = true;
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn took(&mut self, read: usize) {
@@ -191,7 +231,6 @@ impl<S: AsyncWrite + AsyncRead + Unpin> AsyncWrite for Deadlines<S> {
         let this = self.get_mut();
         if matches!(this.leaving, Leaving::No) {
             this.leaving = Leaving::Closing;
-            this.writing.clear();
         }
         if matches!(this.leaving, Leaving::Closing) {
             let poll = Pin::new(&mut this.socket).poll_shutdown(cx);
@@ -199,7 +238,7 @@ impl<S: AsyncWrite + AsyncRead + Unpin> AsyncWrite for Deadlines<S> {
             this.leaving = Leaving::Lingering { left: LINGER_BYTES };
         }
         if !this.at_end && this.poll_discard(cx).is_pending() {
-            ready!(this.writing.poll((), this.limits.linger, cx));
+            ready!(this.lingering.poll((), this.limits.linger, cx));
         }
         Poll::Ready(Ok(()))
     }

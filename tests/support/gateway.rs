@@ -39,29 +39,31 @@ impl House {
 
     /// The same with more top-level settings.
     pub async fn with(routes: &str, settings: &str) -> Self {
-        let house = Self::starting(routes, settings).await;
+        Self::with_issuers(routes, "", settings).await
+    }
+
+    /// The same with more issuers, whose keys need not come.
+    pub async fn with_issuers(routes: &str, issuers: &str, settings: &str) -> Self {
         // Long enough after the start that no proof could have been used before it.
+        let house =
+            Self::begin(routes, issuers, settings, NOW.saturating_sub(Duration::from_secs(3600))).await;
         house.clock.set(NOW);
         house
     }
 
     /// A gateway that has only just started, at [`NOW`].
     pub async fn just_started(routes: &str, settings: &str) -> Self {
-        Self::begin(routes, settings, NOW).await
+        Self::begin(routes, "", settings, NOW).await
     }
 
-    async fn starting(routes: &str, settings: &str) -> Self {
-        Self::begin(routes, settings, NOW.saturating_sub(Duration::from_secs(3600))).await
-    }
-
-    async fn begin(routes: &str, settings: &str, start: UnixTime) -> Self {
+    async fn begin(routes: &str, issuers: &str, settings: &str, start: UnixTime) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let issuer = PrivateKey::generate(Algorithm::Es256).unwrap();
         let upstream = Recording::start(OK).await;
-        std::fs::write(folder.path().join("jwks.json"), format!(r#"{{"keys":[{}]}}"#, issuer.public_jwk()))
-            .unwrap();
+        let key = merged(serde_json::from_str(&issuer.public_jwk()).unwrap(), json!({ "kid": "one" }));
+        std::fs::write(folder.path().join("jwks.json"), format!(r#"{{"keys":[{key}]}}"#)).unwrap();
         let file = folder.path().join("keyproof.yaml");
-        std::fs::write(&file, configuration(&upstream, routes, settings)).unwrap();
+        std::fs::write(&file, configuration(&upstream, routes, issuers, settings)).unwrap();
         let (plan, _) = config::load(&file).unwrap_or_else(|problems| panic!("{problems}"));
         let clock = Clock::manual(start);
         let app = App::build(plan, clock.clone(), None).await.unwrap();
@@ -85,7 +87,7 @@ impl House {
             "iat": now - 10, "exp": now + 300, "jti": unique(), "scope": "orders:read profile",
             "cnf": { "jkt": self.client.public().thumbprint().to_string() },
         });
-        let header = merged(json!({ "typ": "at+jwt", "alg": "ES256" }), header);
+        let header = merged(json!({ "typ": "at+jwt", "alg": "ES256", "kid": "one" }), header);
         self.issuer.sign(&header, &merged(claims, changes))
     }
 
@@ -125,7 +127,7 @@ impl House {
     }
 }
 
-fn configuration(upstream: &Recording, routes: &str, settings: &str) -> String {
+fn configuration(upstream: &Recording, routes: &str, issuers: &str, settings: &str) -> String {
     format!(
         r#"
 listeners: [{{ name: public, address: "127.0.0.1:0" }}]
@@ -133,6 +135,7 @@ admin: {{ address: "127.0.0.1:0" }}
 public_origins: ["https://{HOST}"]
 issuers:
   - {{ name: main, issuer: "https://id.test", audiences: ["https://api.test"], jwks_file: jwks.json }}
+{issuers}
 upstreams:
   - {{ name: legacy, servers: ["http://{}"] }}
 routes:

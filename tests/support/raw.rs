@@ -83,6 +83,20 @@ impl Raw {
         std::mem::take(&mut self.received)
     }
 
+    /// Reads so many bytes without keeping them, and says how many came before the end.
+    pub async fn discard(&mut self, length: usize) -> usize {
+        let mut read = std::mem::take(&mut self.received).len();
+        let mut block = vec![0; 1 << 20];
+        while read < length {
+            let some = tokio::time::timeout(PATIENCE, self.socket.read(&mut block)).await;
+            match some.expect("bytes or the end in time").unwrap_or(0) {
+                0 => break,
+                some => read += some,
+            }
+        }
+        read
+    }
+
     async fn read_answer(&mut self, method: &str) -> Option<Answer> {
         let head = self.read_until(b"\r\n\r\n").await?;
         let head = String::from_utf8(head).expect("a head is text");

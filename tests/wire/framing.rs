@@ -40,8 +40,14 @@ async fn hyper_refuses_what_is_no_request_and_closes() {
         ("HTTP/1.2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n"),
         ("HTTP/3.0", "GET / HTTP/3.0\r\nHost: a\r\n\r\n"),
         ("a method that is no token", "G@T / HTTP/1.1\r\nHost: a\r\n\r\n"),
-        ("Transfer-Encoding in HTTP/1.0", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        ("chunked not last", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"),
+        (
+            "Transfer-Encoding in HTTP/1.0",
+            "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "chunked not last",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+        ),
         ("no chunked at all", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n"),
         ("xchunked", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
         ("two lengths", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
@@ -49,12 +55,19 @@ async fn hyper_refuses_what_is_no_request_and_closes() {
         ("a negative length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n"),
         ("a length with a sign", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +2\r\n\r\nab"),
         ("a hexadecimal length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x2\r\n\r\nab"),
-        ("a length beyond 64 bits", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616\r\n\r\n"),
+        (
+            "a length beyond 64 bits",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551616\r\n\r\n",
+        ),
     ];
     for (what, request) in cases {
         assert_eq!(refused(request).await, Some(400), "{what}");
     }
-    assert_eq!(refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await, None, "HTTP/2 without TLS: closed without a word");
+    assert_eq!(
+        refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await,
+        None,
+        "HTTP/2 without TLS: closed without a word"
+    );
 }
 
 #[tokio::test]
@@ -93,12 +106,18 @@ async fn a_length_beside_chunked_is_read_as_chunked_and_the_connection_closes() 
         let gateway = Setup::to(upstream.address).start();
         let mut client = Raw::connect(gateway.address).await;
         let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
-        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n5\r\nhello\r\n0\r\n\r\n{smuggled}")).await;
+        client
+            .send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n5\r\nhello\r\n0\r\n\r\n{smuggled}"))
+            .await;
         assert_eq!(client.answer().await.unwrap().status, 200, "{what}");
         assert!(client.closes().await, "{what}");
         let seen = upstream.only();
         assert_eq!(seen.body, b"hello", "{what}");
-        assert_eq!(seen.all("content-length").len() + seen.all("transfer-encoding").len(), 1, "{what}: {seen:?}");
+        assert_eq!(
+            seen.all("content-length").len() + seen.all("transfer-encoding").len(),
+            1,
+            "{what}: {seen:?}"
+        );
     }
 }
 
@@ -114,7 +133,9 @@ async fn a_bad_chunk_is_the_clients_fault_and_closes() {
         let upstream = Recording::start(OK).await;
         let gateway = Setup::to(upstream.address).start();
         let mut client = Raw::connect(gateway.address).await;
-        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")).await;
+        client
+            .send(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"))
+            .await;
         let answer = client.answer().await;
         assert_eq!(answer.map(|answer| answer.status), Some(400), "{what}");
         assert!(client.closes().await, "{what}");

@@ -41,7 +41,8 @@ impl Setup {
             response_timeout: self.response_timeout,
         };
         let record = Arc::new(Record::default());
-        let page = Page { upstream: Arc::new(Upstream::new(&plan)), pace: self.pace, record: Arc::clone(&record) };
+        let page =
+            Page { upstream: Arc::new(Upstream::new(&plan)), pace: self.pace, record: Arc::clone(&record) };
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Vec::new()).unwrap();
         let address = listener.local_addr().unwrap();
         let drain = Drain::new();
@@ -126,7 +127,8 @@ impl Serve for Page {
         let count = Count(Arc::clone(&self.record));
         assert!(request.uri().path() != "/panic", "a panic on demand");
         let host = request.headers().get(header::HOST).cloned();
-        let authority = request.uri().authority().map(|authority| HeaderValue::from_str(authority.as_str()).unwrap());
+        let authority =
+            request.uri().authority().map(|authority| HeaderValue::from_str(authority.as_str()).unwrap());
         let authority = authority.or(host).unwrap_or_else(|| HeaderValue::from_static("nobody"));
         let scheme = if peer.tls { Scheme::Https } else { Scheme::Http };
         let version = request.version();
@@ -134,7 +136,8 @@ impl Serve for Page {
 
         let mut request = request.map(|body| RequestBody::new(body, self.pace));
         proxy::strip_request(request.headers_mut(), false);
-        let from = Origination { peer: peer.address.ip(), trusted: false, scheme, authority: &authority, version };
+        let from =
+            Origination { peer: peer.address.ip(), trusted: false, scheme, authority: &authority, version };
         proxy::set_forwarded(request.headers_mut(), &from);
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, authority);

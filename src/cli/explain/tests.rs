@@ -127,12 +127,13 @@ fn an_argument_that_cannot_be_read_is_an_error_in_words() {
             "--algorithms: not an algorithm",
         ),
         (
-            ExplainArgs { jwks: Some("https://id.example/jwks".to_owned()), ..good },
-            "--jwks: a URL is not fetched yet; save the key set and give a file",
+            ExplainArgs { jwks: Some("http://127.0.0.1:9/jwks".to_owned()), ..good },
+            "--jwks: cannot be reached",
         ),
     ];
     for (args, words) in table {
-        assert_eq!(explain(&args, NOW, &mut Vec::new(), false).unwrap_err().to_string(), words);
+        let error = explain(&args, NOW, &mut Vec::new(), false).unwrap_err().to_string();
+        assert!(error.starts_with(words), "{error}");
     }
 }
 
