@@ -1,5 +1,7 @@
 //! A whole gateway in this process, with an issuer whose key the test holds, a client with a key, and an upstream that records.
 
+#![expect(clippy::needless_pass_by_value, reason = "tests give what they make")]
+
 use super::raw::{Answer, Raw};
 use super::upstream::Recording;
 use keyproof::app::App;
@@ -170,10 +172,7 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
 
 /// `base` with the members of `changes` in place of its own, and without those that are `null`.
 fn merged(base: Value, changes: Value) -> String {
-    let members = |value: Value| match value {
-        Value::Object(members) => members,
-        other => panic!("{other} is no object"),
-    };
+    let members = |value: Value| value.as_object().expect("an object").clone();
     let mut all: Map<String, Value> = members(base);
     all.extend(members(changes));
     all.retain(|_, value| !value.is_null());

@@ -30,7 +30,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// A certificate and its files.
 struct Certificate {
     files: tempfile::TempDir,
-    der: tokio_rustls::rustls::pki_types::CertificateDer<'static>,
+    der: rustls::pki_types::CertificateDer<'static>,
 }
 
 impl Certificate {

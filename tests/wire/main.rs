@@ -1,6 +1,8 @@
 //! The HTTP plumbing, byte by byte: what hyper refuses, what it lets through, what becomes of bodies, upstreams and drains.
 #![expect(clippy::disallowed_methods, reason = "tests spawn where it suits them")]
 
+#[cfg(test)]
+#[expect(dead_code, reason = "what several test programs share, none of them uses all of")]
 #[path = "../support/mod.rs"]
 mod support;
 
