@@ -40,7 +40,8 @@ pub(super) struct Arrival<S> {
 }
 
 impl Listener {
-    /// Binds an address. `trusted` peers may have as many connections as they like, up to the listener's limit.
+    /// Binds an address. `trusted` peers may have as many connections as they like, up to the listener's
+    /// limit.
     ///
     /// # Errors
     /// What the system says, as when the address is in use.
@@ -73,7 +74,8 @@ impl Listener {
         Arc::clone(&self.connections)
     }
 
-    /// Accepts and serves until `drain` stops; connections are tasks of `drain`. `listener` is its place in the configuration.
+    /// Accepts and serves until `drain` stops; connections are tasks of `drain`. `listener` is its place in
+    /// the configuration.
     pub async fn run<S: Serve>(
         self,
         listener: usize,
