@@ -77,9 +77,10 @@ pub(super) async fn run<S: Serve>(socket: TcpStream, address: SocketAddr, arriva
     let Some(tls) = &arrival.tls else {
         return http1(socket, peer(Protocol::Http1), arrival).await;
     };
+    let handshake = tls.acceptor().accept(socket);
     let handshake = tokio::select! {
         biased;
-        handshake = tokio::time::timeout(arrival.limits.handshake, tls.acceptor().accept(socket)) => handshake,
+        handshake = tokio::time::timeout(arrival.limits.handshake, handshake) => handshake,
         () = arrival.drain.stopping() => return,
     };
     let Ok(Ok(socket)) = handshake else { return };
