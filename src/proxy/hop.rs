@@ -1,5 +1,5 @@
-//! Headers that end here (RFC 9110 section 7.6.1), those that speak for the connection (RFC 7239), and those that would change
-//! what the request means behind our back.
+//! Headers that end here (RFC 9110 section 7.6.1), those that speak for the connection (RFC 7239), and those
+//! that would change what the request means behind our back.
 
 use crate::uri::Scheme;
 use http::Version;
@@ -29,11 +29,11 @@ const HOP_BY_HOP: [HeaderName; 11] = [
     HeaderName::from_static("proxy-authentication-info"),
 ];
 
-/// Removes from a request what must not reach the upstream: hop-by-hop fields, `Expect` (answered here), overrides of method and
-/// URL, certificates in headers, and claims about the client's address.
+/// Removes from a request what must not reach the upstream: hop-by-hop fields, `Expect` (answered here),
+/// overrides of method and URL, certificates in headers, and claims about the client's address.
 ///
-/// Call it before setting anything: whatever `Connection` names is removed. `trusted` is whether the peer may speak for others; its
-/// `X-Forwarded-*` and `Forwarded` then stay, in their own spelling only.
+/// Call it before setting anything: whatever `Connection` names is removed. `trusted` is whether the peer may
+/// speak for others; its `X-Forwarded-*` and `Forwarded` then stay, in their own spelling only.
 pub fn strip_request(headers: &mut HeaderMap, trusted: bool) {
     strip_hop_by_hop(headers);
     headers.remove(EXPECT);
@@ -70,7 +70,8 @@ pub struct Origination<'a> {
     pub version: Version,
 }
 
-/// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `Forwarded` (RFC 7239) and `Via` (RFC 9110 section 7.6.3), after [`strip_request`].
+/// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `Forwarded` (RFC 7239) and `Via` (RFC 9110 section 7.6.3),
+/// after [`strip_request`].
 pub fn set_forwarded(headers: &mut HeaderMap, from: &Origination<'_>) {
     let proto = match from.scheme {
         Scheme::Http => "http",
@@ -155,7 +156,8 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// What a field means to applications that take `_`, `.` or anything else for `-` (CGI, WSGI, Rack and PHP do).
+/// What a field means to applications that take `_`, `.` or anything else for `-` (CGI, WSGI, Rack and PHP
+/// do).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
     /// Another method or another URL than the one that was checked.

@@ -37,13 +37,14 @@ pub fn json<R: Rider>(
     response
 }
 
-/// Makes the connection close after this answer, as bad framing demands. HTTP/2 streams are independent: hyper drops it there.
+/// Makes the connection close after this answer, as bad framing demands. HTTP/2 streams are independent:
+/// hyper drops it there.
 pub fn close(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
-/// Whether a request is a CORS preflight: `OPTIONS` with `Origin` and `Access-Control-Request-Method`. Any other `OPTIONS` is a
-/// request like all others.
+/// Whether a request is a CORS preflight: `OPTIONS` with `Origin` and `Access-Control-Request-Method`. Any
+/// other `OPTIONS` is a request like all others.
 pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::OPTIONS
         && headers.contains_key(ORIGIN)
@@ -52,7 +53,8 @@ pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 
 /// The answer to a preflight of an allowed origin: 204, without a body.
 ///
-/// The method asked for is allowed, whatever it is: a preflight has no credentials, and the request that follows is checked.
+/// The method asked for is allowed, whatever it is: a preflight has no credentials, and the request that
+/// follows is checked.
 pub fn preflight<R: Rider>(
     request: &HeaderMap,
     origin: &HeaderValue,
@@ -79,9 +81,11 @@ pub fn preflight<R: Rider>(
     response
 }
 
-/// Tells a browser that this origin may read the answer. `origin` is one of the route's allowed ones, never just an echo.
+/// Tells a browser that this origin may read the answer. `origin` is one of the route's allowed ones, never
+/// just an echo.
 ///
-/// What the upstream said about CORS is replaced: two `Access-Control-Allow-Origin` are none (Fetch standard, CORS check).
+/// What the upstream said about CORS is replaced: two `Access-Control-Allow-Origin` are none (Fetch standard,
+/// CORS check).
 pub fn allow_origin(headers: &mut HeaderMap, origin: &HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(
@@ -106,7 +110,8 @@ fn exposed(headers: &HeaderMap) -> Option<HeaderValue> {
     (names.len() > EXPOSED.len()).then(|| HeaderValue::from_str(&names).ok()).flatten()
 }
 
-/// `Authorization` must be named: `*` does not cover it. What was asked for is allowed where it is a header's name.
+/// `Authorization` must be named: `*` does not cover it. What was asked for is allowed where it is a header's
+/// name.
 fn allowed_headers(request: &HeaderMap) -> HeaderValue {
     const ALWAYS: &str = "Authorization, DPoP, Content-Type";
     let mut names = ALWAYS.to_owned();

@@ -1,7 +1,5 @@
 //! A whole gateway in this process, with an issuer whose key the test holds, a client with a key, and an upstream that records.
 
-#![expect(clippy::needless_pass_by_value, reason = "tests give what they make")]
-
 use super::raw::{Answer, Raw};
 use super::upstream::Recording;
 use keyproof::app::App;

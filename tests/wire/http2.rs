@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -30,7 +30,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// A certificate and its files.
 struct Certificate {
     files: tempfile::TempDir,
-    der: rustls::pki_types::CertificateDer<'static>,
+    der: CertificateDer<'static>,
 }
 
 impl Certificate {
@@ -120,8 +120,8 @@ async fn alpn_decides_and_nothing_means_http_1() {
     let certificate = Certificate::new(2030);
     let upstream = Recording::start(OK).await;
     let gateway = setup(upstream.address, &certificate).start();
-    let cases: [(&[&[u8]], Option<&[u8]>); 3] =
-        [(&[b"http/1.1"], Some(b"http/1.1")), (&[], None), (&[b"h2", b"http/1.1"], Some(b"h2"))];
+    let cases: [(&[&[u8]], _); 3] =
+        [(&[b"http/1.1"], Some(&b"http/1.1"[..])), (&[], None), (&[b"h2", b"http/1.1"], Some(b"h2"))];
     for (offered, chosen) in cases {
         let mut socket = certificate.handshake(gateway.address, offered).await.unwrap();
         assert_eq!(socket.get_ref().1.alpn_protocol(), chosen);
