@@ -137,7 +137,7 @@ pub enum ReplayError {
     Unavailable,
 }
 
-/// What a refusal is on the wire: one of the rows of the contract's table, and the reason's label.
+/// What a refusal is on the wire: its kind, and the reason's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Which kind of refusal.

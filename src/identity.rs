@@ -1,7 +1,8 @@
 //! Identity headers: strip every spelling of them, then set them from a verified token.
 //!
 //! Applications behind CGI, WSGI, Rack or PHP see `X-Auth-Subject`, `X_Auth_Subject` and `X.Auth.Subject` under one name, so names are
-//! compared by their letters and digits alone, without case (P15; CVE-2025-64484, CVE-2026-30851).
+//! compared by their letters and digits alone, without case (RFC 9700 section 4.13; CVE-2025-64484,
+//! CVE-2026-30851).
 
 use crate::jose::json::Value;
 use http::{HeaderMap, HeaderName, HeaderValue};

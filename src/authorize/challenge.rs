@@ -65,8 +65,8 @@ impl ErrorIn {
     }
 }
 
-/// The error goes into the challenge of the scheme that was used, into all where that cannot be told (D55), and into the one there is where
-/// the route does not take the scheme that was used.
+/// The error goes into the challenge of the scheme that was used, into all where that cannot be told
+/// (RFC 9449 section 7.2), and into the one there is where the route does not take the scheme that was used.
 fn scheme_of_error(kind: Kind, accept: Accept, used: Option<Scheme>) -> ErrorIn {
     match (kind, used) {
         (Kind::Unauthorized, _) => ErrorIn::None,

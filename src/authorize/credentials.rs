@@ -41,7 +41,10 @@ impl Scheme {
 }
 
 impl<'a> Credentials<'a> {
-    /// Reads the one `Authorization` line; a token in the query is never one (D56), and beside a header it is an error (D54).
+    /// Reads the one `Authorization` line.
+    ///
+    /// A token in the query is never read (RFC 9700 section 4.3.2), and beside a header it is an error: a
+    /// client uses one way only (RFC 6750 section 2).
     ///
     /// # Errors
     /// The reason, and the scheme where it can be told.
@@ -80,7 +83,8 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// The one proof: exactly one `DPoP` line and no comma in it, for some fronts join two lines into one (D01).
+/// The one proof: exactly one `DPoP` line and no comma in it, for some fronts join two lines into one
+/// (RFC 9449 section 4.3 check 1).
 ///
 /// # Errors
 /// [`ProofCountError`]; a line that is not ASCII is no JWS.

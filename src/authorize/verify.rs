@@ -1,4 +1,4 @@
-//! The checks in the order that the contract gives them, so that an error is predictable.
+//! The checks in a fixed order, so that an error is predictable.
 
 use super::credentials::{Credentials, Scheme, proof};
 use super::{Accept, Authorizer, Policy};
@@ -131,7 +131,7 @@ impl Authorizer {
 }
 
 /// The key that the client must prove to hold; `None` for a token that is bound to nothing. What the token says decides, never the scheme
-/// alone (RFC 9449 section 7.2, D52).
+/// alone (RFC 9449 section 7.2).
 fn required_key(scheme: Scheme, token: Confirmation, accept: Accept) -> Result<Option<Thumbprint>, Denial> {
     match (scheme, token) {
         (Scheme::Bearer, Confirmation::Key(_) | Confirmation::KeyAndCertificate(..)) => {
@@ -144,7 +144,8 @@ fn required_key(scheme: Scheme, token: Confirmation, accept: Accept) -> Result<O
         }
         (Scheme::Dpop, Confirmation::Key(jkt)) if accept.dpop => Ok(Some(jkt)),
         (Scheme::Dpop, Confirmation::Key(_)) => Err(BindingError::DpopNotAccepted.into()),
-        // Client certificates are not asked for yet, so what is bound to one cannot be checked: absence denies (M04).
+        // Client certificates are not asked for yet, so what is bound to one cannot be checked: absence denies
+        // (RFC 8705 section 3).
         (Scheme::Bearer, Confirmation::Certificate(_))
         | (Scheme::Dpop, Confirmation::KeyAndCertificate(..)) => Err(TokenError::Confirmation.into()),
     }

@@ -24,7 +24,8 @@ pub struct NonceMint {
 pub struct Nonce {
     /// When it was made, by the clock that made it; nobody can have used it in a proof before.
     pub issued: UnixTime,
-    /// The last moment at which it is good, inclusive: a proof with it must be remembered until then (D38).
+    /// The last moment at which it is good, inclusive: a proof with it must be remembered until then
+    /// (RFC 9449 section 11.1).
     pub until: UnixTime,
 }
 
@@ -43,7 +44,7 @@ impl NonceMint {
         Self { secrets, lifetime }
     }
 
-    /// A nonce made at `now`. Characters are those of base64url (within `NQCHAR`, D36).
+    /// A nonce made at `now`. Characters are those of base64url (within `NQCHAR`, RFC 9449 section 8.1).
     pub fn mint(&self, now: UnixTime) -> String {
         let time = now.as_millis().to_be_bytes();
         let tag = self.secrets.first().map(|secret| secret.tag(&[&time])).unwrap_or_default();

@@ -134,7 +134,7 @@ impl ProofKey {
     }
 }
 
-/// Check 4: `typ`, to the letter (D06).
+/// Check 4: `typ`, to the letter (RFC 9449 section 4.2).
 pub(super) fn check_type(header: &JoseHeader) -> Result<(), ProofError> {
     match header.typ.as_deref() {
         Some("dpop+jwt") => Ok(()),
@@ -156,7 +156,7 @@ pub(super) fn check_fit(key: &PublicKey, algorithm: Algorithm) -> Result<(), Pro
 }
 
 impl<'a> ProofClaims<'a> {
-    /// Check 3 on the claims: those that are required are there, and all have their type (D05).
+    /// Check 3 on the claims: those that are required are there, and all have their type (RFC 7519 section 4.1).
     pub(super) fn read(payload: &'a Object<'_>) -> Result<Self, ProofError> {
         let claims = Self {
             jti: required_text(payload, "jti")?,

@@ -13,13 +13,15 @@ pub struct TargetUri<'a> {
 }
 
 impl TargetUri<'_> {
-    /// Whether `htu` names this URI, both sides normalised (D22-D27); its query and fragment are ignored
-    /// (D23). Allocates nothing where `htu` is canonical.
+    /// Whether `htu` names this URI, both sides normalised; its query and fragment are ignored (RFC 9449
+    /// section 4.3 check 9, RFC 3986 sections 6.2.2 and 6.2.3).
+    ///
+    /// Allocates nothing where `htu` is canonical.
     ///
     /// # Errors
     /// [`ProofError::HtuInvalid`] or [`ProofError::Htu`].
     pub fn check(&self, htu: &str) -> Result<(), ProofError> {
-        // Checked in whole, so that what is ignored cannot hide anything either (D27).
+        // Checked in whole, so that what is ignored cannot hide anything either.
         if !htu.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
             return Err(ProofError::HtuInvalid);
         }

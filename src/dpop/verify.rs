@@ -25,12 +25,12 @@ pub struct Verifier {
     keys: Cache<Box<str>, Arc<ProofKey>>,
 }
 
-/// Whether proofs need one of our nonces. There is no "optional": RFC 9449 section 11.3 forbids it (D35).
+/// Whether proofs need one of our nonces. There is no "optional": RFC 9449 section 11.3 forbids it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoncePolicy {
     /// The acceptance window decides; a nonce in the proof is looked at only to prove that the proof is new.
     Off,
-    /// The nonce decides; the client's clock does not matter (D30).
+    /// The nonce decides; the client's clock does not matter (RFC 9449 section 11.1).
     Required,
 }
 
@@ -193,7 +193,7 @@ pub(super) fn check_htm(htm: &str, method: &Method) -> Result<(), ProofError> {
     if htm == method.as_str() { Ok(()) } else { Err(ProofError::Htm) }
 }
 
-/// `exp` and `nbf`, which a proof need not have (D33).
+/// `exp` and `nbf`, which a proof need not have (RFC 7519 sections 4.1.4 and 4.1.5).
 pub(super) fn check_validity(
     exp: Option<UnixTime>,
     nbf: Option<UnixTime>,
@@ -210,7 +210,7 @@ pub(super) fn check_validity(
     Ok(())
 }
 
-/// Check 10. Where none is required a nonce is never wrong, it only says more if it is one of ours (D42).
+/// Check 10. Where none is required a nonce is never wrong, it only says more if it is one of ours.
 pub(super) fn check_nonce(
     nonce: Option<&str>,
     policy: NoncePolicy,
@@ -225,7 +225,7 @@ pub(super) fn check_nonce(
     }
 }
 
-/// Check 12: `ath` is the base64url text of the token's SHA-256, to the letter (D43).
+/// Check 12: `ath` is the base64url text of the token's SHA-256, to the letter (RFC 9449 section 4.2).
 pub(super) fn check_ath(ath: Option<&str>, token: &Sha256) -> Result<(), ProofError> {
     match ath {
         Some(ath) if ath == encode(token) => Ok(()),

@@ -31,7 +31,7 @@ impl AcceptanceWindow {
     }
 
     /// The last moment at which a proof made at `iat` is acceptable: it must be remembered up to it,
-    /// inclusive (`spec` 4.1).
+    /// inclusive (RFC 9449 section 11.1).
     pub fn remember_until(&self, iat: UnixTime) -> UnixTime {
         iat.saturating_add(self.max_age)
     }

@@ -41,7 +41,7 @@ pub enum FetchError {
     #[error("cannot be reached: {0}")]
     Unreachable(String),
     /// A status other than 200. Redirects are not followed: where keys come from is the configuration's to
-    /// say (R08).
+    /// say.
     #[error("answered {0}, not 200")]
     Status(StatusCode),
     /// A body of more than [`MAX_DOCUMENT`] bytes.

@@ -147,7 +147,7 @@ impl Keeper {
     }
 
     /// Whether an unknown key may not cause an attempt yet. Failed attempts count: an endpoint that is down
-    /// must not be asked for every token that a stranger makes up (B42).
+    /// must not be asked for every token that a stranger makes up.
     fn cools(&self, progress: &Progress) -> bool {
         progress.began.is_some_and(|began| began.elapsed() < self.timing.cooldown)
     }

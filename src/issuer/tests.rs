@@ -301,7 +301,7 @@ async fn a_herd_of_unknown_kids_is_one_fetch() {
     assert_eq!(endpoint.asked().len(), 2, "one at the start, one for all of them");
 }
 
-/// B42: libraries forgot to count failures, and asked a dead endpoint again for every made-up key.
+/// Libraries forgot to count failures, and asked a dead endpoint again for every made-up key.
 #[tokio::test]
 async fn a_failed_attempt_cools_down_too() {
     let endpoint = Endpoint::start().await;
@@ -396,8 +396,14 @@ async fn metadata_tell_where_the_keys_are() {
         ("not there: OpenID", Metadata::Answer(missing()), Good, vec![rfc8414, openid, "/keys"], true),
         ("a page: OpenID", Metadata::Answer(page()), Good, vec![rfc8414, openid, "/keys"], true),
         ("neither", Metadata::Answer(missing()), Metadata::Answer(page()), vec![rfc8414, openid], false),
-        ("R07: another issuer's are not used, and end it", OtherIssuer, Good, vec![rfc8414], false),
-        ("R07: OpenID's as well", Metadata::Answer(missing()), OtherIssuer, vec![rfc8414, openid], false),
+        (
+            "another issuer's are not used, and end it (RFC 8414 section 3.3)",
+            OtherIssuer,
+            Good,
+            vec![rfc8414],
+            false,
+        ),
+        ("OpenID's as well", Metadata::Answer(missing()), OtherIssuer, vec![rfc8414, openid], false),
     ];
     for (story, first, second, asked, found) in rows {
         let endpoint = Endpoint::start().await;

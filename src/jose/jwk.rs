@@ -5,8 +5,10 @@ mod edwards;
 
 use super::{Algorithm, Thumbprint, base64url, json, sha256};
 
-/// A public key that passed every check of D08, D11 and D12: kind, size, point on the curve, canonical
-/// encoding.
+/// A public key that passed every check: kind, size, point on the curve, canonical encoding, nothing private
+/// in it.
+///
+/// RFC 8725 sections 3.1 and 3.4, RFC 7518 sections 3.3 and 6.2.1.2, RFC 9449 section 4.3 check 7.
 #[derive(Clone)]
 pub struct PublicKey {
     material: Material,

@@ -42,8 +42,10 @@ pub enum HeaderError {
     Jwk(#[from] JwkError),
 }
 
-/// The members of a JOSE header that matter here. Others may be there and are ignored, never fetched (D10,
-/// D15, J05).
+/// The members of a JOSE header that matter here.
+///
+/// Others may be there and are ignored (RFC 9449 section 4.2); `jku` and `x5u` are never fetched (RFC 8725
+/// section 3.10).
 #[derive(Clone, Debug)]
 pub struct JoseHeader {
     /// `alg`, as written; `None` if absent.
@@ -88,8 +90,8 @@ impl<'a> CompactJws<'a> {
 }
 
 impl JoseHeader {
-    /// Reads a header segment. `jwk` is read only with `want_jwk` (a proof's; an access token's is never
-    /// used, J05).
+    /// Reads a header segment. `jwk` is read only with `want_jwk`: a proof's is, an access
+    /// token's is never used (RFC 8725 section 3.10).
     ///
     /// # Errors
     /// [`HeaderError`], as its variants say.

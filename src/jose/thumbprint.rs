@@ -13,7 +13,9 @@ impl Thumbprint {
         Self(digest)
     }
 
-    /// Reads a `cnf.jkt`: exactly 43 characters of canonical base64url (never a URN, H04).
+    /// Reads a `cnf.jkt`: exactly 43 characters of canonical base64url (RFC 9449 section 6.1).
+    ///
+    /// The URN of RFC 9278 is another notation, and no `jkt`.
     pub fn parse(text: &str) -> Option<Self> {
         base64url::decode_array(text).map(Self)
     }

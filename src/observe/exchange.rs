@@ -197,6 +197,7 @@ impl Exchange {
 
     /// The value of `traceparent` for the upstream: the client's trace with a parent of our own, or a new
     /// trace.
+    ///
     /// Where it is new ([`Exchange::continues_trace`] is false), a `tracestate` that came along belongs to no
     /// trace and goes.
     pub fn traceparent(&self) -> HeaderValue {

@@ -1,4 +1,5 @@
-//! Browser clients: which origins a route lets read its answers, and preflights (WHATWG Fetch; C01-C06).
+//! Browser clients: which origins a route lets read its answers, and preflights (WHATWG Fetch, "HTTP CORS
+//! protocol").
 
 use super::forward::Answer;
 use super::locate::Place;

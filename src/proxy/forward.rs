@@ -1,4 +1,4 @@
-//! The permitted request on its way to the upstream, and the upstream's answer on its way back (contract section 4).
+//! The permitted request on its way to the upstream, and the upstream's answer on its way back.
 
 use super::locate::Site;
 use super::{
@@ -145,7 +145,8 @@ impl Gateway {
         }
     }
 
-    /// On a route that needs nonces, a new one before the old one ends (RFC 9449 section 8.2); on others none (D35).
+    /// On a route that needs nonces, a new one before the old one ends (RFC 9449 section 8.2); on others none
+    /// (section 11.3: a nonce once given must be asked for from then on).
     fn fresh_nonce(&self, route: &Route, permit: &Permit, now: UnixTime) -> Option<HeaderValue> {
         let nonce = permit.nonce().filter(|_| route.policy.nonce == NoncePolicy::Required)?;
         let mint = self.authorizer.proofs.mint();

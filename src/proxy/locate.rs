@@ -1,4 +1,4 @@
-//! What was asked: one authority, one path, one route (contract section 3; RFC 9112 section 3.2, RFC 9113 section 8.3.1).
+//! What was asked: one authority, one path, one route (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
 
 use super::Sender;
 use crate::config::Plan;

@@ -1,4 +1,4 @@
-//! The refusal, as the client sees it (contract section 3).
+//! The refusal, as the client sees it.
 
 use super::{Body, Gateway, Stop, cors, respond};
 use crate::clock::UnixTime;

@@ -129,7 +129,7 @@ fn check_strings(claims: &Object<'_>, kind: TokenType) -> Result<(), TokenError>
 }
 
 /// Reads `cnf`. RFC 7800 section 3.1 would have unknown members ignored; that would take a token that is
-/// bound in a way we do not know for one that is less bound or not at all, so here they refuse it (M04).
+/// bound in a way we do not know for one that is less bound or not at all, so here they refuse it.
 fn confirmation(claims: &Object<'_>) -> Result<Confirmation, TokenError> {
     let Some(cnf) = claims.get("cnf") else { return Ok(Confirmation::None) };
     let cnf = cnf.as_object().ok_or(TokenError::Confirmation)?;

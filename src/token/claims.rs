@@ -13,7 +13,7 @@ pub enum Confirmation {
     Key(Thumbprint),
     /// `cnf.x5t#S256`: to a client certificate (RFC 8705 section 3).
     Certificate(Sha256),
-    /// Both; both must be proved (M04).
+    /// Both; both must be proved (RFC 9449 section 6.1, RFC 8705 section 3.1).
     KeyAndCertificate(Thumbprint, Sha256),
 }
 

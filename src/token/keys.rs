@@ -32,9 +32,10 @@ pub enum KeySetError {
 }
 
 impl KeySet {
-    /// Reads a JWK Set document. Keys of unknown kinds, `oct` keys, keys for encryption and invalid ones are
-    /// left out (RFC 7517 section 5: a set may hold keys its reader does not understand). The caller bounds
-    /// the document's length.
+    /// Reads a JWK Set document, whose length the caller bounds.
+    ///
+    /// Keys of unknown kinds, `oct` keys, keys for encryption and invalid ones are left out (RFC 7517 section 5:
+    /// a set may hold keys its reader does not understand).
     ///
     /// # Errors
     /// [`KeySetError`], as its variants say.

@@ -147,7 +147,7 @@ fn a_scope_is_a_whole_word() {
 fn what_is_accepted() {
     let rows: &[(&str, Value, Value)] = &[
         ("as it is", json!({}), json!({})),
-        ("a media type has no case (T01)", json!({ "typ": "AT+JWT" }), json!({})),
+        ("a media type has no case (RFC 9110 section 8.3.1)", json!({ "typ": "AT+JWT" }), json!({})),
         (
             "the prefix may be written (RFC 7515 section 4.1.9)",
             json!({ "typ": "application/at+jwt" }),
@@ -220,27 +220,43 @@ type Row = (&'static str, Value, TokenError);
 fn refused_headers() -> Vec<Row> {
     use TokenError as E;
     vec![
-        ("not typed as an access token (T01)", json!({ "typ": "JWT" }), E::Type),
+        ("not typed as an access token (RFC 9068 section 4)", json!({ "typ": "JWT" }), E::Type),
         ("no typ at all", json!({ "typ": ABSENT }), E::Type),
-        ("a DPoP proof (J07)", json!({ "typ": "dpop+jwt" }), E::Type),
-        ("an introspection answer (J07)", json!({ "typ": "token-introspection+jwt" }), E::Type),
-        ("an authorization request (J07)", json!({ "typ": "oauth-authz-req+jwt" }), E::Type),
-        ("a logout token (J07)", json!({ "typ": "logout+jwt" }), E::Type),
+        ("a DPoP proof (RFC 8725 section 3.11)", json!({ "typ": "dpop+jwt" }), E::Type),
+        (
+            "an introspection answer (RFC 9701 section 8.1)",
+            json!({ "typ": "token-introspection+jwt" }),
+            E::Type,
+        ),
+        (
+            "an authorization request (RFC 9101 section 10.8)",
+            json!({ "typ": "oauth-authz-req+jwt" }),
+            E::Type,
+        ),
+        ("a logout token (RFC 8725 section 3.11)", json!({ "typ": "logout+jwt" }), E::Type),
         ("another tree of media types", json!({ "typ": "text/at+jwt" }), E::Type),
         ("typ is no string", json!({ "typ": ["at+jwt"] }), E::Malformed),
         ("kid is no string", json!({ "kid": 1 }), E::Malformed),
-        ("alg none (T04)", json!({ "alg": "none" }), E::Algorithm),
-        ("B34: noNE slipped through lists of bad names", json!({ "alg": "noNE" }), E::Algorithm),
-        ("B33: HS256 with the public key as its secret", json!({ "alg": "HS256" }), E::Algorithm),
+        ("alg none (RFC 9068 section 4)", json!({ "alg": "none" }), E::Algorithm),
+        ("noNE slipped through lists of bad names", json!({ "alg": "noNE" }), E::Algorithm),
+        ("HS256 with the public key as its secret", json!({ "alg": "HS256" }), E::Algorithm),
         ("no alg", json!({ "alg": ABSENT }), E::Algorithm),
-        ("an algorithm the issuer does not use (J03)", json!({ "alg": "ES384" }), E::Algorithm),
+        (
+            "an algorithm the issuer does not use (RFC 8725 section 3.1)",
+            json!({ "alg": "ES384" }),
+            E::Algorithm,
+        ),
         ("in another case", json!({ "alg": "es256" }), E::Algorithm),
-        ("no key of this kind (J03)", json!({ "alg": "EdDSA" }), E::UnknownKey(MAIN)),
-        ("B35: crit ignored by Authlib, PyJWT, fast-jwt", json!({ "crit": ["x"], "x": 1 }), E::Critical),
-        ("B31: jsonwebtoken ignored an empty crit", json!({ "crit": [] }), E::Critical),
+        ("no key of this kind (RFC 8725 section 3.1)", json!({ "alg": "EdDSA" }), E::UnknownKey(MAIN)),
+        ("crit was ignored by Authlib, PyJWT, fast-jwt", json!({ "crit": ["x"], "x": 1 }), E::Critical),
+        ("an empty crit was ignored by jsonwebtoken", json!({ "crit": [] }), E::Critical),
         ("an unencoded payload (RFC 7797)", json!({ "b64": false }), E::Critical),
         ("another kid", json!({ "kid": "k2" }), E::UnknownKey(MAIN)),
-        ("a kid is compared, never opened (J05)", json!({ "kid": "../../etc/passwd" }), E::UnknownKey(MAIN)),
+        (
+            "a kid is compared, never opened (RFC 8725 section 3.10)",
+            json!({ "kid": "../../etc/passwd" }),
+            E::UnknownKey(MAIN),
+        ),
     ]
 }
 
@@ -248,43 +264,39 @@ fn refused_claims() -> Vec<Row> {
     use TokenError as E;
     vec![
         // Issuer and audience.
-        ("B31: iss absent passed set_issuer", json!({ "iss": ABSENT }), E::ClaimMissing),
-        ("B31: so did a number", json!({ "iss": 1 }), E::ClaimType),
+        ("no iss; it passed jsonwebtoken's set_issuer", json!({ "iss": ABSENT }), E::ClaimMissing),
+        ("iss a number; so did that", json!({ "iss": 1 }), E::ClaimType),
         (
-            "B37: fast-jwt took an array that holds ours",
+            "an array that holds ours; fast-jwt took it (CVE-2025-30144)",
             json!({ "iss": ["https://main.test", "x"] }),
             E::ClaimType,
         ),
         ("another issuer", json!({ "iss": "https://evil.test" }), E::Issuer),
-        ("a slash more (T02: exact)", json!({ "iss": "https://main.test/" }), E::Issuer),
+        ("a slash more (RFC 9068 section 4: exactly)", json!({ "iss": "https://main.test/" }), E::Issuer),
         ("in another case", json!({ "iss": "https://Main.test" }), E::Issuer),
-        ("B31: aud absent passed set_audience", json!({ "aud": ABSENT }), E::ClaimMissing),
-        ("B31: so did a number", json!({ "aud": 1 }), E::ClaimType),
+        ("no aud; it passed jsonwebtoken's set_audience", json!({ "aud": ABSENT }), E::ClaimMissing),
+        ("aud a number; so did that", json!({ "aud": 1 }), E::ClaimType),
         ("null", json!({ "aud": null }), E::ClaimType),
         ("one of them is no string", json!({ "aud": ["api", 1] }), E::ClaimType),
         ("none of them", json!({ "aud": [] }), E::Audience),
         ("another", json!({ "aud": "https://api.test/" }), E::Audience),
         // Dates.
         ("no exp", json!({ "exp": ABSENT }), E::ClaimMissing),
-        (
-            "B30: CVE-2026-25537, a wrong type was taken for absent",
-            json!({ "exp": "1900000000" }),
-            E::ClaimType,
-        ),
-        ("B30: nbf as well", json!({ "nbf": "1900000000" }), E::ClaimType),
+        ("a wrong type was taken for absent (CVE-2026-25537)", json!({ "exp": "1900000000" }), E::ClaimType),
+        ("nbf as well", json!({ "nbf": "1900000000" }), E::ClaimType),
         ("nbf null", json!({ "nbf": null }), E::ClaimType),
         ("exp beyond all dates", json!({ "exp": 1e300 }), E::ClaimType),
         ("exp before all dates", json!({ "exp": -1 }), E::ClaimType),
         ("iat is no number", json!({ "iat": true }), E::ClaimType),
-        ("no iat (T06)", json!({ "iat": ABSENT }), E::ClaimMissing),
-        ("J09: on exp + leeway", json!({ "exp": NOW - 10 }), E::Expired),
-        ("B31: nbf unchecked by default", json!({ "nbf": NOW + 11 }), E::NotYetValid),
-        ("B31: iat never checked", json!({ "iat": NOW + 11 }), E::IssuedInFuture),
+        ("no iat", json!({ "iat": ABSENT }), E::ClaimMissing),
+        ("on exp + leeway (RFC 7519 section 4.1.4)", json!({ "exp": NOW - 10 }), E::Expired),
+        ("nbf, which jsonwebtoken leaves unchecked", json!({ "nbf": NOW + 11 }), E::NotYetValid),
+        ("iat, which jsonwebtoken never checks", json!({ "iat": NOW + 11 }), E::IssuedInFuture),
         // The others of RFC 9068 section 2.2.
-        ("no sub (T06)", json!({ "sub": ABSENT }), E::ClaimMissing),
+        ("no sub", json!({ "sub": ABSENT }), E::ClaimMissing),
         ("an empty sub", json!({ "sub": "" }), E::ClaimMissing),
-        ("no client_id (T06)", json!({ "client_id": ABSENT }), E::ClaimMissing),
-        ("no jti (T06)", json!({ "jti": ABSENT }), E::ClaimMissing),
+        ("no client_id", json!({ "client_id": ABSENT }), E::ClaimMissing),
+        ("no jti", json!({ "jti": ABSENT }), E::ClaimMissing),
         ("sub is no string", json!({ "sub": 7 }), E::ClaimType),
         ("client_id is no string", json!({ "client_id": ["app"] }), E::ClaimType),
         ("jti is no string", json!({ "jti": 7 }), E::ClaimType),
@@ -310,16 +322,16 @@ fn refused_legacy_claims() -> Vec<Row> {
         ("aud is required", json!({ "aud": ABSENT }), E::ClaimMissing),
         ("sub is a string or absent", json!({ "sub": 7 }), E::ClaimType),
         ("iat is a number or absent", json!({ "iat": "1" }), E::ClaimType),
-        ("an ID token (J07)", json!({ "at_hash": "x" }), E::Type),
-        ("a logout token (J07)", json!({ "events": {} }), E::Type),
+        ("an ID token (RFC 8725 section 3.12)", json!({ "at_hash": "x" }), E::Type),
+        ("a logout token (RFC 8725 section 3.12)", json!({ "events": {} }), E::Type),
     ]
 }
 
 fn refused_confirmations() -> Vec<Row> {
     use TokenError as E;
     vec![
-        // The confirmation (M04).
-        ("ezpds took cnf:{} for unbound (B18)", json!({ "cnf": {} }), E::Confirmation),
+        // The confirmation (RFC 7800 section 3.1, more strictly).
+        ("cnf:{}, which another server took for unbound", json!({ "cnf": {} }), E::Confirmation),
         ("cnf null", json!({ "cnf": null }), E::Confirmation),
         ("cnf is no object", json!({ "cnf": JKT }), E::Confirmation),
         ("an unknown member alone", json!({ "cnf": { "kid": "x" } }), E::Confirmation),
@@ -332,7 +344,7 @@ fn refused_confirmations() -> Vec<Row> {
         ("jkt is no thumbprint", json!({ "cnf": { "jkt": "abc" } }), E::Confirmation),
         ("jkt with padding", json!({ "cnf": { "jkt": format!("{JKT}=") } }), E::Confirmation),
         (
-            "H04: a thumbprint URN",
+            "a thumbprint URN (RFC 9278)",
             json!({ "cnf": { "jkt": format!("urn:ietf:params:oauth:jwk-thumbprint:sha-256:{JKT}") } }),
             E::Confirmation,
         ),
@@ -349,28 +361,28 @@ fn refused_tokens() -> Vec<(&'static str, String, TokenError)> {
     let embedded: Value = serde_json::from_str(&OTHER_KEY.public_jwk()).unwrap();
     vec![
         ("longer than is read", "a".repeat(MAX_TOKEN + 1), E::TooLong),
-        ("B40: many dots cost parsers their memory", ".".repeat(MAX_TOKEN), E::Malformed),
+        ("many dots, which cost parsers their memory (CVE-2025-30204)", ".".repeat(MAX_TOKEN), E::Malformed),
         ("opaque", "d2hhdCBpcyB0aGlz".to_owned(), E::Malformed),
         ("nothing", String::new(), E::Malformed),
-        ("B38: a JWE has five segments; decrypted is not trusted", format!("{good}.AAAA.AAAA"), E::Malformed),
-        ("no signature (T04)", format!("{}.{}.", segment(0), segment(1)), E::Malformed),
+        ("a JWE has five segments; decrypted is not trusted", format!("{good}.AAAA.AAAA"), E::Malformed),
+        ("no signature (RFC 9068 section 4)", format!("{}.{}.", segment(0), segment(1)), E::Malformed),
         ("padding", format!("{good}="), E::Malformed),
         ("a line break", format!("{good}\n"), E::Malformed),
         ("claims are no JSON", KEY.sign(&header(&json!({})), "iss=main"), E::Malformed),
-        ("B31: serde takes an array for a struct", KEY.sign(&header(&json!({})), "[]"), E::Malformed),
+        ("an array, which serde takes for a struct", KEY.sign(&header(&json!({})), "[]"), E::Malformed),
         (
-            "B31: of two scopes the last won (J01)",
+            "two scopes, of which the last won (RFC 7519 section 4)",
             KEY.sign(&header(&json!({})), &claims(&json!({})).replacen('{', r#"{"scope":"admin","#, 1)),
             E::Malformed,
         ),
         (
-            "two algs (J01)",
+            "two algs (RFC 7515 section 4)",
             KEY.sign(&header(&json!({})).replacen('{', r#"{"alg":"none","#, 1), &claims(&json!({}))),
             E::Malformed,
         ),
         ("signed with another key", OTHER_KEY.sign(&header(&json!({})), &claims(&json!({}))), E::Signature),
         (
-            "B36: CVE-2018-0114, the key in the header was trusted (J05)",
+            "the key in the header was trusted (CVE-2018-0114)",
             OTHER_KEY.sign(&header(&json!({ "jwk": embedded })), &claims(&json!({}))),
             E::Signature,
         ),
@@ -387,7 +399,7 @@ fn refused_tokens() -> Vec<(&'static str, String, TokenError)> {
     ]
 }
 
-/// Keys belong to the issuer that `iss` names (J04): another issuer's good key is nobody's here.
+/// Keys belong to the issuer that `iss` names (RFC 8725 section 3.8): another issuer's good key is nobody's here.
 #[test]
 fn one_issuers_key_signs_nothing_for_another() {
     let issuers = issuers();
@@ -507,7 +519,7 @@ fn a_key_set_is_read_strictly() {
         ("one key", set(vec![key.clone()]), Ok(1)),
         ("other members are ignored", json!({ "keys": [key], "issuer": "x" }).to_string(), Ok(1)),
         (
-            "R08: what cannot verify is left out",
+            "what cannot verify is left out",
             set(vec![oct.clone(), encryption.clone(), unknown.clone(), invalid.clone(), key.clone()]),
             Ok(1),
         ),

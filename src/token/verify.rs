@@ -40,7 +40,7 @@ pub enum TokenError {
     /// A required claim is missing or empty (RFC 9068 section 2.2).
     #[error("the access token lacks a required claim")]
     ClaimMissing,
-    /// A registered claim has the wrong type: a failure, never "absent" (J10).
+    /// A registered claim has the wrong type: a failure, never "absent" (CVE-2026-25537).
     #[error("a claim of the access token has the wrong type")]
     ClaimType,
     /// `iss` is no configured issuer, or not one of this route's.
@@ -58,7 +58,7 @@ pub enum TokenError {
     /// `iat` is in the future.
     #[error("the access token is from the future")]
     IssuedInFuture,
-    /// `cnf` cannot be checked: no known member, an unknown one, or a malformed one (M04).
+    /// `cnf` cannot be checked: no known member, an unknown one, or a malformed one (RFC 7800 section 3.1).
     #[error("the access token's confirmation cannot be checked")]
     Confirmation,
     /// No key of the issuer fits; it may have new ones: fetch (rate-limited) and verify again.
@@ -139,7 +139,8 @@ impl Issuers {
         let jws = CompactJws::split(token).map_err(|_| TokenError::Malformed)?;
         let header = JoseHeader::parse(jws.header_segment, false).map_err(header_error)?;
         let typ = header.typ.as_deref();
-        // A DPoP proof or an ID token is told what it is before its claims are missed (J07).
+        // A DPoP proof or an ID token is told what it is before its claims are missed
+        // (RFC 8725 sections 3.11 and 3.12).
         if !self.issuers.iter().any(|issuer| check::token_type(typ, &issuer.rules).is_some()) {
             return Err(TokenError::Type);
         }

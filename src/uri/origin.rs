@@ -120,8 +120,9 @@ impl Origin {
     }
 
     /// Whether `authority`, as a client wrote it under this scheme, names this origin: without regard to
-    /// case, and with the scheme's own port named or not. Says the same as comparing with
-    /// [`Origin::from_authority`], but allocates nothing unless an IPv6 address is spelled in an unusual way.
+    /// case, and with the scheme's own port named or not.
+    ///
+    /// Says the same as comparing with [`Origin::from_authority`], but allocates nothing unless an IPv6 address is spelled in an unusual way.
     pub fn is_authority(&self, authority: &str) -> bool {
         let own = self.authority();
         if own.eq_ignore_ascii_case(authority) {

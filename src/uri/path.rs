@@ -2,15 +2,16 @@
 
 use std::borrow::Cow;
 
-/// A path that has one meaning: percent-encoding normalised (RFC 3986 section 6.2.2), nothing ambiguous in it
-/// (D28).
+/// A path that has one meaning: percent-encoding normalised (RFC 3986 section 6.2.2), nothing ambiguous in it.
+///
+/// The same path is matched against routes, compared with `htu` and forwarded, so that no two of them can differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalPath<'a> {
     text: Cow<'a, str>,
     encoded_slash: bool,
 }
 
-/// What makes a request's path ambiguous (contract section 3).
+/// What makes a request's path ambiguous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum PathError {
     /// Does not begin with `/`.

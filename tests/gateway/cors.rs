@@ -1,4 +1,4 @@
-//! Browser clients (WHATWG Fetch; contract section 3).
+//! Browser clients (WHATWG Fetch).
 
 use crate::support::gateway::{House, get, request};
 

@@ -1,4 +1,4 @@
-//! What the upstream sees (contract section 4).
+//! What the upstream sees.
 
 use crate::support::gateway::{House, get};
 use serde_json::json;

@@ -32,7 +32,7 @@ pub struct House {
 }
 
 impl House {
-    /// A gateway with these routes, written in YAML as in the contract; `upstream: legacy` is the recording one.
+    /// A gateway with these routes, written in YAML as in a configuration file; `upstream: legacy` is the recording one.
     pub async fn with_routes(routes: &str) -> Self {
         Self::with(routes, "").await
     }

@@ -1,4 +1,4 @@
-//! What the contract promises and is not built yet. When it is, its line here goes.
+//! What the configuration has a place for and is not built yet. When it is, its line here goes.
 
 use crate::config::document::{Document, ListenerMode, Token};
 use crate::config::problem::{Findings, Place};

@@ -318,7 +318,7 @@ fn where_no_token_comes_ath_does_not_matter() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// A proof must be remembered as long as it could be accepted again (`spec` 4.1), whatever the rules say.
+    /// A proof must be remembered as long as it could be accepted again (RFC 9449 section 11.1), whatever the rules say.
     #[test]
     fn a_proof_is_remembered_until_it_cannot_be_accepted_any_more(
         (age, leeway) in (0_u64..90_000, 0_u64..30_000),
