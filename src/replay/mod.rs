@@ -45,6 +45,7 @@ pub enum Outcome {
 
 /// A replay store.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 pub enum Store {
     /// In this process's memory.
     Memory(MemoryStore),

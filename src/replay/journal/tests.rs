@@ -117,6 +117,21 @@ fn expired_segments_are_dropped_whole() {
     assert!(files <= 11, "{files} files for 70 s of proofs in slices of 8.75 s, and the lock");
 }
 
+/// A run that accepted nothing leaves an empty segment; dropping it before its elders looked like a loss.
+#[test]
+fn idle_runs_leave_no_gap() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 0);
+    assert_eq!(store.check_and_insert(key(1), after(60), START), Outcome::Fresh);
+    drop(store);
+    for now in 1..5 {
+        open(directory.path(), now).tend(after(now + 20));
+    }
+    let store = open(directory.path(), 30);
+    assert_eq!(since(&store), START);
+    assert_eq!(store.check_and_insert(key(1), after(60), after(30)), Outcome::Replayed);
+}
+
 #[test]
 fn a_directory_in_use_is_refused() {
     let directory = tempfile::tempdir().unwrap();

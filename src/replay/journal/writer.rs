@@ -128,9 +128,10 @@ impl Writer {
         }
         // From here on the old one is kept whatever happens: nothing may be appended to what counts as finished.
         self.open = None;
-        let expired = |kept: &Kept| kept.latest < now;
-        let dropped = self.kept.iter().filter(|kept| expired(kept)).map(|kept| kept.latest).max();
-        let oldest = self.kept.iter().filter(|kept| !expired(kept)).map(|kept| kept.sequence).min();
+        // Only from the front: a successor takes a gap for a loss.
+        let expired = self.kept.iter().take_while(|kept| kept.latest < now).count();
+        let dropped = self.kept.iter().take(expired).map(|kept| kept.latest).max();
+        let oldest = self.kept.get(expired).map(|kept| kept.sequence);
         let (from, since) = match self.failed_at {
             Some(_) => (sequence, self.header.since.max(now)),
             None => (oldest.unwrap_or(sequence).max(self.header.from), self.header.since),
@@ -144,7 +145,7 @@ impl Writer {
             ..self.header.clone()
         };
         let file = create(&self.directory, &header)?;
-        for kept in self.kept.extract_if(.., |kept| expired(kept)) {
+        for kept in self.kept.drain(..expired) {
             // One that cannot be removed is read again by a successor, which does no harm.
             drop(std::fs::remove_file(&kept.path));
         }
