@@ -101,6 +101,12 @@ pub(crate) struct RunArguments {
     /// Proofs signed ahead; absent: enough for `rate`, or for 20,000 good requests a second.
     #[arg(long)]
     pub(crate) pool: Option<usize>,
+    /// Begin again with the first proof after the last: for servers that remember none.
+    #[arg(long)]
+    pub(crate) reuse: bool,
+    /// The origin that proofs name; the gateway's public one unless told.
+    #[arg(long, default_value = "https://api.test")]
+    pub(crate) origin: String,
     /// The path to ask for.
     #[arg(long, default_value = "/orders")]
     pub(crate) path: String,

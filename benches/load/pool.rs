@@ -2,7 +2,7 @@
 
 use crate::arguments::{Auth, RunArguments};
 use crate::mix::{Kind, Mix, Random, Zipf};
-use crate::scenery::{AUDIENCE, HOST, ISSUER, KEY_ID};
+use crate::scenery::{AUDIENCE, ISSUER, KEY_ID};
 use http::Method;
 use keyproof::client::proof::{NewProof, sign};
 use keyproof::clock::Clock;
@@ -26,6 +26,7 @@ pub(crate) struct Pool {
     random: RefCell<Random>,
     mix: Mix,
     auth: Auth,
+    reuse: bool,
 }
 
 /// A client: what it sends every time.
@@ -68,6 +69,7 @@ impl Pool {
             random: RefCell::new(Random::new()),
             mix: arguments.mix.clone(),
             auth: arguments.auth,
+            reuse: arguments.reuse,
         })
     }
 
@@ -75,7 +77,7 @@ impl Pool {
     pub(crate) fn sign(&mut self, arguments: &RunArguments) {
         let clock = Clock::system();
         let zipf = Zipf::new(self.clients.len(), arguments.zipf);
-        let htu = format!("https://{HOST}{}", arguments.path);
+        let htu = format!("{}{}", arguments.origin, arguments.path);
         let size = arguments.pool_size();
         self.text.reserve(size * 480);
         for _ in 0..size {
@@ -134,6 +136,9 @@ impl Pool {
                 (Some(self.clients[place].authorization.as_str()), None)
             }
             Auth::Dpop => {
+                if self.reuse && self.next.get() == self.proofs.len() {
+                    self.next.set(0);
+                }
                 let (place, proof) = self.proofs.get(self.next.get())?;
                 self.next.set(self.next.get() + 1);
                 (Some(self.clients[*place].authorization.as_str()), self.text.get(proof.clone()))
