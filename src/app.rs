@@ -88,6 +88,9 @@ impl App {
         );
         let replay = Arc::new(open_store(&plan, &clock));
         let source = Arc::clone(&replay);
+        if let Some(log) = log.clone() {
+            metrics.set_dropped_lines_source(Box::new(move || log.dropped()));
+        }
         metrics.set_replay_source(Box::new(move || (to_f64(source.len()), to_f64(source.capacity()))));
         let readiness = readiness(&plan, &keys, &replay, &clock);
         let effective = ArcSwap::from_pointee(plan.effective.clone());

@@ -123,7 +123,7 @@ mod tests {
         let algs = "algs=\"ES256 EdDSA\"";
         let plain = format!("DPoP realm=\"keyproof\", {algs}");
         let missing = Denial::Credentials(CredentialsError::Missing);
-        assert_eq!(render(false, missing, None), [plain.clone()]);
+        assert_eq!(render(false, missing, None), std::slice::from_ref(&plain));
         assert_eq!(render(true, missing, None), [plain.clone(), "Bearer realm=\"keyproof\"".to_owned()]);
 
         let error = "error=\"invalid_token\", error_description=\"a DPoP-bound access token was sent as a Bearer token\"";

@@ -205,7 +205,9 @@ mod tests {
     fn there_is_exactly_one_proof() {
         let with = |lines: &[&'static str]| {
             let mut headers = HeaderMap::new();
-            lines.iter().for_each(|line| drop(headers.append(DPOP, HeaderValue::from_static(line))));
+            for line in lines {
+                headers.append(DPOP, HeaderValue::from_static(line));
+            }
             proof(&headers).map(str::to_owned)
         };
         assert_eq!(with(&["a.b.c"]), Ok("a.b.c".to_owned()));

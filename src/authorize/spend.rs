@@ -61,6 +61,12 @@ impl Authorizer {
         }
     }
 
+    /// The nonce for a challenge. It is never older than what the store vouches for: after a loss that reaches a little into the future,
+    /// as with replicas whose clocks differ, the client still passes with its second try.
+    pub fn challenge_nonce(&self, now: UnixTime) -> String {
+        self.proofs.mint().mint(now.max(self.replay.complete_since()))
+    }
+
     const fn unknowable(&self) -> ReplayError {
         match self.on_start {
             OnStart::Challenge => ReplayError::Unknowable,

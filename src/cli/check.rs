@@ -29,12 +29,15 @@ pub(super) struct CheckArgs {
 /// Runs the command.
 pub(super) fn run(args: &CheckArgs, out: &mut impl Write, err: &mut impl Write) -> ExitCode {
     match config::load(&args.file) {
-        Ok((plan, warnings)) => printed(fine(&plan, args, &warnings, out, err)),
+        Ok((plan, warnings)) => printed(fine(&plan, args, &warnings, out)),
         Err(problems) => {
             let count = problems.0.len();
             let words = if count == 1 { "problem" } else { "problems" };
             // The exit code says it too.
-            drop(writeln!(err, "{problems}\n{}: {count} {words}", args.file.display()));
+            drop(
+                writeln!(out, "{problems}")
+                    .and_then(|()| writeln!(err, "{}: {count} {words}", args.file.display())),
+            );
             ExitCode::from(USAGE)
         }
     }
@@ -45,10 +48,9 @@ fn fine(
     args: &CheckArgs,
     warnings: &[config::Problem],
     out: &mut impl Write,
-    err: &mut impl Write,
 ) -> std::io::Result<()> {
     for warning in warnings {
-        writeln!(err, "warning: {warning}")?;
+        writeln!(out, "warning: {warning}")?;
     }
     let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
     writeln!(

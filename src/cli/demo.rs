@@ -18,9 +18,9 @@ Exit codes: 0 if every act went as told; 1 otherwise.";
 
 /// See a stolen token fail, with nothing else installed
 ///
-/// Starts an authorization server, a legacy API and the gateway between client and API, all on loopback and on free
-/// ports. Sends one good request and five that a thief would send, and shows what becomes of each. Then everything
-/// stays up until Ctrl-C, with a line to try by hand.
+/// Starts an authorization server, a legacy API and the gateway between client and API, all on loopback and
+/// on free ports. Sends one good request and five that a thief would send, and shows what becomes of each.
+/// Then everything stays up until Ctrl-C, with a line to try by hand.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct DemoArgs {
@@ -199,9 +199,9 @@ impl<O: Write> Page<'_, O> {
         let (url, issuer, cacert) = (stage.url("/orders"), &stage.issuer, stage.cacert.display());
         let title = self.ink(Ink::Bold, "Try it yourself");
         writeln!(self.out, "  {title}, in another terminal:\n")?;
-        writeln!(self.out, "  keyproof request GET {url} -v \\")?;
-        writeln!(self.out, "    --issuer {issuer} --cacert {cacert} \\")?;
-        writeln!(self.out, "    --client-id {CLIENT_ID} --client-secret {CLIENT_SECRET}\n")?;
+        writeln!(self.out, "  {} request GET {url} -v \\", program())?;
+        writeln!(self.out, "    --issuer {issuer} --client-id {CLIENT_ID} \\")?;
+        writeln!(self.out, "    --client-secret {CLIENT_SECRET} --cacert {cacert}\n")?;
         let what = "Add --no-proof, --bearer, --repeat or --proof-for URL to be the thief.";
         writeln!(self.out, "  {}\n", self.ink(Ink::Dim, what))?;
         writeln!(self.out, "  metrics        http://{}/metrics", stage.admin)?;
@@ -226,6 +226,11 @@ impl<O: Write> Page<'_, O> {
         };
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
+}
+
+/// How this program was called, so that the line to try can be copied as it is.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "keyproof".to_owned())
 }
 
 /// `text` in lines of at most `width` characters, broken between words.
@@ -257,13 +262,22 @@ mod tests {
     /// The demo is a promise too: every act ends as it is told, in 80 columns, without colour unless asked.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn every_act_goes_as_told_and_fits_the_terminal() {
-        let mut out = Vec::new();
-        let told = play(&DemoArgs { once: true }, &mut Page { out: &mut out, colour: false }).await;
+        let (clock, mut out) = (Clock::system(), Vec::new());
+        let stage = Stage::build(&clock).await.unwrap();
+        let mut page = Page { out: &mut out, colour: false };
+        let told = tell(&stage, &clock, &mut page).await.unwrap();
+        page.invitation(&stage).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert!(told.unwrap(), "{text}");
-        for line in text.lines() {
+        assert!(told, "{text}");
+        // How long the names of the program and of the temporary directory are is not ours to say.
+        let directory = stage.cacert.parent().unwrap().to_owned();
+        let written = directory.to_str().unwrap();
+        for line in text.lines().filter(|line| !line.contains(written) && !line.contains(" request GET ")) {
             assert!(line.chars().count() <= 80, "{line}");
         }
+        assert!(directory.join("tls.key").exists());
+        stage.close().await;
+        assert!(!directory.exists(), "what the demo wrote is gone with it");
         assert!(text.contains("1 request reached the upstream"), "{text}");
         assert!(!text.contains('\u{1b}') && !text.contains("eyJ"), "{text}");
     }

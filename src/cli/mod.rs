@@ -45,6 +45,7 @@ Examples:
 Exit codes: 0 fine; 1 the answer is no; 64 usage or configuration; 70 internal; 71 cannot listen.";
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for the life of the process")]
 enum Command {
     Serve(serve::ServeArgs),
     Check(check::CheckArgs),

@@ -21,8 +21,9 @@ const USAGE: u8 = 64;
 
 /// Send one request with a DPoP proof, and print the answer
 ///
-/// Makes a key, or takes yours; gets a token that is bound to it, or takes yours; signs the proof; follows one
-/// use_dpop_nonce challenge. The options at the end send what a thief would send, so that you can see it refused.
+/// Makes a key, or takes yours; gets a token that is bound to it, or takes yours; signs the proof; follows
+/// one use_dpop_nonce challenge. The options at the end send what a thief would send, so that you can see
+/// it refused.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct RequestArgs {
@@ -115,7 +116,7 @@ Examples:
     keyproof request GET https://api.example.com/orders --token @token --no-proof -i
     keyproof request GET https://api.example.com/orders --key me.jwk --token @token --repeat -i
 
-Exit codes: 0 for an answer of 2xx (with --repeat, the last one's); 1 for any other or none; 64 usage.";
+Exit codes: 0 if the last answer is 2xx; 1 if it is not, or none came; 64 usage.";
 
 /// Runs the command: the answer on `out`, everything about it on `err`.
 pub(super) async fn run(args: RequestArgs, out: &mut impl Write, err: &mut impl Write) -> ExitCode {

@@ -1,7 +1,8 @@
 //! The client's side of RFC 9449: a key, a token bound to it, and a proof for each request.
 //!
-//! `keyproof request` and `keyproof demo` are made of it. [`exchange`] is one call to a protected resource, [`token`] gets
-//! the token for it by client credentials, [`proof`] signs, [`HttpClient`] carries the bytes.
+//! `keyproof request` and `keyproof demo` are made of it. [`exchange`] is one call to a protected resource,
+//! [`token`] gets the token for it by client credentials, [`proof`] signs, [`HttpClient`] carries the
+//! bytes.
 
 mod http;
 pub mod proof;
@@ -84,7 +85,8 @@ pub struct Sent {
     pub answer: Answer,
 }
 
-/// Makes a call and follows one `use_dpop_nonce` challenge (RFC 9449 section 9) where the proof is ours to sign.
+/// Makes a call and follows one `use_dpop_nonce` challenge (RFC 9449 section 9) where the proof is ours to
+/// sign.
 ///
 /// What was sent is returned in order: one attempt, or the challenged one and the one that answers it.
 ///

@@ -167,7 +167,8 @@ async fn a_refusal_by_the_token_endpoint_says_why() {
 #[tokio::test]
 async fn openid_metadata_is_taken_where_there_is_none_of_rfc_8414() {
     let tasks = TaskTracker::new();
-    // The server's own address is not known before it listens: its metadata names another issuer, which must be refused.
+    // The server's own address is not known before it listens: its metadata names another issuer, which
+    // must be refused.
     let other = answer(200, &[], r#"{"issuer":"http://other","token_endpoint":"http://other/token"}"#);
     let (base, received) = server(&tasks, vec![answer(404, &[], ""), other]).await;
     let error = token::discover(&http(), &base).await.unwrap_err().to_string();

@@ -31,7 +31,8 @@ pub struct ClientCredentials {
 pub struct TokenEndpoint {
     /// Its URI.
     pub uri: Uri,
-    /// The secret goes into the body (`client_secret_post`), because the server's metadata does not list `client_secret_basic`.
+    /// The secret goes into the body (`client_secret_post`), because the server's metadata does not list
+    /// `client_secret_basic`.
     pub secret_in_body: bool,
 }
 
@@ -64,7 +65,8 @@ impl std::fmt::Debug for Token {
 /// Finds the token endpoint of `issuer`: RFC 8414 metadata first, then OpenID Connect Discovery.
 ///
 /// # Errors
-/// [`ClientError::Discovery`] where neither is there, or the document names another issuer (RFC 8414 section 3.3).
+/// [`ClientError::Discovery`] where neither is there, or the document names another issuer (RFC 8414
+/// section 3.3).
 pub async fn discover(http: &HttpClient, issuer: &str) -> Result<TokenEndpoint, ClientError> {
     let failed = |reason: String| ClientError::Discovery { issuer: issuer.to_owned(), reason };
     let mut tried = Vec::new();
@@ -102,7 +104,8 @@ pub async fn fetch(
     }
 }
 
-/// Where the metadata may be: RFC 8414 section 3.1 puts its suffix before the issuer's path, OpenID Connect after it.
+/// Where the metadata may be: RFC 8414 section 3.1 puts its suffix before the issuer's path, OpenID Connect
+/// after it.
 fn well_known(issuer: &str) -> Result<[Uri; 2], String> {
     let uri: Uri = issuer.parse().map_err(|_| "not a URL".to_owned())?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {

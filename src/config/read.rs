@@ -50,14 +50,23 @@ pub(super) fn quoted(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let short: String = line.chars().take(60).collect();
     let dots = if short.len() < text.len() { "…" } else { "" };
-    format!("\"{}{dots}\"", short.escape_debug().to_string().replace("\\\"", "\""))
+    format!("\"{}{dots}\"", short.escape_debug())
 }
 
 /// A list of settings.
 #[derive(Clone, Debug)]
 pub(super) struct List<T> {
+    /// Those that could be read.
     pub(super) items: Vec<T>,
     pub(super) place: Place,
+    length: usize,
+}
+
+impl<T> List<T> {
+    /// Whether nothing was written in it; an item that could not be read is a problem of its own.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
 }
 
 impl<T: Read> Read for List<T> {
@@ -75,7 +84,7 @@ impl<T: Read> Read for List<T> {
         let items = nodes.iter().enumerate().filter_map(|(index, node)| {
             T::read(node, place.element(index, node.line, node.column), findings)
         });
-        Some(Self { items: items.collect(), place: place.clone() })
+        Some(Self { items: items.collect(), length: nodes.len(), place: place.clone() })
     }
 
     fn schema() -> Value {
@@ -89,11 +98,10 @@ impl<T: Read> Read for List<T> {
 
 /// Notes that something of another kind stands where `expected` should.
 pub(super) fn mismatch(found: &Node, expected: &str, help: &str, place: &Place, findings: &mut Findings) {
-    match found {
-        Node::Null => {
-            findings.problem(place, "has no value", format!("give it one ({expected}), or delete the key"));
-        }
-        found => findings.problem(place, format!("expected {expected}, found {}", found.kind()), help),
+    if matches!(found, Node::Null) {
+        findings.problem(place, "has no value", format!("give it one ({expected}), or delete the key"));
+    } else if !matches!(found, Node::Unusable) {
+        findings.problem(place, format!("expected {expected}, found {}", found.kind()), help);
     }
 }
 
@@ -239,7 +247,7 @@ pub(super) fn property(mut schema: Value, about: &str, default: Option<Value>) -
 }
 
 /// The schema of a section.
-pub(super) fn object(about: &str, properties: Map<String, Value>, required: &[&str]) -> Value {
+pub(super) fn object(about: &str, properties: &Map<String, Value>, required: &[&str]) -> Value {
     let mut schema = json!({
         "description": about,
         "type": "object",
@@ -300,7 +308,7 @@ macro_rules! section {
                     let schema = property(<$type as Read>::schema(), &about(&[$($doc),+]), default);
                     properties.insert(key.to_owned(), schema);
                 )+
-                object(&about(&[$($section_doc),+]), properties, &required)
+                object(&about(&[$($section_doc),+]), &properties, &required)
             }
 
             fn effective(&self) -> Value {

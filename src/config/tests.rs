@@ -101,3 +101,16 @@ fn what_is_too_deep_too_large_or_repeats_itself_is_refused() {
         assert!(problems.contains(expected), "{problems}");
     }
 }
+
+#[test]
+fn the_effective_configuration_has_every_default_and_no_password() {
+    let redis = "replay: { store: redis, redis: { url: 'rediss://user:s3cret@replay:6379/0' } }";
+    let (plan, _) = plan(&format!("{MINIMAL}\n{redis}"), &|_| None).unwrap();
+    assert_eq!(plan.replay.redis.unwrap().urls, ["rediss://user:s3cret@replay:6379/0"]);
+    let shown = &plan.effective["replay"]["redis"];
+    let expected = serde_json::json!({
+        "url": ["rediss://user:***@replay:6379/0"], "timeout": "50ms", "on_failure": "refuse",
+    });
+    assert_eq!(*shown, expected);
+    assert!(!plan.effective.to_string().contains("s3cret"));
+}

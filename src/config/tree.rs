@@ -21,6 +21,8 @@ pub(super) enum Node {
     Text(Text),
     List(Vec<Placed<Self>>),
     Map(Vec<(Placed<String>, Placed<Self>)>),
+    /// A value whose problem is noted already.
+    Unusable,
 }
 
 /// A text, which may have come from the environment.
@@ -50,6 +52,7 @@ impl Node {
             Self::Text(_) => "text",
             Self::List(_) => "a list",
             Self::Map(_) => "a section",
+            Self::Unusable => "an unusable value",
         }
     }
 }
@@ -82,29 +85,33 @@ pub(super) fn parse(text: &str, findings: &mut Findings) -> Option<Placed<Node>>
 /// What is wrong, without the position that the parser adds and without any line break.
 fn syntax(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error as Yaml;
-    match error.without_snippet() {
-        Yaml::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
-            return format!("more than {MAX_DEPTH} levels deep");
-        }
-        Yaml::Budget { breach: BudgetBreach::Nodes { .. }, .. } => {
-            return format!("more than {MAX_NODES} values");
-        }
-        Yaml::Budget { breach: BudgetBreach::Aliases { .. }, .. } => {
-            return format!("more than {MAX_ALIASES} aliases");
-        }
-        Yaml::Budget { breach: BudgetBreach::Documents { .. }, .. } => {
-            return "a second document begins, and the file may have one".to_owned();
-        }
-        Yaml::Budget { .. } => return "more than a configuration could need".to_owned(),
-        Yaml::AliasReplayLimitExceeded { .. } => {
-            return format!("aliases that grow into more than {MAX_NODES} values");
-        }
-        _ => {}
+    let error = error.without_snippet();
+    if let Yaml::Budget { breach, .. } = error {
+        return too_much(breach);
     }
-    let words = error.without_snippet().to_string().replace(['\n', '\r'], " ");
+    let words = error.to_string();
+    // The parser wraps this one in another, as text.
+    if words.contains("alias replay limit") {
+        return format!("aliases that grow into more than {MAX_NODES} values");
+    }
+    let words = words.replace(['\n', '\r'], " ");
     let words = words.split(" at line ").next().unwrap_or_default();
     let words = words.strip_prefix("error: ").unwrap_or(words).trim();
     format!("not valid YAML: {words}")
+}
+
+fn too_much(breach: &BudgetBreach) -> String {
+    if matches!(breach, BudgetBreach::Depth { .. }) {
+        format!("more than {MAX_DEPTH} levels deep")
+    } else if matches!(breach, BudgetBreach::Nodes { .. }) {
+        format!("more than {MAX_NODES} values")
+    } else if matches!(breach, BudgetBreach::Aliases { .. }) {
+        format!("more than {MAX_ALIASES} aliases")
+    } else if matches!(breach, BudgetBreach::Documents { .. }) {
+        "a second document begins, and the file may have one".to_owned()
+    } else {
+        "more than a configuration could need".to_owned()
+    }
 }
 
 fn number(value: u64) -> usize {

@@ -1,20 +1,19 @@
 //! The kinds of single values: text, numbers, booleans, durations, and the words of a choice.
 
 use super::problem::{Findings, Place};
-use super::read::{Read, Spot, mismatch, quoted};
+use super::read::{List, Read, Spot, mismatch, quoted};
 use super::tree::{Node, Placed};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 impl Read for Spot<String> {
     fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
-        match &node.value {
-            Node::Text(text) => Some(Self::from_text(text.text.clone(), text.substituted, place)),
-            other => {
-                mismatch(other, "text", "put it in quotes if it is meant as text", &place, findings);
-                None
-            }
-        }
+        let Node::Text(text) = &node.value else {
+            let help = "put it in quotes if it is meant as text";
+            mismatch(&node.value, "text", help, &place, findings);
+            return None;
+        };
+        Some(Self::from_text(text.text.clone(), text.substituted, place))
     }
 
     fn schema() -> Value {
@@ -28,17 +27,18 @@ impl Read for Spot<String> {
 
 impl Read for Spot<bool> {
     fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
-        match &node.value {
-            Node::Bool(value) => Some(Self::new(*value, place)),
-            Node::Text(text) if text.substituted && matches!(text.text.as_str(), "true" | "false") => {
-                Some(Self::new(text.text == "true", place))
-            }
-            other => {
-                let help = "write true or false; yes, no, on and off are text in YAML 1.2";
-                mismatch(other, "true or false", help, &place, findings);
-                None
-            }
+        if let Node::Bool(value) = &node.value {
+            return Some(Self::new(*value, place));
         }
+        if let Node::Text(text) = &node.value
+            && text.substituted
+            && matches!(text.text.as_str(), "true" | "false")
+        {
+            return Some(Self::new(text.text == "true", place));
+        }
+        let help = "write true or false; yes, no, on and off are text in YAML 1.2";
+        mismatch(&node.value, "true or false", help, &place, findings);
+        None
     }
 
     fn schema() -> Value {
@@ -52,20 +52,19 @@ impl Read for Spot<bool> {
 
 impl Read for Spot<u64> {
     fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
-        let number = match &node.value {
-            Node::Integer(number) => u64::try_from(*number).ok(),
-            Node::Text(text) if text.substituted => text.text.parse().ok(),
-            other => {
-                mismatch(other, "a whole number", "write digits only, such as 20000", &place, findings);
-                return None;
-            }
+        const HELP: &str = "write digits only, such as 20000";
+        let number = if let Node::Integer(number) = &node.value {
+            u64::try_from(*number).ok()
+        } else if let Node::Text(text) = &node.value
+            && text.substituted
+        {
+            text.text.parse().ok()
+        } else {
+            mismatch(&node.value, "a whole number", HELP, &place, findings);
+            return None;
         };
         if number.is_none() {
-            findings.problem(
-                &place,
-                "not a whole number that is zero or more",
-                "write digits only, such as 20000",
-            );
+            findings.problem(&place, "not a whole number that is zero or more", HELP);
         }
         number.map(|number| Self::new(number, place))
     }
@@ -127,7 +126,7 @@ pub(super) fn written(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     [("h", 3_600_000), ("m", 60_000), ("s", 1000)]
         .into_iter()
-        .find(|(_, unit)| milliseconds > 0 && milliseconds % unit == 0)
+        .find(|(_, unit)| milliseconds > 0 && milliseconds.is_multiple_of(*unit))
         .map_or_else(|| format!("{milliseconds}ms"), |(name, unit)| format!("{}{name}", milliseconds / unit))
 }
 
@@ -140,16 +139,11 @@ pub(super) struct Urls {
 
 impl Read for Urls {
     fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
-        let items = match &node.value {
-            Node::List(nodes) => nodes
-                .iter()
-                .enumerate()
-                .filter_map(|(index, node)| {
-                    Spot::read(node, place.element(index, node.line, node.column), findings)
-                })
-                .collect(),
-            _ => vec![Spot::read(node, place.clone(), findings)?],
-        };
+        if matches!(node.value, Node::List(_)) {
+            let List { items, .. } = List::read(node, place.clone(), findings)?;
+            return Some(Self { items, place });
+        }
+        let items = vec![Spot::read(node, place.clone(), findings)?];
         Some(Self { items, place })
     }
 
@@ -220,20 +214,13 @@ pub(super) fn word(
     place: Place,
     findings: &mut Findings,
 ) -> Option<Spot<String>> {
-    match &node.value {
-        Node::Text(text) => Some(Spot::from_text(text.text.clone(), text.substituted, place)),
-        other => {
-            let expected = format!("one of {}", words.join(", "));
-            mismatch(
-                other,
-                &expected,
-                &format!("write {}", quoted(words.first().unwrap_or(&""))),
-                &place,
-                findings,
-            );
-            None
-        }
+    if let Node::Text(text) = &node.value {
+        return Some(Spot::from_text(text.text.clone(), text.substituted, place));
     }
+    let expected = format!("one of {}", words.join(", "));
+    let help = format!("write {}", quoted(words.first().unwrap_or(&"")));
+    mismatch(&node.value, &expected, &help, &place, findings);
+    None
 }
 
 #[cfg(test)]

@@ -14,10 +14,15 @@ pub(super) fn substitute(
     findings: &mut Findings,
 ) {
     match &mut node.value {
-        Node::Text(text) if text.text.contains("${") => match expand(&text.text, environment) {
-            Ok(expanded) => *text = expanded,
-            Err(problem) => findings.problem(place, problem.what, problem.help),
-        },
+        Node::Text(text) if text.text.contains("${") => {
+            node.value = match expand(&text.text, environment) {
+                Ok(expanded) => Node::Text(expanded),
+                Err(problem) => {
+                    findings.problem(place, problem.what, problem.help);
+                    Node::Unusable
+                }
+            };
+        }
         Node::List(nodes) => {
             for (index, node) in nodes.iter_mut().enumerate() {
                 let place = place.element(index, node.line, node.column);
@@ -30,7 +35,7 @@ pub(super) fn substitute(
                 substitute(node, &place, environment, findings);
             }
         }
-        Node::Text(_) | Node::Null | Node::Bool(_) | Node::Integer(_) | Node::Fraction => {}
+        Node::Text(_) | Node::Null | Node::Bool(_) | Node::Integer(_) | Node::Fraction | Node::Unusable => {}
     }
 }
 

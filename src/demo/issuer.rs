@@ -1,6 +1,8 @@
-//! A small authorization server: metadata, keys, and a token endpoint that binds tokens to DPoP keys (RFC 9449 sections 5 and 6).
+//! A small authorization server: metadata, keys, and a token endpoint that binds tokens to DPoP keys (RFC
+//! 9449 sections 5 and 6).
 //!
-//! It is made of the gateway's own parts and knows one client. It is a prop, not a product: nothing is stored, nobody logs in.
+//! It is made of the gateway's own parts and knows one client. It is a prop, not a product: nothing is
+//! stored, nobody logs in.
 
 use super::listen::{Reply, json};
 use super::stage::{CLIENT_ID, CLIENT_SECRET};
@@ -253,12 +255,12 @@ mod tests {
         let elsewhere = proof(&key, "http://127.0.0.1:9/jwks");
         let wrong_secret = FORM.replace("demo-secret", "guess");
         let other_grant = FORM.replace("client_credentials", "password");
-        let rows: [(&[(&str, &str)], &str, u16, &str); 5] = [
-            (&[], FORM, 400, "invalid_dpop_proof"),
-            (&[("dpop", &good), ("dpop", &good)], FORM, 400, "invalid_dpop_proof"),
-            (&[("dpop", &elsewhere)], FORM, 400, "invalid_dpop_proof"),
-            (&[("dpop", &good)], &wrong_secret, 401, "invalid_client"),
-            (&[("dpop", &good)], &other_grant, 400, "unsupported_grant_type"),
+        let rows = [
+            (&[][..], FORM, 400, "invalid_dpop_proof"),
+            (&[("dpop", &*good), ("dpop", &*good)][..], FORM, 400, "invalid_dpop_proof"),
+            (&[("dpop", &*elsewhere)][..], FORM, 400, "invalid_dpop_proof"),
+            (&[("dpop", &*good)][..], &wrong_secret, 401, "invalid_client"),
+            (&[("dpop", &*good)][..], &other_grant, 400, "unsupported_grant_type"),
         ];
         for (headers, form, status, error) in rows {
             let (found, answer) = ask(&server, Method::POST, "/token", headers, form).await;

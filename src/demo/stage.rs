@@ -148,7 +148,8 @@ impl Stage {
     }
 }
 
-/// The gateway, from a file, as `serve` starts it. Clients put its port into `htu`, so the port stands in the file before anybody listens.
+/// The gateway, from a file, as `serve` starts it. Clients put its port into `htu`, so the port stands in
+/// the file before anybody listens.
 async fn gateway(
     directory: &Directory,
     issuer: &str,

@@ -104,6 +104,11 @@ pub struct Exchange {
 }
 
 impl AccessLog {
+    /// How many lines were lost because the output was stalled.
+    pub fn dropped(&self) -> u64 {
+        self.writer.dropped()
+    }
+
     /// The lines of requests that went well, at level `info`, and of those that failed by trouble of our own,
     /// at `warn`.
     /// `level` is that of the process; with `warn` only the latter are written, with `error` and `off` none.

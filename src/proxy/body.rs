@@ -124,7 +124,8 @@ impl<R: Rider> Body for ResponseBody<R> {
     }
 }
 
-/// How slowly a client may send a body. The clock runs only while we wait for the client, not for the upstream.
+/// How slowly a client may send a body. The clock runs only while we wait for the client, not for the
+/// upstream.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// The longest wait for one frame.
@@ -149,8 +150,8 @@ pub enum RequestBodyError {
     TooSlow,
 }
 
-/// The client's body on its way to the upstream, without its trailers (RFC 9110 section 6.5.1 lets nobody merge them, and an
-/// identity header must not come in as one).
+/// The client's body on its way to the upstream, without its trailers (RFC 9110 section 6.5.1 lets nobody
+/// merge them, and an identity header must not come in as one).
 #[derive(Debug)]
 pub struct RequestBody {
     incoming: Incoming,
@@ -249,8 +250,8 @@ impl Body for RequestBody {
     }
 }
 
-/// What the client's body last did. Tells "the client failed" from "the upstream failed", and an upload that moves from an
-/// upstream that hangs.
+/// What the client's body last did. Tells "the client failed" from "the upstream failed", and an upload that
+/// moves from an upstream that hangs.
 #[derive(Debug, Default)]
 pub(super) struct Flow(AtomicU8);
 
@@ -265,8 +266,8 @@ impl Flow {
         self.0.load(Ordering::Acquire) == FAILED
     }
 
-    /// Whether the upstream has not been the one to wait for since the last time this was asked: the body moved, or the
-    /// client is the slow one (which [`Pace`] limits).
+    /// Whether the upstream has not been the one to wait for since the last time this was asked: the body
+    /// moved, or the client is the slow one (which [`Pace`] limits).
     pub(super) fn excuses_upstream(&self) -> bool {
         let moved = self.0.compare_exchange(MOVED, STILL, Ordering::AcqRel, Ordering::Acquire);
         matches!(moved, Ok(_) | Err(WAITING))

@@ -1,5 +1,5 @@
-//! Headers that end here (RFC 9110 section 7.6.1), those that speak for the connection (RFC 7239), and those that would change
-//! what the request means behind our back.
+//! Headers that end here (RFC 9110 section 7.6.1), those that speak for the connection (RFC 7239), and those
+//! that would change what the request means behind our back.
 
 use crate::uri::Scheme;
 use http::Version;
@@ -29,11 +29,11 @@ const HOP_BY_HOP: [HeaderName; 11] = [
     HeaderName::from_static("proxy-authentication-info"),
 ];
 
-/// Removes from a request what must not reach the upstream: hop-by-hop fields, `Expect` (answered here), overrides of method and
-/// URL, certificates in headers, and claims about the client's address.
+/// Removes from a request what must not reach the upstream: hop-by-hop fields, `Expect` (answered here),
+/// overrides of method and URL, certificates in headers, and claims about the client's address.
 ///
-/// Call it before setting anything: whatever `Connection` names is removed. `trusted` is whether the peer may speak for others; its
-/// `X-Forwarded-*` and `Forwarded` then stay, in their own spelling only.
+/// Call it before setting anything: whatever `Connection` names is removed. `trusted` is whether the peer may
+/// speak for others; its `X-Forwarded-*` and `Forwarded` then stay, in their own spelling only.
 pub fn strip_request(headers: &mut HeaderMap, trusted: bool) {
     strip_hop_by_hop(headers);
     headers.remove(EXPECT);
@@ -70,7 +70,8 @@ pub struct Origination<'a> {
     pub version: Version,
 }
 
-/// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `Forwarded` (RFC 7239) and `Via` (RFC 9110 section 7.6.3), after [`strip_request`].
+/// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `Forwarded` (RFC 7239) and `Via` (RFC 9110 section 7.6.3),
+/// after [`strip_request`].
 pub fn set_forwarded(headers: &mut HeaderMap, from: &Origination<'_>) {
     let proto = match from.scheme {
         Scheme::Http => "http",
@@ -155,7 +156,8 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// What a field means to applications that take `_`, `.` or anything else for `-` (CGI, WSGI, Rack and PHP do).
+/// What a field means to applications that take `_`, `.` or anything else for `-` (CGI, WSGI, Rack and PHP
+/// do).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
     /// Another method or another URL than the one that was checked.
@@ -182,13 +184,12 @@ impl Meaning {
     }
 
     fn of_letters(letters: &[u8]) -> Self {
-        const OVERRIDES: [&[u8]; 14] = [
+        const OVERRIDES: [&[u8]; 13] = [
             b"xhttpmethodoverride",
             b"httpmethodoverride",
             b"xhttpmethod",
             b"xmethodoverride",
             b"methodoverride",
-            b"xmethod",
             b"xoriginalmethod",
             b"xoriginalurl",
             b"xoriginaluri",
@@ -248,4 +249,183 @@ fn is_canonical_forwarding(name: &HeaderName) -> bool {
 pub(super) const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        let field = |(name, value): &(&str, &str)| {
+            (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+        };
+        let mut map = HeaderMap::new();
+        for (name, value) in fields.iter().map(field) {
+            map.append(name, value);
+        }
+        map
+    }
+
+    fn stripped(fields: &[(&str, &str)], trusted: bool) -> HeaderMap {
+        let mut map = headers(fields);
+        strip_request(&mut map, trusted);
+        map
+    }
+
+    #[test]
+    fn what_connection_names_ends_here() {
+        let left = stripped(
+            &[
+                ("connection", "close, X-One"),
+                ("Connection", "x-two ,, keep-alive, not a name"),
+                ("x-one", "1"),
+                ("x-two", "2"),
+                ("x-three", "3"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-connection", "keep-alive"),
+                ("te", "trailers"),
+                ("trailer", "x-auth-subject"),
+                ("transfer-encoding", "chunked"),
+                ("upgrade", "h2c"),
+                ("http2-settings", "AAMAAABk"),
+                ("proxy-authorization", "Basic a"),
+                ("expect", "100-continue"),
+            ],
+            true,
+        );
+        assert_eq!(left, headers(&[("x-three", "3")]));
+    }
+
+    #[test]
+    fn connection_cannot_take_target_or_framing_away() {
+        let left = stripped(
+            &[("connection", "host, content-length"), ("host", "a"), ("content-length", "2")],
+            false,
+        );
+        assert_eq!(left, headers(&[("host", "a"), ("content-length", "2")]));
+    }
+
+    #[test]
+    fn overrides_and_certificates_go_in_every_spelling() {
+        let overrides = [
+            "X-HTTP-Method-Override",
+            "X-HTTP-Method",
+            "X-Method-Override",
+            "X-Original-URL",
+            "X-Original-URI",
+            "X-Original-Method",
+            "X-Original-Host",
+            "X-Rewrite-URL",
+        ];
+        let certificates = [
+            "Client-Cert",
+            "Client-Cert-Chain",
+            "X-SSL-Client-Cert",
+            "X-SSL-Client-Verify",
+            "SSL-Client-Cert",
+            "X-Client-Cert",
+            "X-Forwarded-Client-Cert",
+            "X-Forwarded-Tls-Client-Cert",
+            "X-Forwarded-Tls-Client-Cert-Info",
+            "X-ARR-ClientCert",
+            "X-Amzn-Mtls-Clientcert",
+        ];
+        for name in overrides.iter().chain(&certificates) {
+            for mark in ["-", "_", ".", "~", ""] {
+                let name = name.replace('-', mark);
+                for trusted in [false, true] {
+                    assert!(stripped(&[(&name, "a")], trusted).is_empty(), "{name}, trusted: {trusted}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_resembles_them_stays() {
+        for name in [
+            "x-method",
+            "x-original-filename",
+            "method",
+            "client",
+            "x-forward",
+            "forwarder",
+            "certificate",
+            "x",
+        ] {
+            assert!(stripped(&[(name, "a")], false).contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_a_trusted_peer_speaks_for_others_and_only_in_the_right_spelling() {
+        for name in
+            ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "Forwarded"]
+        {
+            assert!(stripped(&[(name, "a")], false).is_empty(), "{name}");
+            assert_eq!(stripped(&[(name, "a")], true).len(), 1, "{name}");
+        }
+        for name in [
+            "X_Forwarded_For",
+            "X.Forwarded.Host",
+            "X-Forwarded_Proto",
+            "XForwardedFor",
+            "X-Real-IP",
+            "X_Real_IP",
+        ] {
+            for trusted in [false, true] {
+                assert!(stripped(&[(name, "a")], trusted).is_empty(), "{name}, trusted: {trusted}");
+            }
+        }
+    }
+
+    #[test]
+    fn cookies_become_one_line() {
+        let left = stripped(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")], false);
+        assert_eq!(left, headers(&[("cookie", "a=1; b=2; c=3")]));
+    }
+
+    fn forwarded(fields: &[(&str, &str)], peer: &str, trusted: bool, authority: &str) -> HeaderMap {
+        let mut map = stripped(fields, trusted);
+        let authority = HeaderValue::from_str(authority).unwrap();
+        let peer = peer.parse().unwrap();
+        let (scheme, version) = (Scheme::Https, Version::HTTP_11);
+        set_forwarded(&mut map, &Origination { peer, trusted, scheme, authority: &authority, version });
+        map
+    }
+
+    #[test]
+    fn a_strangers_claims_are_replaced() {
+        let claims = [
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-proto", "ftp"),
+            ("forwarded", "for=evil"),
+            ("via", "1.1 a"),
+        ];
+        let expected = headers(&[
+            ("via", "1.1 a, 1.1 keyproof"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("forwarded", "for=192.0.2.1;host=api.example.com;proto=https"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "api.example.com"),
+        ]);
+        assert_eq!(forwarded(&claims, "192.0.2.1", false, "api.example.com"), expected);
+    }
+
+    #[test]
+    fn a_trusted_peers_claims_are_continued() {
+        let claims =
+            [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2"), ("forwarded", "for=1.1.1.1")];
+        let map = forwarded(&claims, "192.0.2.1", true, "api.example.com");
+        assert_eq!(map["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 192.0.2.1");
+        assert_eq!(map["forwarded"], "for=1.1.1.1, for=192.0.2.1;host=api.example.com;proto=https");
+        assert_eq!(map.get_all("x-forwarded-for").iter().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_token_is_quoted() {
+        let map = forwarded(&[], "2001:db8::1", false, "api.example.com:8443");
+        assert_eq!(map["x-forwarded-for"], "2001:db8::1");
+        assert_eq!(map["forwarded"], "for=\"[2001:db8::1]\";host=\"api.example.com:8443\";proto=https");
+        assert_eq!(forwarded(&[], "::ffff:192.0.2.1", false, "a")["x-forwarded-for"], "192.0.2.1");
+    }
 }

@@ -40,7 +40,7 @@ impl Gateway {
             }
         }
         if kind == Kind::UseNonce
-            && let Ok(nonce) = HeaderValue::try_from(self.authorizer.proofs.mint().mint(now))
+            && let Ok(nonce) = HeaderValue::try_from(self.authorizer.challenge_nonce(now))
         {
             headers.insert(HeaderName::from_static("dpop-nonce"), nonce);
         }

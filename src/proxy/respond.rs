@@ -37,13 +37,14 @@ pub fn json<R: Rider>(
     response
 }
 
-/// Makes the connection close after this answer, as bad framing demands. HTTP/2 streams are independent: hyper drops it there.
+/// Makes the connection close after this answer, as bad framing demands. HTTP/2 streams are independent:
+/// hyper drops it there.
 pub fn close(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
-/// Whether a request is a CORS preflight: `OPTIONS` with `Origin` and `Access-Control-Request-Method`. Any other `OPTIONS` is a
-/// request like all others.
+/// Whether a request is a CORS preflight: `OPTIONS` with `Origin` and `Access-Control-Request-Method`. Any
+/// other `OPTIONS` is a request like all others.
 pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::OPTIONS
         && headers.contains_key(ORIGIN)
@@ -52,7 +53,8 @@ pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 
 /// The answer to a preflight of an allowed origin: 204, without a body.
 ///
-/// The method asked for is allowed, whatever it is: a preflight has no credentials, and the request that follows is checked.
+/// The method asked for is allowed, whatever it is: a preflight has no credentials, and the request that
+/// follows is checked.
 pub fn preflight<R: Rider>(
     request: &HeaderMap,
     origin: &HeaderValue,
@@ -79,9 +81,11 @@ pub fn preflight<R: Rider>(
     response
 }
 
-/// Tells a browser that this origin may read the answer. `origin` is one of the route's allowed ones, never just an echo.
+/// Tells a browser that this origin may read the answer. `origin` is one of the route's allowed ones, never
+/// just an echo.
 ///
-/// What the upstream said about CORS is replaced: two `Access-Control-Allow-Origin` are none (Fetch standard, CORS check).
+/// What the upstream said about CORS is replaced: two `Access-Control-Allow-Origin` are none (Fetch standard,
+/// CORS check).
 pub fn allow_origin(headers: &mut HeaderMap, origin: &HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(
@@ -106,7 +110,8 @@ fn exposed(headers: &HeaderMap) -> Option<HeaderValue> {
     (names.len() > EXPOSED.len()).then(|| HeaderValue::from_str(&names).ok()).flatten()
 }
 
-/// `Authorization` must be named: `*` does not cover it. What was asked for is allowed where it is a header's name.
+/// `Authorization` must be named: `*` does not cover it. What was asked for is allowed where it is a header's
+/// name.
 fn allowed_headers(request: &HeaderMap) -> HeaderValue {
     const ALWAYS: &str = "Authorization, DPoP, Content-Type";
     let mut names = ALWAYS.to_owned();
@@ -141,4 +146,77 @@ fn is_one_token(text: &[u8]) -> bool {
 
 fn lists(line: &HeaderValue, name: &[u8]) -> bool {
     line.as_bytes().split(|byte| *byte == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: HeaderValue = HeaderValue::from_static("id");
+    const APP: HeaderValue = HeaderValue::from_static("https://app.example.com");
+
+    fn headers(fields: &[(HeaderName, &'static str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn a_refusal_is_json_that_nobody_stores() {
+        let body = error_body("invalid_token", "The access token is expired.");
+        let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(document["error"], "invalid_token");
+        assert_eq!(document["error_description"], "The access token is expired.");
+        let response = json(StatusCode::UNAUTHORIZED, body, ID, ());
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        assert_eq!(response.headers()["x-request-id"], "id");
+    }
+
+    #[test]
+    fn a_preflight_is_options_with_origin_and_a_method_asked_for() {
+        let full = headers(&[(ORIGIN, "https://app.example.com"), (ACCESS_CONTROL_REQUEST_METHOD, "PUT")]);
+        assert!(is_preflight(&Method::OPTIONS, &full));
+        assert!(!is_preflight(&Method::GET, &full));
+        assert!(!is_preflight(&Method::OPTIONS, &headers(&[(ORIGIN, "https://app.example.com")])));
+        assert!(!is_preflight(&Method::OPTIONS, &headers(&[(ACCESS_CONTROL_REQUEST_METHOD, "PUT")])));
+    }
+
+    #[test]
+    fn a_preflight_allows_what_was_asked_for_where_it_is_a_name() {
+        let request = headers(&[
+            (ACCESS_CONTROL_REQUEST_METHOD, "PUT"),
+            (ACCESS_CONTROL_REQUEST_HEADERS, "dpop, x-one,x two, ,x-one, \"x\", x-three"),
+        ]);
+        let response = preflight(&request, &APP, ID, ());
+        assert_eq!(response.status(), 204);
+        assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_METHODS], "PUT");
+        let allowed = &response.headers()[ACCESS_CONTROL_ALLOW_HEADERS];
+        assert_eq!(allowed, "Authorization, DPoP, Content-Type, x-one, x-three");
+        assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], APP);
+        assert_eq!(response.headers()[ACCESS_CONTROL_MAX_AGE], "600");
+        let bad = preflight(&headers(&[(ACCESS_CONTROL_REQUEST_METHOD, "PUT, GET")]), &APP, ID, ());
+        assert!(!bad.headers().contains_key(ACCESS_CONTROL_ALLOW_METHODS));
+    }
+
+    #[test]
+    fn the_upstreams_word_about_cors_is_replaced() {
+        let mut answer = headers(&[
+            (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+            (ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"),
+            (ACCESS_CONTROL_EXPOSE_HEADERS, "X-Total, dpop-nonce"),
+            (VARY, "Accept-Encoding"),
+        ]);
+        answer.append(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("null"));
+        for _ in 0..2 {
+            allow_origin(&mut answer, &APP);
+            let all = |name| answer.get_all(name).iter().collect::<Vec<_>>();
+            assert_eq!(all(ACCESS_CONTROL_ALLOW_ORIGIN), [&APP]);
+            assert_eq!(
+                all(ACCESS_CONTROL_EXPOSE_HEADERS),
+                ["DPoP-Nonce, WWW-Authenticate, X-Request-Id, X-Total"]
+            );
+            assert_eq!(all(VARY), ["Accept-Encoding", "Origin"]);
+            assert!(all(ACCESS_CONTROL_ALLOW_CREDENTIALS).is_empty());
+        }
+    }
 }

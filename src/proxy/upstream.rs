@@ -106,10 +106,12 @@ impl Upstream {
         &self.name
     }
 
-    /// Sends a request and waits for the head of its answer. Dropping the future cancels the request and closes its connection.
+    /// Sends a request and waits for the head of its answer. Dropping the future cancels the request and
+    /// closes its connection.
     ///
-    /// The request goes out as HTTP/1.1 in origin form, with the `Host` it has (the server's own where it has none). A server that
-    /// cannot be reached is passed over for the next; a request of which a byte may have been sent is never sent again.
+    /// The request goes out as HTTP/1.1 in origin form, with the `Host` it has (the server's own where it has
+    /// none). A server that cannot be reached is passed over for the next; a request of which a byte may have
+    /// been sent is never sent again.
     ///
     /// # Errors
     /// [`UpstreamError`], as its variants say.
@@ -223,7 +225,8 @@ impl Server {
     }
 }
 
-/// The upstream's body. Its connection goes back to the pool once the body is read to its end, and is closed otherwise.
+/// The upstream's body. Its connection goes back to the pool once the body is read to its end, and is closed
+/// otherwise.
 #[derive(Debug)]
 pub struct UpstreamBody {
     incoming: Incoming,

@@ -19,8 +19,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// A TLS handshake may take this long.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The head of an HTTP/1.1 request: bytes and fields.
 const MAX_HEAD: usize = 32 * 1024;
 const MAX_FIELDS: usize = 100;
@@ -79,13 +77,15 @@ pub(super) async fn run<S: Serve>(socket: TcpStream, address: SocketAddr, arriva
     let Some(tls) = &arrival.tls else {
         return http1(socket, peer(Protocol::Http1), arrival).await;
     };
+    let handshake = tls.acceptor().accept(socket);
     let handshake = tokio::select! {
         biased;
-        handshake = tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(socket)) => handshake,
+        handshake = tokio::time::timeout(arrival.limits.handshake, handshake) => handshake,
         () = arrival.drain.stopping() => return,
     };
     let Ok(Ok(socket)) = handshake else { return };
-    // By ALPN alone: looking at the first bytes instead has no time limit in hyper, and would let HTTP/2 into plain listeners.
+    // By ALPN alone: looking at the first bytes instead has no time limit in hyper, and would let HTTP/2 into
+    // plain listeners.
     if socket.get_ref().1.alpn_protocol() == Some(b"h2") {
         http2(socket, peer(Protocol::Http2), arrival).await;
     } else {
@@ -112,7 +112,8 @@ async fn http1<S: Serve>(
     builder
         // `Deadlines` has the clock for heads and for idling: hyper's is one for both.
         .header_read_timeout(None)
-        // No `pipeline_flush`: with it, hyper 1.12 closes without sending its last answer where unread bytes are left.
+        // No `pipeline_flush`: with it, hyper 1.12 closes without sending its last answer where unread bytes
+        // are left.
         .half_close(false)
         .max_buf_size(MAX_HEAD)
         .max_header_size(MAX_HEAD)
@@ -212,7 +213,8 @@ impl Drop for Open {
     }
 }
 
-/// The answer to `HEAD` has the length of the body it leaves out (RFC 9110 section 9.3.2). hyper sees to it in HTTP/1.1 only.
+/// The answer to `HEAD` has the length of the body it leaves out (RFC 9110 section 9.3.2). hyper sees to it
+/// in HTTP/1.1 only.
 fn without_body<B: Body>(response: Response<B>) -> Response<Option<B>> {
     let (mut head, body) = response.into_parts();
     if let Some(length) = body.size_hint().exact().filter(|_| !body.is_end_stream()) {

@@ -1,4 +1,5 @@
-//! Deadlines on a connection's socket: for a request's head, for idling, for a client that does not read, and for its leaving.
+//! Deadlines on a connection's socket: for a request's head, for idling, for a client that does not read, and
+//! for its leaving.
 
 use crate::clock::Stopwatch;
 use std::io;
@@ -13,6 +14,8 @@ use tokio::time::{Instant, Sleep};
 /// How long a connection may do nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// For a TLS handshake.
+    pub handshake: Duration,
     /// From the first byte of a request's head to its end; on a new connection, from the beginning.
     pub head: Duration,
     /// Between requests.
@@ -24,8 +27,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// 10 s, 60 s, 60 s, 2 s.
+    /// 10 s, 10 s, 60 s, 60 s, 2 s.
     pub const DEFAULT: Self = Self {
+        handshake: Duration::from_secs(10),
         head: Duration::from_secs(10),
         idle: Duration::from_secs(60),
         write: Duration::from_secs(60),
@@ -102,9 +106,9 @@ impl Drop for Answering {
 
 /// A socket that fails with `TimedOut` when a deadline passes.
 ///
-/// hyper has one timer for a head, which also runs between requests; here a kept-alive connection may idle longer than a head may take.
-/// hyper does not read again when an answer ends, so no timer can be set there: the one that runs is looked at when it fires, and set for
-/// what is left. Requests therefore cost no timer.
+/// hyper has one timer for a head, which also runs between requests; here a kept-alive connection may idle
+/// longer than a head may take. hyper does not read again when an answer ends, so no timer can be set there:
+/// the one that runs is looked at when it fires, and set for what is left. Requests therefore cost no timer.
 #[derive(Debug)]
 pub(super) struct Deadlines<S> {
     socket: S,
@@ -225,8 +229,8 @@ impl<S: AsyncWrite + AsyncRead + Unpin> AsyncWrite for Deadlines<S> {
         this.written(poll, cx)
     }
 
-    /// Closes our side, then reads what the client is still sending: closing with unread bytes resets the connection, and the client
-    /// might lose the answer it has not read yet (RFC 9112 section 9.6).
+    /// Closes our side, then reads what the client is still sending: closing with unread bytes resets the
+    /// connection, and the client might lose the answer it has not read yet (RFC 9112 section 9.6).
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if matches!(this.leaving, Leaving::No) {

@@ -50,7 +50,8 @@ impl Drain {
         self.stopping.is_cancelled()
     }
 
-    /// Stops accepting, tells every connection to finish what it is doing, waits up to `limit`, then cuts off what is left.
+    /// Stops accepting, tells every connection to finish what it is doing, waits up to `limit`, then cuts off
+    /// what is left.
     pub async fn stop(&self, limit: Duration) -> Drained {
         self.stopping.cancel();
         self.tasks.close();

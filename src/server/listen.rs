@@ -40,7 +40,8 @@ pub(super) struct Arrival<S> {
 }
 
 impl Listener {
-    /// Binds an address. `trusted` peers may have as many connections as they like, up to the listener's limit.
+    /// Binds an address. `trusted` peers may have as many connections as they like, up to the listener's
+    /// limit.
     ///
     /// # Errors
     /// What the system says, as when the address is in use.
@@ -73,7 +74,8 @@ impl Listener {
         Arc::clone(&self.connections)
     }
 
-    /// Accepts and serves until `drain` stops; connections are tasks of `drain`. `listener` is its place in the configuration.
+    /// Accepts and serves until `drain` stops; connections are tasks of `drain`. `listener` is its place in
+    /// the configuration.
     pub async fn run<S: Serve>(
         self,
         listener: usize,
@@ -208,4 +210,49 @@ fn open_files_limit() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(limit: usize) -> Arc<Connections> {
+        let trusted = vec!["10.0.0.0/8".parse().unwrap()];
+        Arc::new(Connections { limit, ..Connections::new(trusted) })
+    }
+
+    fn enter(connections: &Arc<Connections>, address: &str) -> Option<Place> {
+        connections.enter(address.parse().unwrap())
+    }
+
+    #[test]
+    fn one_source_cannot_take_all_places() {
+        for (source, same, other) in
+            [("192.0.2.1", "192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1")]
+        {
+            let connections = connections(10_000);
+            let mut places: Vec<_> =
+                (0..MAX_PER_SOURCE).map(|_| enter(&connections, source).unwrap()).collect();
+            assert!(enter(&connections, same).is_none());
+            assert!(enter(&connections, other).is_some());
+            places.pop();
+            let again = enter(&connections, same);
+            assert!(again.is_some());
+            assert!(enter(&connections, same).is_none());
+            drop((places, again));
+            assert_eq!(connections.open(), 0);
+            assert!(connections.sources().is_empty(), "the table forgets who has left");
+        }
+    }
+
+    #[test]
+    fn loopback_and_trusted_peers_are_limited_by_the_listener_alone() {
+        for source in ["127.0.0.1", "::1", "10.1.2.3"] {
+            let connections = connections(MAX_PER_SOURCE + 2);
+            let places: Vec<_> =
+                (0..MAX_PER_SOURCE + 2).map(|_| enter(&connections, source).unwrap()).collect();
+            assert!(enter(&connections, source).is_none());
+            assert_eq!(connections.open(), places.len());
+        }
+    }
 }

@@ -82,7 +82,8 @@ impl Loaded {
     }
 }
 
-/// TLS 1.3 and 1.2. No early data: a request in it could be replayed (RFC 8470), and `max_early_data_size` is 0 unless set.
+/// TLS 1.3 and 1.2. No early data: a request in it could be replayed (RFC 8470), and `max_early_data_size` is
+/// 0 unless set.
 fn config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,

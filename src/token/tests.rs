@@ -157,6 +157,7 @@ fn what_is_accepted() {
         ("other header members are ignored", json!({ "jku": "https://evil.test", "x": [1] }), json!({})),
         ("no kid: the keys that fit are tried", json!({ "kid": ABSENT }), json!({})),
         ("aud may be an array", json!({}), json!({ "aud": ["other", "api"] })),
+        ("in any order", json!({}), json!({ "aud": ["api", "other"] })),
         (
             "a NumericDate may have a fraction",
             json!({}),

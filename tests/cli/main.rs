@@ -59,7 +59,7 @@ fn check_says_what_is_wrong_and_exits_64() {
     std::fs::write(&file, "listeners: []\nroute: []\n").unwrap();
     let output = keyproof(&["check", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(64));
-    let said = String::from_utf8(output.stderr).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
     let place = format!("{}:2:1: file: unknown key \"route\"; did you mean \"routes\"?\n", file.display());
     assert!(said.contains(&place), "{said}");
     let missing = keyproof(&["check", folder.path().join("missing.yaml").to_str().unwrap()]);

@@ -1,21 +1,18 @@
 //! What the gateway promises, end to end: real sockets, a real upstream, a clock that the test sets.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::needless_pass_by_value,
-    clippy::disallowed_methods,
-    reason = "a failed expectation ends the test with its place"
-)]
-#![expect(unreachable_pub, dead_code, reason = "what several test programs share, none of them uses all of")]
-
+// `cfg(test)` is always set here; it says that these modules, helpers included, are tests.
+#[cfg(test)]
+#[expect(dead_code, unreachable_pub, clippy::disallowed_methods, reason = "what several test programs share")]
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(test)]
 mod cors;
+#[cfg(test)]
 mod forwarding;
+#[cfg(test)]
 mod nonce;
+#[cfg(test)]
 mod replay;
+#[cfg(test)]
 mod routes;

@@ -1,7 +1,9 @@
-//! The real binary between parts that nobody here wrote: oidc-provider gives out the tokens, and three clients of npm use them.
+//! The real binary between parts that nobody here wrote: oidc-provider gives out the tokens, and three
+//! clients of npm use them.
 //!
-//! Every client's traffic runs through a wire that records it. What was recorded is then sent again, as it was and without what
-//! a thief would not have. Needs node 20 or later; the packages come by `npm ci` from the lock file beside this one.
+//! Every client's traffic runs through a wire that records it. What was recorded is then sent again, as it
+//! was and without what a thief would not have. Needs node 20 or later; the packages come by `npm ci` from
+//! the lock file beside this one.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 #![expect(clippy::indexing_slicing, reason = "a test that reads too far has failed")]
 
@@ -117,7 +119,8 @@ fn the_upstream_saw_who_asks(seen: &Value, path: &str) {
     }
 }
 
-/// The request as recorded, then the token in every way a thief could try it: refused, and the upstream hears of none.
+/// The request as recorded, then the token in every way a thief could try it: refused, and the upstream
+/// hears of none.
 fn its_traffic_is_worthless(world: &World, journey: &Journey) {
     let before = world.upstream_requests();
     let recorded = world.last_recorded_request();

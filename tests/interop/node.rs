@@ -13,7 +13,8 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// The node of the lock file (so that the system's version does not matter), else the system's if it is new enough.
+    /// The node of the lock file (so that the system's version does not matter), else the system's if it is
+    /// new enough.
     ///
     /// `None` with a line on stderr where there is none; with `CI=true` that is a failure.
     pub(crate) fn find() -> Option<Self> {
@@ -23,7 +24,7 @@ impl Node {
             Err(why) if std::env::var_os("CI").is_some_and(|ci| ci == "true") => panic!("interop: {why}"),
             Err(why) => {
                 // Past the test harness, which keeps the output of tests that pass to itself.
-                writeln!(std::io::stderr(), "skipped: interop: {why}").unwrap();
+                std::io::stderr().write_all(format!("skipped: interop: {why}\n").as_bytes()).unwrap();
                 None
             }
         }
@@ -79,7 +80,7 @@ fn install() -> Result<(), String> {
     match output {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(format!("npm ci failed: {}", String::from_utf8_lossy(&output.stderr))),
-        Err(error) => Err(format!("npm cannot be run: {error}")),
+        Err(error) => Err(format!("node and npm are needed (npm: {error})")),
     }
 }
 

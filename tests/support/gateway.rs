@@ -170,10 +170,7 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
 
 /// `base` with the members of `changes` in place of its own, and without those that are `null`.
 fn merged(base: Value, changes: Value) -> String {
-    let members = |value: Value| match value {
-        Value::Object(members) => members,
-        other => panic!("{other} is no object"),
-    };
+    let members = |value: Value| value.as_object().expect("an object").clone();
     let mut all: Map<String, Value> = members(base);
     all.extend(members(changes));
     all.retain(|_, value| !value.is_null());

@@ -174,7 +174,8 @@ async fn an_answer_that_breaks_off_is_not_ended() {
 
 #[tokio::test]
 async fn the_client_reads_an_early_answer_even_while_it_is_sending() {
-    // The gateway answers without reading the body: closing at once would reset the connection and lose the answer.
+    // The gateway answers without reading the body: closing at once would reset the connection and lose the
+    // answer.
     let gateway = Setup::to("127.0.0.1:1".parse().unwrap()).start();
     for _ in 0..20 {
         let mut client = Raw::connect(gateway.address).await;

@@ -6,7 +6,8 @@ use crate::support::upstream::Recording;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Sends one request that must be refused by the HTTP layer: the status, then the end, and nothing at the upstream.
+/// Sends one request that must be refused by the HTTP layer: the status, then the end, and nothing at the
+/// upstream.
 async fn refused(request: impl AsRef<[u8]>) -> Option<u16> {
     let upstream = Recording::start(OK).await;
     let gateway = Setup::to(upstream.address).start();

@@ -10,7 +10,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(100);
-const NEVER: Limits = Limits { head: LONG, idle: LONG, write: LONG, linger: LONG };
+pub const NEVER: Limits = Limits { handshake: LONG, head: LONG, idle: LONG, write: LONG, linger: LONG };
 
 async fn start(limits: Limits) -> super::gateway::Gateway {
     let upstream = Recording::start(OK).await;

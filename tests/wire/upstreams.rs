@@ -161,7 +161,8 @@ async fn a_pooled_connection_that_the_upstream_closed_costs_no_request() {
         first.request().await;
         first.send(OK).await;
         assert_eq!(client.answer().await.unwrap().status, 200);
-        // Closing says what some servers say to an idle connection; it must not become the answer to the next request.
+        // Closing says what some servers say to an idle connection; it must not become the answer to the next
+        // request.
         first.send(said).await;
         drop(first);
         tokio::time::sleep(Duration::from_millis(50)).await;

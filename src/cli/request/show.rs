@@ -7,7 +7,8 @@ use http::Version;
 use http::header::AUTHORIZATION;
 use std::io::{Result, Write};
 
-/// The two streams, and how much goes to them. Lines on `err` begin as curl's do: `*` about, `>` sent, `<` received.
+/// The two streams, and how much goes to them. Lines on `err` begin as curl's do: `*` about, `>` sent, `<`
+/// received.
 pub(super) struct Shown<'a, O, E> {
     pub(super) include: bool,
     pub(super) verbose: bool,

@@ -72,13 +72,10 @@ pub(super) fn tls(tls: &Tls, folder: &Path, findings: &mut Findings) -> Option<T
     let key = tls.private_key.as_ref().and_then(|name| private_key(name, folder, findings));
     let ((certificate, chain), (private_key, key)) = (chain?, key?);
     let name = tls.private_key.as_ref()?;
-    let key = match any_supported_type(&key) {
-        Ok(key) => key,
-        Err(_) => {
-            let help = "use an ECDSA (P-256 or P-384), Ed25519 or RSA (2048 bits or more) key";
-            findings.problem(&name.place, format!("{} holds a key that TLS cannot use", name.shown()), help);
-            return None;
-        }
+    let Ok(key) = any_supported_type(&key) else {
+        let help = "use an ECDSA (P-256 or P-384), Ed25519 or RSA (2048 bits or more) key";
+        findings.problem(&name.place, format!("{} holds a key that TLS cannot use", name.shown()), help);
+        return None;
     };
     match CertifiedKey::new(chain, key).keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {

@@ -14,7 +14,7 @@ type Text = Spot<String>;
 pub(super) fn plan(document: &Document, folder: &Path, findings: &mut Findings) -> Vec<ListenerPlan> {
     unsupported::note(document, findings);
     let Some(listeners) = &document.listeners else { return Vec::new() };
-    if listeners.items.is_empty() {
+    if listeners.is_empty() {
         findings.problem(
             &listeners.place,
             "there is no listener",
@@ -30,7 +30,7 @@ fn one(listener: &Listener, folder: &Path, findings: &mut Findings) -> Option<Li
     let tls = listener.tls.as_ref().map(|tls| files::tls(tls, folder, findings));
     let trusted_proxies: Vec<IpNet> =
         listener.trusted_proxies.items.iter().filter_map(|text| network(text, findings)).collect();
-    if listener.mode.value != ListenerMode::Proxy && listener.trusted_proxies.items.is_empty() {
+    if listener.mode.value != ListenerMode::Proxy && listener.trusted_proxies.is_empty() {
         findings.problem(
             &listener.trusted_proxies.place,
             "a listener that answers other proxies trusts none of them",

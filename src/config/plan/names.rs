@@ -49,7 +49,7 @@ pub(super) fn find<'a>(
 
 /// Checks that a list which was written has something in it, and nothing twice.
 pub(super) fn distinct(list: &crate::config::read::List<Text>, empty_help: &str, findings: &mut Findings) {
-    if list.items.is_empty() && list.place.given {
+    if list.is_empty() && list.place.given {
         findings.problem(&list.place, "the list is empty", empty_help);
     }
     for (index, item) in list.items.iter().enumerate() {
@@ -63,7 +63,7 @@ pub(super) fn distinct(list: &crate::config::read::List<Text>, empty_help: &str,
 
 /// The algorithms of these names.
 pub(super) fn algorithms(list: &crate::config::read::List<Text>, findings: &mut Findings) -> Vec<Algorithm> {
-    if list.items.is_empty() {
+    if list.is_empty() {
         findings.problem(&list.place, "the list is empty", "name at least one, such as ES256");
     }
     let mut algorithms = Vec::new();

@@ -5,8 +5,8 @@ use crate::authorize::{Accept, Mode, Policy};
 use crate::config::document::{
     AuthorizationMode, Cors, Document, EncodedSlashes, Match, Nonce, Route, RouteMode, Token,
 };
-use crate::config::problem::{Findings, Place};
-use crate::config::read::{List, Spot, did_you_mean};
+use crate::config::problem::Findings;
+use crate::config::read::{Spot, did_you_mean};
 use crate::dpop::NoncePolicy;
 use crate::route::{Matcher, Table};
 use crate::token::IssuerId;
@@ -18,7 +18,7 @@ type Text = Spot<String>;
 /// The public origins.
 pub(super) fn origins(document: &Document, findings: &mut Findings) -> Vec<Origin> {
     let Some(list) = &document.public_origins else { return Vec::new() };
-    if list.items.is_empty() {
+    if list.is_empty() {
         let help = "name the origins that clients use: [\"https://api.example.com\"]";
         findings.problem(&list.place, "the list is empty", help);
     }
@@ -55,7 +55,7 @@ pub(super) fn plan(
     findings: &mut Findings,
 ) -> (Vec<RoutePlan>, Option<Table>) {
     let Some(routes) = &document.routes else { return (Vec::new(), None) };
-    if routes.items.is_empty() {
+    if routes.is_empty() {
         let help = "add one with name, match and upstream";
         findings.problem(&routes.place, "there is no route: every request would be answered 404", help);
     }
@@ -152,7 +152,7 @@ fn contradictions(route: &Route, findings: &mut Findings) {
 
 fn policy(route: &Route, document: &Document, findings: &mut Findings) -> Policy {
     let takes = |token: Token| route.accept.items.iter().any(|accepted| accepted.value == token);
-    if route.accept.items.is_empty() {
+    if route.accept.is_empty() {
         let help = "name what it takes: [dpop], or set \"public: true\" for a route without tokens";
         findings.problem(&route.accept.place, "the list is empty: no token could ever be accepted", help);
     }
@@ -328,10 +328,9 @@ fn strip_prefix(text: &Text, matcher: Option<&Matcher>, findings: &mut Findings)
 }
 
 fn cors(cors: &Cors, findings: &mut Findings) -> CorsPlan {
-    let empty = List { items: Vec::new(), place: Place::default() };
-    let list = cors.origins.as_ref().unwrap_or(&empty);
-    names::distinct(list, "name the origins of your web applications, or delete cors", findings);
     let mut origins = Vec::new();
+    let Some(list) = &cors.origins else { return CorsPlan { origins } };
+    names::distinct(list, "name the origins of your web applications, or delete cors", findings);
     for text in &list.items {
         if text.value == "*" || text.value.eq_ignore_ascii_case("null") {
             let help = "name each origin, as https://app.example.com: answers to requests with tokens are not for every page";

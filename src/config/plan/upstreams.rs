@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The upstreams.
 pub(super) fn plan(document: &Document, findings: &mut Findings) -> Vec<UpstreamPlan> {
     let Some(upstreams) = &document.upstreams else { return Vec::new() };
-    if upstreams.items.is_empty() {
+    if upstreams.is_empty() {
         let help = "add one: \"- name: api\" and \"servers: [http://127.0.0.1:9000]\"";
         findings.problem(&upstreams.place, "there is no upstream", help);
     }
@@ -35,9 +35,9 @@ fn one(upstream: &Upstream, findings: &mut Findings) -> Option<UpstreamPlan> {
     })
 }
 
-/// `http://host:port`, and nothing else. What is said about https is in `unsupported`.
+/// `http://host:port`, and nothing else. What is said about https is in `unsupported`, about an empty text in `names`.
 fn authority(server: &Spot<String>, findings: &mut Findings) -> Option<Authority> {
-    if server.value.starts_with("https://") {
+    if server.value.trim().is_empty() || server.value.starts_with("https://") {
         return None;
     }
     let mut refuse = |what: &str, help: &str| {
@@ -58,6 +58,6 @@ fn authority(server: &Spot<String>, findings: &mut Findings) -> Option<Authority
     }
     match authority.port_u16() {
         Some(1..) if !authority.host().is_empty() => Some(authority.clone()),
-        _ => refuse("names no port", &format!("write it: http://{}:9000", authority.host())),
+        _ => refuse("names no valid port", &format!("write it: http://{}:9000", authority.host())),
     }
 }

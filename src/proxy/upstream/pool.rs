@@ -96,8 +96,8 @@ impl Idle {
     }
 }
 
-/// How long a connection with this response may be idle: a second less than the server says it keeps it, so that a request does
-/// not meet its closing.
+/// How long a connection with this response may be idle: a second less than the server says it keeps it, so
+/// that a request does not meet its closing.
 pub(super) fn idle_time(headers: &HeaderMap) -> Duration {
     let said = headers.get("keep-alive").and_then(|value| {
         let parameters = value.to_str().ok()?.split(',');
