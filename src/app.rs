@@ -8,7 +8,7 @@ use crate::dpop::{NonceMint, Verifier};
 use crate::issuer::{KeyKeeper, OnRefresh};
 use crate::observe::{AccessLog, Metrics, Observer};
 use crate::proxy::{Body, Gateway};
-use crate::replay::Store;
+use crate::replay::{self, Store};
 use crate::server::{Drain, Drained, Limits, Listener, Peer, Serve, Tls, TlsError};
 use crate::token::Issuers;
 use arc_swap::ArcSwap;
@@ -23,6 +23,8 @@ use tokio_util::task::TaskTracker;
 
 /// How long requests in flight may take to end once the process stops.
 const DRAIN: Duration = Duration::from_secs(30);
+/// How far the clocks of replicas that share a nonce secret may differ.
+const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
 /// The gateway with everything around it, bound and ready to run.
 #[derive(Debug)]
@@ -58,6 +60,9 @@ pub enum AppError {
         /// What is wrong.
         source: TlsError,
     },
+    /// The replay store cannot be opened.
+    #[error(transparent)]
+    Replay(#[from] replay::OpenError),
 }
 
 impl App {
@@ -86,7 +91,8 @@ impl App {
             &tasks,
             &stop_tasks,
         );
-        let replay = Arc::new(open_store(&plan, &clock));
+        let replay = Arc::new(open_store(&plan, &clock).await?);
+        tasks.spawn(tend(Arc::clone(&replay), clock.clone(), stop_tasks.clone()));
         let source = Arc::clone(&replay);
         if let Some(log) = log.clone() {
             metrics.set_dropped_lines_source(Box::new(move || log.dropped()));
@@ -186,14 +192,29 @@ fn count_refreshes(metrics: &Arc<Metrics>, clock: &Clock) -> OnRefresh {
     Arc::new(move |issuer, ok| metrics.jwks_refresh(issuer, ok, clock.now()))
 }
 
-fn open_store(plan: &Plan, clock: &Clock) -> Store {
-    let replay = &plan.replay;
-    Store::Memory(crate::replay::MemoryStore::new(
-        replay.capacity,
-        replay.per_key_limit,
-        retention(plan),
-        clock.now(),
-    ))
+/// Opens the replay store and sees to it that what it says of the past is true for every replica with our nonce secret.
+async fn open_store(plan: &Plan, clock: &Clock) -> Result<Store, AppError> {
+    let start = clock.now();
+    let settings = replay::Settings {
+        plan: &plan.replay,
+        retention: retention(plan),
+        terms: &[plan.window.max_age, plan.window.leeway, plan.nonce_lifetime],
+        secret: plan.nonce_secrets.first(),
+    };
+    let store = Store::open(&settings, clock).await?;
+    let begins_empty = store.complete_since() >= start;
+    if begins_empty && !plan.nonce_secrets.is_empty() {
+        // A nonce from before the start may say that it is from after it, if a replica with a faster clock made it.
+        store.complete_from(start.saturating_add(CLOCK_DIFFERENCE));
+    }
+    Ok(store)
+}
+
+/// Lets the store do, once a second, what no request should wait for.
+async fn tend(replay: Arc<Store>, clock: Clock, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await.is_some() {
+        replay.tend(clock.now()).await;
+    }
 }
 
 /// The longest time from a proof's acceptance to the last moment at which it could be accepted again.

@@ -35,6 +35,12 @@ pub struct Refusal {
     pub token: Option<Arc<VerifiedToken>>,
 }
 
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self { denial, scheme: None, token: None }
+    }
+}
+
 /// A request that passed every check but one: that its proof was never used.
 #[derive(Debug)]
 pub struct Verified(pub(super) Evidence);

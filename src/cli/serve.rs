@@ -148,7 +148,7 @@ fn refused_to_start(error: &AppError) -> ExitCode {
     eprintln!("keyproof: {error}");
     match error {
         AppError::Bind { .. } => ExitCode::from(super::CANNOT_BIND),
-        AppError::Tls { .. } => ExitCode::from(super::USAGE),
+        AppError::Tls { .. } | AppError::Replay(_) => ExitCode::from(super::USAGE),
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Plan {
     pub window: AcceptanceWindow,
     /// How long a nonce lives.
     pub nonce_lifetime: Duration,
-    /// What signs nonces; the first signs, all are recognised. Random where the file names none.
+    /// What signs nonces; the first signs, all are recognised. Empty where the file names none: one is made that nobody else has.
     pub nonce_secrets: Vec<Secret>,
     /// The replay store.
     pub replay: ReplayPlan,

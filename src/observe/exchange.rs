@@ -143,13 +143,11 @@ impl Binding {
 }
 
 impl Exchange {
-    /// Begins the record of a request that came in at the listener in this place. `trusted`: the peer is a
-    /// trusted proxy, whose `X-Request-Id` goes on.
+    /// Begins the record of a request that came in at the listener in this place.
     pub fn begin<B>(
         observer: Arc<Observer>,
         listener: usize,
         client: IpAddr,
-        trusted: bool,
         request: &Request<B>,
         now: UnixTime,
     ) -> Self {
@@ -163,7 +161,7 @@ impl Exchange {
             method: request.method().clone(),
             target: request.uri().path_and_query().cloned(),
             path: None,
-            request_id: RequestId::new(request.headers(), trusted),
+            request_id: RequestId::new(request.headers()),
             trace: Trace::continued(request.headers()),
             route: None,
             token: None,
@@ -434,7 +432,7 @@ mod tests {
         let observer = Arc::new(Observer { metrics: Arc::new(metrics), log: Some(log) });
         let client = IpAddr::from([192, 0, 2, 7]);
         let now = UnixTime::from_secs(1_763_767_465);
-        let mut exchange = Exchange::begin(Arc::clone(&observer), 0, client, false, request, now);
+        let mut exchange = Exchange::begin(Arc::clone(&observer), 0, client, request, now);
         story(&mut exchange);
         drop(exchange);
         drop(guard);

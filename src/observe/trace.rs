@@ -15,7 +15,7 @@ type Hex32 = [u8; 32];
 pub(super) enum RequestId {
     /// Made here.
     Made(Hex32),
-    /// A trusted proxy's.
+    /// The client's, or that of whoever stands before us.
     Continued(HeaderValue),
 }
 
@@ -27,10 +27,10 @@ pub(super) struct Trace {
 }
 
 impl RequestId {
-    /// A new one, or the one in these headers where whoever sent them is trusted and it is one short
-    /// printable word.
-    pub(super) fn new(headers: &HeaderMap, trusted: bool) -> Self {
-        let sent = trusted.then(|| only(headers, "x-request-id")).flatten();
+    /// The one in these headers where it is one short printable word, otherwise a new one. Nothing is decided by it, so it may be
+    /// anybody's.
+    pub(super) fn new(headers: &HeaderMap) -> Self {
+        let sent = only(headers, "x-request-id");
         sent.filter(|value| is_word(value.as_bytes()))
             .map_or_else(|| Self::Made(hex(unique(), unique())), |value| Self::Continued(value.clone()))
     }
@@ -138,23 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_is_new_unless_a_trusted_proxy_sent_a_sound_one() {
-        let continued = |values: &[&str], trusted| {
-            let headers = headers("x-request-id", values);
-            RequestId::new(&headers, trusted).as_str().to_owned()
-        };
-        assert_eq!(continued(&["front-1"], true), "front-1");
+    fn a_request_id_is_new_unless_a_sound_one_came() {
+        let continued =
+            |values: &[&str]| RequestId::new(&headers("x-request-id", values)).as_str().to_owned();
+        assert_eq!(continued(&["front-1"]), "front-1");
         let long = "x".repeat(MAX_REQUEST_ID + 1);
-        let cases: [(&[&str], bool); 6] = [
-            (&["front-1"], false),
-            (&["a", "b"], true),
-            (&[""], true),
-            (&["a b"], true),
-            (&[&long], true),
-            (&[], true),
-        ];
-        for (values, trusted) in cases {
-            let id = continued(values, trusted);
+        let cases: [&[&str]; 5] = [&["a", "b"], &[""], &["a b"], &[&long], &[]];
+        for values in cases {
+            let id = continued(values);
             assert!(id.len() == 32 && id.bytes().all(is_hex), "{values:?} {id}");
         }
     }

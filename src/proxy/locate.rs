@@ -86,6 +86,13 @@ impl Map {
         }
     }
 
+    /// What `Allow` says there (RFC 9110 section 10.2.1).
+    pub(super) fn allow(&self, place: &Place<'_, '_>) -> Option<HeaderValue> {
+        let methods = self.table.methods(place.number, place.path.as_str());
+        HeaderValue::try_from(methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", "))
+            .ok()
+    }
+
     /// The place of the one origin that the request names.
     fn origin_of(&self, head: &Parts, sender: &Sender) -> Result<usize, AuthorityError> {
         let scheme = if sender.tls { Scheme::Https } else { Scheme::Http };

@@ -74,6 +74,8 @@ struct Sender {
 struct Stop<'a> {
     refusal: Refusal,
     route: Option<&'a Route>,
+    /// The methods that would have been taken, where only the method was wrong.
+    allow: Option<http::HeaderValue>,
 }
 
 impl Gateway {
@@ -112,8 +114,7 @@ impl Gateway {
         let now = self.clock.now();
         let sender = self.sender(peer);
         let client = sender.client(request.headers(), self.trusted_by(peer));
-        let mut exchange =
-            Exchange::begin(Arc::clone(&self.observer), peer.listener, client, sender.trusted, &request, now);
+        let mut exchange = Exchange::begin(Arc::clone(&self.observer), peer.listener, client, &request, now);
         let (head, body) = request.into_parts();
         let origin = head.headers.get(http::header::ORIGIN).cloned();
         match self.pass(&sender, head, body, now, &mut exchange).await {
@@ -150,8 +151,8 @@ impl Gateway {
             }
             Err(refusal) => {
                 let denial = refusal.denial;
-                let permit = Permit::observe(&route.policy, refusal)
-                    .map_err(|refusal| Stop { refusal, route: Some(route) })?;
+                let permit =
+                    Permit::observe(&route.policy, refusal).map_err(|refusal| route.stop(refusal))?;
                 exchange.decided(Decision::Observe(denial));
                 permit
             }
@@ -163,7 +164,7 @@ impl Gateway {
         let onward = Onward { target, site: place.site, route, permit: &permit, sender };
         let request = onward.request(head, body, &self.protected, exchange);
         let answer = self.send(request, route, &permit, now, exchange).await;
-        answer.map(|answer| (answer, route)).map_err(|denial| Stop { route: Some(route), ..denial.into() })
+        answer.map(|answer| (answer, route)).map_err(|denial| route.stop(denial.into()))
     }
 
     /// Verifies, asks for an unknown key once, and spends the proof.
@@ -185,9 +186,14 @@ impl Gateway {
         self.authorizer.spend(verified?, now).await
     }
 
-    fn route(&self, place: &Place<'_, '_>, method: &http::Method) -> Result<&Route, Denial> {
-        let id = self.map.route(place, method)?;
-        self.routes.get(id.0).ok_or(Denial::NoRoute)
+    fn route(&self, place: &Place<'_, '_>, method: &http::Method) -> Result<&Route, Stop<'_>> {
+        match self.map.route(place, method) {
+            Ok(id) => Ok(self.routes.get(id.0).ok_or(Denial::NoRoute)?),
+            Err(Denial::MethodNotAllowed) => {
+                Err(Stop { allow: self.map.allow(place), ..Denial::MethodNotAllowed.into() })
+            }
+            Err(denial) => Err(denial.into()),
+        }
     }
 
     /// Whose request it turned out to be.
@@ -232,8 +238,14 @@ impl Sender {
     }
 }
 
+impl Route {
+    const fn stop(&self, refusal: Refusal) -> Stop<'_> {
+        Stop { refusal, route: Some(self), allow: None }
+    }
+}
+
 impl From<Denial> for Stop<'_> {
     fn from(denial: Denial) -> Self {
-        Self { refusal: Refusal { denial, scheme: None, token: None }, route: None }
+        Self { refusal: denial.into(), route: None, allow: None }
     }
 }

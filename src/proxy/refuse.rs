@@ -4,7 +4,7 @@ use super::{Body, Gateway, Stop, cors, respond};
 use crate::clock::UnixTime;
 use crate::denial::{Denial, Kind};
 use crate::observe::{Decision, Exchange};
-use http::header::{HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response};
 use std::sync::Arc;
 
@@ -43,6 +43,9 @@ impl Gateway {
             && let Ok(nonce) = HeaderValue::try_from(self.authorizer.challenge_nonce(now))
         {
             headers.insert(HeaderName::from_static("dpop-nonce"), nonce);
+        }
+        if let Some(allow) = &stop.allow {
+            headers.insert(ALLOW, allow.clone());
         }
         if let Some(seconds) = kind.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -5,13 +5,15 @@
 //! may have forgotten says so ([`Outcome::Forgotten`], [`Store::complete_since`]) and the caller asks for a nonce, which only a client
 //! that holds the key can put into a new proof (RFC 9449 section 8).
 
+mod journal;
 mod memory;
 mod settings;
 
-use crate::clock::UnixTime;
+use crate::clock::{Clock, UnixTime};
 use crate::jose::{Secret, Thumbprint};
+pub use journal::JournalStore;
 pub use memory::MemoryStore;
-pub use settings::{OnStart, RedisPlan, ReplayPlan};
+pub use settings::{OnStart, OpenError, RedisPlan, ReplayPlan, Settings};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// What is used up: 128 bits of a keyed hash of (`jkt`, `jti`), and 64 of the `jkt` alone, for the limit per key.
@@ -43,12 +45,30 @@ pub enum Outcome {
 
 /// A replay store.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 pub enum Store {
     /// In this process's memory.
     Memory(MemoryStore),
+    /// In memory and on disk.
+    Journal(JournalStore),
 }
 
 impl Store {
+    /// The store that the plan asks for, complete since now or since what it finds vouches for. Reading a journal blocks.
+    ///
+    /// # Errors
+    /// The journal is in use, or cannot be read or written.
+    pub async fn open(settings: &Settings<'_>, clock: &Clock) -> Result<Self, OpenError> {
+        let plan = settings.plan;
+        match &plan.journal {
+            Some(directory) => JournalStore::open(directory, settings, clock).map(Self::Journal),
+            None => {
+                let (retention, start) = (settings.retention, clock.now());
+                Ok(Self::Memory(MemoryStore::new(plan.capacity, plan.per_key_limit, retention, start)))
+            }
+        }
+    }
+
     /// The key of a proof in this store. The store's own secret goes into it, so nobody can aim at a shard or a collision.
     pub fn key(&self, jkt: &Thumbprint, jti: &str) -> ReplayKey {
         keyed(self.secret(), jkt, jti)
@@ -58,6 +78,7 @@ impl Store {
     pub async fn check_and_insert(&self, key: ReplayKey, until: UnixTime, now: UnixTime) -> Outcome {
         match self {
             Self::Memory(store) => store.check_and_insert(key, until, now),
+            Self::Journal(store) => store.check_and_insert(key, until, now),
         }
     }
 
@@ -69,13 +90,26 @@ impl Store {
     /// Vouches for nothing before `moment` any more; an earlier one changes nothing. To be called with the present when a reload
     /// changes the acceptance window: under other limits an expired and dropped proof might be acceptable again.
     pub fn complete_from(&self, moment: UnixTime) {
-        self.since().raise(moment);
+        match self {
+            Self::Memory(store) => store.since.raise(moment),
+            Self::Journal(store) => store.complete_from(moment),
+        }
+    }
+
+    /// To be called once a second or so: keeps the count right where no request comes, and does what would otherwise delay one. The
+    /// store is right without it.
+    pub async fn tend(&self, now: UnixTime) {
+        match self {
+            Self::Memory(store) => store.advance(now),
+            Self::Journal(store) => store.tend(now),
+        }
     }
 
     /// How many proofs are remembered, roughly, without locking.
     pub fn len(&self) -> usize {
         match self {
             Self::Memory(store) => store.len(),
+            Self::Journal(store) => store.memory.len(),
         }
     }
 
@@ -88,18 +122,21 @@ impl Store {
     pub fn capacity(&self) -> usize {
         match self {
             Self::Memory(store) => store.capacity(),
+            Self::Journal(store) => store.memory.capacity(),
         }
     }
 
     fn secret(&self) -> &Secret {
         match self {
             Self::Memory(store) => &store.secret,
+            Self::Journal(store) => &store.memory.secret,
         }
     }
 
     fn since(&self) -> &Since {
         match self {
             Self::Memory(store) => &store.since,
+            Self::Journal(store) => &store.memory.since,
         }
     }
 }

@@ -1,7 +1,50 @@
 //! What a store is told at its start.
 
+use crate::jose::{Secret, sha256};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// All that opening a store needs.
+#[derive(Debug)]
+pub struct Settings<'a> {
+    /// What the configuration says.
+    pub plan: &'a ReplayPlan,
+    /// The longest time between a proof's acceptance and its `until`.
+    pub retention: Duration,
+    /// Every duration that decides `until`, in a fixed order. A store that outlives this process notices when one of them has
+    /// changed: under other terms a proof that was dropped might be accepted again.
+    pub terms: &'a [Duration],
+    /// The first nonce secret, where the configuration names one: what all replicas share. Absent: the store finds its own.
+    pub secret: Option<&'a Secret>,
+}
+
+impl Settings<'_> {
+    /// The terms in 64 bits.
+    pub(super) fn terms_hash(&self) -> u64 {
+        let millis =
+            self.terms.iter().chain([&self.retention]).flat_map(|term| term.as_millis().to_be_bytes());
+        sha256(&[&millis.collect::<Vec<u8>>()]).first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Two processes with one journal would each know half of what was used.
+    #[error("the replay journal {} is in use by another process; give each process a directory of its own", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The journal cannot be read or written.
+    #[error("the replay journal {} cannot be opened: {source}", path.display())]
+    Journal {
+        /// The directory.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+}
 
 /// The replay store.
 #[derive(Clone, Debug)]

@@ -91,6 +91,20 @@ impl Table {
         if other_methods { Choice::MethodNotAllowed } else { Choice::NotFound }
     }
 
+    /// The methods that some route takes there: what `Allow` says beside a 405 (RFC 9110 section 15.5.6).
+    pub fn methods(&self, origin: usize, path: &str) -> Vec<&Method> {
+        let mut methods = Vec::new();
+        let paths = self.origins.get(origin);
+        for candidate in prefixes(path).filter_map(|prefix| paths?.get(prefix)).flatten() {
+            for method in &candidate.methods {
+                if !methods.contains(&method) {
+                    methods.push(method);
+                }
+            }
+        }
+        methods
+    }
+
     /// The routes that can never match, and those between which only the order in the file could decide.
     fn conflicts(&self, routes: usize) -> Vec<Conflict> {
         let mut reachable = vec![false; routes];
@@ -251,6 +265,7 @@ mod tests {
         let table = Table::new(&origins(), &[matcher(&["other.example.com"], "/a", &[Method::GET])]).unwrap();
         assert_eq!(table.choose(2, "/a/b", &Method::GET), Choice::Route(RouteId(0)));
         assert_eq!(table.choose(2, "/a", &Method::HEAD), Choice::MethodNotAllowed);
+        assert_eq!(table.methods(2, "/a/b"), [Method::GET]);
         assert_eq!(table.choose(2, "/b", &Method::GET), Choice::NotFound);
         assert_eq!(table.choose(0, "/a", &Method::GET), Choice::NotFound);
         assert_eq!(table.choose(9, "/a", &Method::GET), Choice::NotFound);

@@ -102,3 +102,25 @@ async fn one_client_cannot_crowd_out_the_others() {
     assert_eq!((answer.status, answer.header("retry-after").is_some()), (429, true));
     assert_eq!(answer.all("www-authenticate"), Vec::<&str>::new());
 }
+
+#[tokio::test]
+async fn a_journal_vouches_for_the_time_before_the_start() {
+    let house = House::with(ORDERS, "replay: { journal: state }").await;
+    let token = house.token(json!({}));
+    let proof = house.proof(&token, json!({}));
+    let request = get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)]);
+    assert_eq!(house.send(&request).await.status, 200);
+
+    let house = house.restarted().await;
+    let answer = house.send(&request).await;
+    assert!(answer.text().contains("the proof was used before"), "{}", answer.text());
+    assert_eq!(house.good().await.status, 200, "nobody is challenged");
+}
+
+#[tokio::test]
+async fn two_processes_do_not_share_a_journal() {
+    let house = House::with(ORDERS, "replay: { journal: state }").await;
+    let (plan, _) = keyproof::config::load(&house.configuration()).unwrap();
+    let error = keyproof::app::App::build(plan, house.clock.clone(), None).await.unwrap_err();
+    assert!(error.to_string().contains("is in use by another process"), "{error}");
+}

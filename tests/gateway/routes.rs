@@ -59,6 +59,13 @@ async fn every_request_has_one_meaning_or_none() {
 }
 
 #[tokio::test]
+async fn a_wrong_method_is_told_the_right_ones() {
+    let house = House::with_routes(ROUTES).await;
+    let answer = house.send("PUT /orders/7 HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET")));
+}
+
+#[tokio::test]
 async fn a_target_beyond_the_limit_is_too_long() {
     let house = House::with_routes(ROUTES).await;
     let get =

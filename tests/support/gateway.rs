@@ -6,10 +6,13 @@ use keyproof::app::App;
 use keyproof::clock::{Clock, UnixTime};
 use keyproof::config;
 use keyproof::jose::{Algorithm, PrivateKey, encode, sha256};
+use keyproof::server::Drained;
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What the upstream answers.
@@ -27,8 +30,9 @@ pub struct House {
     pub clock: Clock,
     pub issuer: PrivateKey,
     pub client: PrivateKey,
-    _stop: DropGuard,
-    _folder: tempfile::TempDir,
+    stop: DropGuard,
+    running: JoinHandle<Drained>,
+    folder: tempfile::TempDir,
 }
 
 impl House {
@@ -64,14 +68,25 @@ impl House {
         std::fs::write(folder.path().join("jwks.json"), format!(r#"{{"keys":[{key}]}}"#)).unwrap();
         let file = folder.path().join("keyproof.yaml");
         std::fs::write(&file, configuration(&upstream, routes, issuers, settings)).unwrap();
-        let (plan, _) = config::load(&file).unwrap_or_else(|problems| panic!("{problems}"));
         let clock = Clock::manual(start);
-        let app = App::build(plan, clock.clone(), None).await.unwrap();
-        let (gateway, admin) = (app.addresses()[0], app.admin_address());
-        let stop = CancellationToken::new();
-        tokio::spawn(app.run(stop.clone()));
+        let (gateway, admin, stop, running) = run(&file, &clock).await;
         let client = PrivateKey::generate(Algorithm::Es256).unwrap();
-        Self { gateway, admin, upstream, clock, issuer, client, _stop: stop.drop_guard(), _folder: folder }
+        Self { gateway, admin, upstream, clock, issuer, client, stop, running, folder }
+    }
+
+    /// The configuration file.
+    pub fn configuration(&self) -> PathBuf {
+        self.folder.path().join("keyproof.yaml")
+    }
+
+    /// Stops the gateway and starts another one with the same configuration, folder and clock.
+    pub async fn restarted(self) -> Self {
+        let file = self.configuration();
+        let Self { upstream, clock, issuer, client, stop, running, folder, .. } = self;
+        drop(stop);
+        running.await.unwrap();
+        let (gateway, admin, stop, running) = run(&file, &clock).await;
+        Self { gateway, admin, upstream, clock, issuer, client, stop, running, folder }
     }
 
     /// A token for the client's key, with every claim of RFC 9068; `changes` replace claims, `null` removes them.
@@ -125,6 +140,15 @@ impl House {
             .filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
+}
+
+async fn run(file: &Path, clock: &Clock) -> (SocketAddr, SocketAddr, DropGuard, JoinHandle<Drained>) {
+    let (plan, _) = config::load(file).unwrap_or_else(|problems| panic!("{problems}"));
+    let app = App::build(plan, clock.clone(), None).await.unwrap();
+    let (gateway, admin) = (app.addresses()[0], app.admin_address());
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(app.run(stop.clone()));
+    (gateway, admin, stop.drop_guard(), running)
 }
 
 fn configuration(upstream: &Recording, routes: &str, issuers: &str, settings: &str) -> String {

@@ -48,12 +48,14 @@ pub(super) fn between(span: &Spot<Duration>, least: Duration, most: Duration, fi
     }
 }
 
-/// The secret and the previous one, each a line of the file; without a file one that nobody else has.
+/// The secret and the previous one, each a line of the file; a file that is no text is one secret, whole.
 fn secrets(nonce: &NonceSection, folder: &Path, findings: &mut Findings) -> Vec<Secret> {
-    let Some(name) = &nonce.secret_file else { return vec![Secret::random()] };
+    let Some(name) = &nonce.secret_file else { return Vec::new() };
     let Some((_, contents)) = files::read(name, folder, findings) else { return Vec::new() };
-    let lines: Vec<&[u8]> =
-        contents.trim_ascii_end().split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).collect();
+    let lines: Vec<&[u8]> = match std::str::from_utf8(&contents) {
+        Ok(text) => text.trim_ascii_end().lines().map(|line| line.trim_ascii().as_bytes()).collect(),
+        Err(_) => vec![&contents],
+    };
     let help = "write at least 32 bytes of chance as one line of text (openssl rand -base64 48); the previous secret may follow on a second line";
     if lines.len() > 2 {
         findings.problem(&name.place, format!("{} has more than two lines", name.shown()), help);

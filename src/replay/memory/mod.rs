@@ -36,7 +36,7 @@ use crate::clock::UnixTime;
 use crate::jose::Secret;
 use quota::{Quota, ring_place};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use table::{Found, Table, scale};
 use window::{GENERATIONS, Place, Timeline, Window};
@@ -48,8 +48,8 @@ const MOST_SHARDS: usize = 256;
 
 /// Proofs remembered in this process's memory: sharded, pre-sized, expired by generations, never evicting a live one.
 ///
-/// A place takes 20 bytes and a live proof at capacity 30; memory is touched as it fills. An insert takes four short locks: the
-/// window's (shared), the shard's, the owner's counter's. None is held across anything that waits.
+/// A place takes 20 bytes and a live proof at capacity 30; memory is touched as it fills. An insert takes three short locks: the
+/// window's (shared), the shard's and the owner's counter's.
 #[derive(Debug)]
 pub struct MemoryStore {
     pub(super) secret: Secret,
@@ -97,13 +97,64 @@ impl MemoryStore {
 
     /// See [`super::Store::check_and_insert`].
     pub fn check_and_insert(&self, key: ReplayKey, until: UnixTime, now: UnixTime) -> Outcome {
+        self.insert_if(key, until, now, || Ok(()))
+    }
+
+    /// The same, if `commit` succeeds: it is called once everything else is decided, before the proof counts as used, and at most once
+    /// for all who bring the same proof at the same time.
+    pub(super) fn insert_if(
+        &self,
+        key: ReplayKey,
+        until: UnixTime,
+        now: UnixTime,
+        commit: impl FnOnce() -> Result<(), Outcome>,
+    ) -> Outcome {
         let Some(generation) = self.timeline.generation(until) else { return Outcome::Unavailable };
         let Some(window) = self.window_at(now) else { return Outcome::Unavailable };
         match window.place(generation) {
-            Place::Remembered => self.insert(&window, key, generation),
+            Place::Remembered => {
+                self.insert(&window, key, generation, commit).err().unwrap_or(Outcome::Fresh)
+            }
             Place::Forgotten => Outcome::Forgotten,
             Place::Beyond => Outcome::Unavailable,
         }
+    }
+
+    /// Takes in a proof that a predecessor accepted, whatever its owner's limit. `false`: there was no room, and it is not remembered.
+    pub(super) fn restore(&self, key: ReplayKey, until: UnixTime) -> bool {
+        let Some(generation) = self.timeline.generation(until) else { return false };
+        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        match window.place(generation) {
+            Place::Forgotten => return true,
+            Place::Beyond => {
+                window.forget(generation..=generation);
+                return true;
+            }
+            Place::Remembered => {}
+        }
+        let alive = |generation| window.place(generation) == Place::Remembered;
+        let Some(mut shard) = self.shard(key) else { return false };
+        match shard.find(key.id, alive) {
+            Found::Present => true,
+            Found::NoRoom => false,
+            Found::Absent(place) => {
+                let room = self.reserve(generation);
+                if room {
+                    self.quota.restore(key.owner, generation);
+                    shard.put(place, key.id, generation);
+                }
+                room
+            }
+        }
+    }
+
+    /// What a predecessor dropped is never used again: everything that has expired, and everything up to `until` if the clock has gone back
+    /// behind that.
+    pub(super) fn forget_to(&self, until: UnixTime, now: UnixTime) {
+        let expired = self.timeline.generation(now).map_or(0, |generation| generation.saturating_sub(1));
+        let dropped = if until < now { 0 } else { self.timeline.generation(until).unwrap_or(u32::MAX) };
+        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        window.forget(1..=expired.max(dropped));
     }
 
     /// How many proofs are remembered and not yet expired.
@@ -151,26 +202,34 @@ impl MemoryStore {
         gone > 0
     }
 
-    fn insert(&self, window: &Window, key: ReplayKey, generation: u32) -> Outcome {
+    fn insert(
+        &self,
+        window: &Window,
+        key: ReplayKey,
+        generation: u32,
+        commit: impl FnOnce() -> Result<(), Outcome>,
+    ) -> Result<(), Outcome> {
         let alive = |generation| window.place(generation) == Place::Remembered;
-        let Some(shard) = self.shards.get(scale(key.id >> 64, self.shards.len())) else {
-            return Outcome::Unavailable;
-        };
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shard(key).ok_or(Outcome::Unavailable)?;
         let place = match shard.find(key.id, alive) {
-            Found::Present => return Outcome::Replayed,
-            Found::NoRoom => return Outcome::Full,
+            Found::Present => return Err(Outcome::Replayed),
+            Found::NoRoom => return Err(Outcome::Full),
             Found::Absent(place) => place,
         };
-        match self.quota.admit(key.owner, generation, alive, || self.reserve(generation)) {
-            None => Outcome::OverQuota,
-            Some(false) => Outcome::Full,
-            Some(true) => {
-                shard.put(place, key.id, generation);
-                shard.sweep(alive);
-                Outcome::Fresh
+        self.quota.admit(key.owner, generation, alive, || {
+            if !self.reserve(generation) {
+                return Err(Outcome::Full);
             }
-        }
+            commit().inspect_err(|_| self.unreserve(generation))
+        })?;
+        shard.put(place, key.id, generation);
+        shard.sweep(alive);
+        Ok(())
+    }
+
+    fn shard(&self, key: ReplayKey) -> Option<MutexGuard<'_, Table>> {
+        let shard = self.shards.get(scale(key.id >> 64, self.shards.len()))?;
+        Some(shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Counts one more, unless the store is full.
@@ -183,6 +242,13 @@ impl MemoryStore {
             count.fetch_add(1, Ordering::Relaxed);
         }
         true
+    }
+
+    fn unreserve(&self, generation: u32) {
+        self.len.fetch_sub(1, Ordering::Relaxed);
+        if let Some(count) = self.counts.get(ring_place(generation)) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

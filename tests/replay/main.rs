@@ -1,0 +1,11 @@
+//! The replay store against the world outside the process: kills, and real Redis servers.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests"
+)]
+
+mod kill;
