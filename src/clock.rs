@@ -31,7 +31,7 @@ impl UnixTime {
         let millis = seconds * 1000.0;
         // In this range an `f64` holds every millisecond exactly enough for the cast to be the floor of it.
         #[expect(clippy::as_conversions, reason = "the range check makes the float-to-integer cast exact")]
-        (0.0..=253_402_300_799_999.0).contains(&millis).then(|| Self(millis as i64))
+        (0.0..=253_402_300_799_999.0).contains(&millis).then_some(Self(millis as i64))
     }
 
     /// Milliseconds since the epoch.

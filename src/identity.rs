@@ -1,6 +1,14 @@
 //! Identity headers: strip every spelling of them, then set them from a verified token.
+//!
+//! Applications behind CGI, WSGI, Rack or PHP see `X-Auth-Subject`, `X_Auth_Subject` and `X.Auth.Subject` under one name, so names are
+//! compared by their letters and digits alone, without case (P15; CVE-2025-64484, CVE-2026-30851).
 
+use crate::jose::json::Value;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::collections::HashSet;
+
+/// The longest value that becomes a header, in bytes.
+pub const MAX_VALUE: usize = 4096;
 
 /// A route's identity headers: which claim goes into which header.
 #[derive(Clone, Debug)]
@@ -9,28 +17,202 @@ pub struct IdentityMap {
     pub headers: Vec<(HeaderName, String)>,
 }
 
-/// The names that no client may send, in any spelling: those of every route, and what we alone may say.
+/// The names that no client may send, in any spelling: the identity headers of every route.
 #[derive(Debug, Default)]
-pub struct Protected(());
-
-/// A claim's value cannot be a header value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unrepresentable;
+pub struct Protected {
+    names: HashSet<Box<[u8]>>,
+    longest: usize,
+}
 
 /// The values of one token for one route, ready to be set.
 pub type Rendered = Vec<(HeaderName, HeaderValue)>;
 
+/// A claim cannot be a header value: it has a control or non-ASCII character, a space at an end, is too long, or is an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a claim cannot be a header value")]
+pub struct Unrepresentable;
+
+impl IdentityMap {
+    /// The header values for the claims of a token; a claim that is absent or `null` has no header.
+    ///
+    /// # Errors
+    /// [`Unrepresentable`]: never an omission, which an upstream could take for "nobody".
+    pub fn render<'c>(
+        &self,
+        claim: impl Fn(&str) -> Option<&'c Value<'static>>,
+    ) -> Result<Rendered, Unrepresentable> {
+        let mut rendered = Rendered::with_capacity(self.headers.len());
+        for (name, path) in &self.headers {
+            match claim(path) {
+                None | Some(Value::Null) => {}
+                Some(value) => rendered.push((name.clone(), header_value(value)?)),
+            }
+        }
+        Ok(rendered)
+    }
+}
+
 impl Protected {
     /// Protects the headers of all routes' maps.
-    pub fn new<'a>(_maps: impl Iterator<Item = &'a IdentityMap>) -> Self {
-        todo!()
+    pub fn new<'a>(maps: impl Iterator<Item = &'a IdentityMap>) -> Self {
+        let names: HashSet<Box<[u8]>> = maps
+            .flat_map(|map| &map.headers)
+            .map(|(name, _)| letters_and_digits(name.as_str()).collect())
+            .collect();
+        let longest = names.iter().map(|name| name.len()).max().unwrap_or(0);
+        Self { names, longest }
     }
-    /// Whether a header of this name aliases a protected one: letters and digits compared without case, every other character ignored.
-    pub fn covers(&self, _name: &str) -> bool {
-        todo!()
+
+    /// Whether a header of this name aliases a protected one.
+    pub fn covers(&self, name: &str) -> bool {
+        let mut folded = [0_u8; 64];
+        let mut length = 0;
+        for byte in letters_and_digits(name) {
+            if length == self.longest {
+                return false;
+            }
+            match folded.get_mut(length) {
+                Some(slot) => *slot = byte,
+                None => return self.covers_long(name),
+            }
+            length += 1;
+        }
+        folded.get(..length).is_some_and(|folded| self.names.contains(folded))
     }
+
+    fn covers_long(&self, name: &str) -> bool {
+        self.names.contains(&letters_and_digits(name).collect::<Box<[u8]>>())
+    }
+
     /// Removes every header that aliases a protected one.
-    pub fn strip(&self, _headers: &mut HeaderMap) {
-        todo!()
+    pub fn strip(&self, headers: &mut HeaderMap) {
+        // Names are few and mostly standard: collect only those that must go.
+        let aliases: Vec<HeaderName> =
+            headers.keys().filter(|name| self.covers(name.as_str())).cloned().collect();
+        for name in aliases {
+            headers.remove(name);
+        }
+    }
+}
+
+/// A header name as the sloppiest application would read it.
+fn letters_and_digits(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
+}
+
+fn header_value(claim: &Value<'static>) -> Result<HeaderValue, Unrepresentable> {
+    match claim {
+        Value::String(text) => text_value(text),
+        Value::Integer(number) => Ok(HeaderValue::from(*number)),
+        Value::Float(number) => text_value(&number.to_string()),
+        Value::Bool(truth) => Ok(HeaderValue::from_static(if *truth { "true" } else { "false" })),
+        Value::Array(items) => list_value(items),
+        Value::Object(_) | Value::Null => Err(Unrepresentable),
+    }
+}
+
+/// A list becomes its items with commas between; an item with a comma of its own would be two.
+fn list_value(items: &[Value<'static>]) -> Result<HeaderValue, Unrepresentable> {
+    let texts = items.iter().map(|item| item.as_str().filter(|text| !text.is_empty() && !text.contains(',')));
+    text_value(&texts.collect::<Option<Vec<_>>>().ok_or(Unrepresentable)?.join(","))
+}
+
+fn text_value(text: &str) -> Result<HeaderValue, Unrepresentable> {
+    let printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let trimmed = !text.starts_with(' ') && !text.ends_with(' ');
+    if !printable || !trimmed || text.len() > MAX_VALUE {
+        return Err(Unrepresentable);
+    }
+    HeaderValue::from_str(text).map_err(|_| Unrepresentable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::borrow::Cow;
+
+    fn map() -> IdentityMap {
+        let headers = [("x-auth-subject", "sub"), ("x-auth-key", "cnf.jkt")];
+        let headers = headers.map(|(name, claim)| (HeaderName::from_static(name), claim.to_owned()));
+        IdentityMap { headers: headers.to_vec() }
+    }
+
+    fn text(value: &'static str) -> Value<'static> {
+        Value::String(Cow::Borrowed(value))
+    }
+
+    #[test]
+    fn only_what_a_header_can_hold_unchanged_becomes_one() {
+        let ok: [(Value<'static>, &str); 7] = [
+            (text("alice"), "alice"),
+            (text("a b"), "a b"),
+            (text(""), ""),
+            (Value::Integer(-7), "-7"),
+            (Value::Bool(true), "true"),
+            (Value::Array(vec![text("ops"), text("dev")]), "ops,dev"),
+            (Value::Array(vec![]), ""),
+        ];
+        for (claim, expected) in ok {
+            assert_eq!(header_value(&claim).unwrap(), expected, "{claim:?}");
+        }
+        let long = Value::String(Cow::Owned("x".repeat(MAX_VALUE + 1)));
+        let bad = [
+            text("a\r\nX-Auth-Subject: root"),
+            text("a\0"),
+            text("a\tb"),
+            text("é"),
+            text(" root"),
+            text("root "),
+            long,
+            Value::Object(crate::jose::json::Object::default()),
+            Value::Array(vec![text("a,b")]),
+            Value::Array(vec![Value::Integer(1)]),
+        ];
+        for claim in bad {
+            assert_eq!(header_value(&claim), Err(Unrepresentable), "{claim:?}");
+        }
+    }
+
+    #[test]
+    fn an_absent_claim_has_no_header() {
+        let subject = text("alice");
+        let rendered = map().render(|path| (path == "sub").then_some(&subject)).unwrap();
+        assert_eq!(
+            rendered,
+            [(HeaderName::from_static("x-auth-subject"), HeaderValue::from_static("alice"))]
+        );
+    }
+
+    proptest! {
+        /// No spelling of an identity header survives, and nothing else is touched.
+        #[test]
+        fn no_spelling_survives(marks in prop::collection::vec("[-_.!#$%&'*+^`|~]{0,2}", 16), upper in any::<u32>()) {
+            let protected = Protected::new([map()].iter());
+            let mut spelled = String::new();
+            for (place, letter) in "xauthsubject".chars().enumerate() {
+                let letter = if upper >> place & 1 == 1 { letter.to_ascii_uppercase() } else { letter };
+                spelled.push(letter);
+                spelled.push_str(&marks[place]);
+            }
+            let mut headers = HeaderMap::new();
+            headers.append(HeaderName::from_bytes(spelled.as_bytes()).unwrap(), HeaderValue::from_static("root"));
+            headers.append("x-auth-subjects", HeaderValue::from_static("other"));
+            headers.append("accept", HeaderValue::from_static("*/*"));
+            protected.strip(&mut headers);
+            let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+            left.sort_unstable();
+            prop_assert_eq!(left, ["accept", "x-auth-subjects"]);
+        }
+
+        /// Names longer than any buffer are compared all the same.
+        #[test]
+        fn long_names_too(name in "[a-z]{60,80}") {
+            let headers = vec![(HeaderName::from_bytes(name.as_bytes()).unwrap(), "sub".to_owned())];
+            let protected = Protected::new([IdentityMap { headers }].iter());
+            let (alias, longer) = (name.to_ascii_uppercase() + "_", name + "x");
+            prop_assert!(protected.covers(&alias));
+            prop_assert!(!protected.covers(&longer));
+        }
     }
 }

@@ -1,11 +1,70 @@
 //! keyproof: the gateway that makes a stolen access token useless.
+//!
+//! It stands in front of an API, verifies the access token and the DPoP proof of every request (RFC 9449), refuses every replay, and
+//! forwards what is left with identity headers. This page is the map of the house.
+//!
+//! # A request's way
+//!
+//! *What was asked* → *who may ask* → *was this proof ever used* → *forward*, down one page, [`proxy::Gateway`], in one direction. Every
+//! check leaves its evidence in a type, and only the last type can be forwarded:
+//!
+//! 1. [`server`] accepts the connection, speaks TLS and HTTP, and hands over one request.
+//! 2. [`uri`] finds which of our [`uri::Origin`]s was asked and gives the path its one [`uri::CanonicalPath`]; [`route`] chooses by both.
+//! 3. [`authorize::Authorizer::verify`] checks credentials, [`token`], binding, [`dpop`] proof, scope and [`identity`], without any effect:
+//!    [`authorize::Verified`].
+//! 4. [`authorize::Authorizer::spend`] does the one atomic insert into the [`replay`] store: [`authorize::Permit`].
+//! 5. [`proxy`] strips what no client may say, sets what we say, and forwards.
+//!
+//! Whatever fails is a [`denial::Denial`], and its table says what that means on the wire. Whatever happens is recorded once, by
+//! [`observe::Exchange`], when it is dropped.
+//!
+//! # The rooms
+//!
+//! | room | knows | must not know |
+//! | --- | --- | --- |
+//! | [`clock`] | the operating system's time | anything else |
+//! | [`jose`] | JSON, JWS, public keys, the crypto crate | claims, DPoP, HTTP, time |
+//! | [`uri`] | origins and paths as RFC 3986 has them | requests |
+//! | [`dpop`] | RFC 9449 section 4.3 | token contents, replay, routes, header maps, clocks |
+//! | [`token`] | RFC 9068 claims, key sets | where keys come from, DPoP, HTTP |
+//! | [`replay`] | a fixed-size key, `until`, `now` | what a proof is |
+//! | [`route`] | host, path, method | connections, tokens |
+//! | [`denial`] | the errors of the rooms above; statuses, codes, labels | bodies, metrics |
+//! | [`identity`] | claims and header maps | how the permit was earned |
+//! | [`authorize`] | all of the above, and their order | sockets, the YAML |
+//! | [`config`] | the YAML, files, the types it plans into | running state |
+//! | [`issuer`] | fetching and keeping keys | requests in flight |
+//! | [`server`] | sockets, TLS, HTTP's limits, drain | tokens, routes |
+//! | [`proxy`] | the stages in order; upstreams | TLS set-up, YAML, how verification works |
+//! | [`observe`] | records and labels | decisions: it is told, never asks |
+//! | [`admin`] | health, metrics, the effective configuration | requests in flight |
+//! | [`client`] | the other side: making keys, proofs, token requests | the gateway |
+//! | [`demo`] | an authorization server and an upstream for the story that `keyproof demo` tells | |
+//! | [`app`] | every room: wiring, readiness, drain | |
+//! | [`cli`] | arguments and exit codes | |
+//!
+//! `tests/architecture.rs` holds this table as data.
+//!
+//! # What carries the security
+//!
+//! * **Verified is not Permit.** Checks may be repeated; spending may not, and only spending makes a permit.
+//! * **Absence denies.** No route, no key, no room to remember: no forward.
+//! * **Spend last.** A refused request uses nothing up, and only a holder of a live token and its key can fill the store.
+//! * **One owner per number.** [`dpop::AcceptanceWindow`] answers both "acceptable now?" and "remember until when?".
+//! * **The store knows since when it is complete** ([`replay::Store::complete_since`]). A proof that could have been used before is answered
+//!   with a nonce: honest clients retry once, a replay dies. One rule for restart, failover and scale-out.
+//! * **Time is an argument.** One `now` a request.
+//! * **One path, one authority.** What matched the route is compared with `htu` and forwarded. What is ambiguous is refused.
+//! * **Strip, then set**, on every route, in every spelling.
 
 pub mod admin;
 pub mod app;
 pub mod authorize;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod denial;
 pub mod dpop;
 pub mod identity;

@@ -1,3 +1,7 @@
 //! The `keyproof` binary: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keyproof::cli::run()
+}

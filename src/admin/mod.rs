@@ -1,1 +1,118 @@
 //! The admin address: health, metrics, effective configuration.
+//!
+//! A small HTTP/1 listener of its own, so that probes and scrapes are answered whatever the gateway's
+//! listeners do.
+//! Every connection carries one request and has ten seconds for all of it.
+
+mod answer;
+mod readiness;
+
+pub use readiness::Readiness;
+
+use crate::clock::Clock;
+use crate::observe::Metrics;
+use arc_swap::ArcSwap;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How many connections may be open; more are closed at once.
+const MAX_CONNECTIONS: usize = 128;
+/// How long a request's head may be.
+const MAX_HEAD: usize = 32 * 1024;
+/// How long a request's head may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may take in all.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the last answers may take once the process stops.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// How long to wait when no connection can be accepted, as when files have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The bound admin listener.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+    head_timeout: Duration,
+}
+
+/// What the admin address tells.
+#[derive(Debug)]
+pub struct State {
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// What `/readyz` asks.
+    pub readiness: Readiness,
+    /// What `/config` shows: the effective configuration, without secrets. Replaced by a reload.
+    pub config: ArcSwap<serde_json::Value>,
+    /// What time it is, for ages in the metrics.
+    pub clock: Clock,
+}
+
+impl Admin {
+    /// Binds the address.
+    ///
+    /// # Errors
+    /// It cannot be bound.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind(address).await?, head_timeout: HEAD_TIMEOUT })
+    }
+
+    /// Where it listens: the port that port 0 became.
+    ///
+    /// # Errors
+    /// The operating system does not say.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers until `stop`; requests that have begun then have a second to end.
+    pub async fn run(self, state: Arc<State>, stop: CancellationToken) {
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let tasks = TaskTracker::new();
+        while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
+            match accepted {
+                Ok((stream, _)) => {
+                    if let Ok(place) = Arc::clone(&room).try_acquire_owned() {
+                        tasks.spawn(serve(stream, Arc::clone(&state), self.head_timeout, place));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the admin listener cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        tasks.close();
+        // Whoever is not done by then loses an answer about a process that ends.
+        let _late = tokio::time::timeout(LAST_ANSWERS, tasks.wait()).await;
+    }
+}
+
+/// One connection, one request. What goes wrong on it is the other side's to notice.
+async fn serve(stream: TcpStream, state: Arc<State>, head_timeout: Duration, _place: OwnedSemaphorePermit) {
+    let service = service_fn(|request| {
+        let response = answer::answer(&request, &state);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    let _broken = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+}
+
+#[cfg(test)]
+mod tests;

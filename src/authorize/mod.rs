@@ -1,46 +1,36 @@
-//! Who may ask: credentials, token, proof, binding, scope, identity → [`Verified`]; then the one insert → [`Permit`].
+//! Who may ask: credentials, token, proof, binding, scope, identity, in this order, then the one insert.
+//!
+//! [`Authorizer::verify`] is synchronous and touches no state, so it may be run twice (an unknown key: fetch, then again). What it leaves
+//! is a [`Verified`], which nobody can forward. [`Authorizer::spend`] uses the proof up and returns a [`Permit`], the only thing that can be
+//! forwarded. Nobody else can make either.
 
-use crate::dpop::NoncePolicy;
-use crate::identity::IdentityMap;
-use crate::jose::Algorithm;
-use crate::token::IssuerId;
+mod challenge;
+mod credentials;
+mod policy;
+mod spend;
+mod verify;
 
-/// What a route asks of a request.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// Which tokens it takes.
-    pub accept: Accept,
-    /// No token is asked for.
-    pub public: bool,
-    /// Whether refusals are enforced or only recorded.
-    pub mode: Mode,
-    /// Whether proofs need a nonce.
-    pub nonce: NoncePolicy,
-    /// Whose tokens; empty: every issuer's.
-    pub issuers: Vec<IssuerId>,
-    /// The scopes, all of which are needed.
-    pub scopes: Vec<String>,
-    /// The identity headers.
-    pub identity: IdentityMap,
+pub use challenge::Challenges;
+pub use credentials::{Credentials, DPOP, Scheme};
+pub use policy::{Accept, Mode, Policy};
+pub use spend::Permit;
+pub use verify::{Asked, Refusal, Verified};
+
+use crate::dpop::Verifier;
+use crate::replay::OnStart;
+use crate::replay::Store;
+use crate::token::Issuers;
+use std::sync::Arc;
+
+/// Decides. One for the process: every listener asks the same one.
+#[derive(Debug)]
+pub struct Authorizer {
+    /// The issuers and their keys.
+    pub issuers: Arc<Issuers>,
+    /// The check on proofs.
+    pub proofs: Verifier,
+    /// Which proofs were used.
+    pub replay: Arc<Store>,
+    /// What to do about proofs from before the store could remember.
+    pub on_start: OnStart,
 }
-
-/// Which tokens a route takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accept {
-    /// DPoP-bound ones.
-    pub dpop: bool,
-    /// Unbound ones.
-    pub bearer: bool,
-}
-
-/// What becomes of a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// It is answered.
-    Enforce,
-    /// It is recorded, and the request forwarded without identity headers.
-    Observe,
-}
-
-/// The algorithms in every DPoP challenge.
-pub type Algorithms = Vec<Algorithm>;

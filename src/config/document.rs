@@ -1,10 +1,369 @@
-//! What the YAML says, as it says it.
+//! What the YAML says, as it says it: every key of the file, its kind, its default and its meaning.
 
-/// The configuration file.
-#[derive(Debug)]
-pub struct Document(());
+use super::problem::{Findings, Place};
+use super::read::{Entries, List, Read, Spot, about, choice, did_you_mean, object, property, section};
+use super::tree::{Node, Placed};
+use super::value::{Pairs, Urls, word};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+type Text = Spot<String>;
+type Span = Spot<Duration>;
+type Count = Spot<u64>;
+type Flag = Spot<bool>;
 
 /// The JSON Schema of the file, as text.
 pub fn schema() -> String {
-    todo!()
+    let mut schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "keyproof configuration",
+    });
+    if let (Value::Object(head), Value::Object(body)) = (&mut schema, Document::schema()) {
+        head.extend(body);
+    }
+    format!("{schema:#}\n")
+}
+
+section! {
+    /// The configuration file of keyproof, the gateway that enforces DPoP (RFC 9449) in front of any API.
+    /// Durations are 250ms, 60s, 5m or 1h; relative paths are relative to this file;
+    /// ${NAME} and ${NAME:-default} in values take environment variables.
+    Document {
+        /// Where clients, or front proxies, come in.
+        listeners: required(List<Listener>),
+        /// Where the operator comes in.
+        admin: default(Admin, json!({})),
+        /// The origins that clients put into htu, such as https://api.example.com; a request for any other authority gets 421.
+        public_origins: required(List<Text>),
+        /// Who issues access tokens; needed unless every route is public.
+        issuers: default(List<Issuer>, json!([])),
+        /// What a DPoP proof must be.
+        dpop: default(Dpop, json!({})),
+        /// How used proofs are remembered.
+        replay: default(Replay, json!({})),
+        /// Where requests are forwarded to.
+        upstreams: required(List<Upstream>),
+        /// Which request goes where, and what it must bring. The longest matching path wins, then the more specific host,
+        /// then the route with methods; the order in the file never matters.
+        routes: required(List<Route>),
+    }
+}
+
+section! {
+    /// Where clients, or front proxies, come in.
+    Listener {
+        /// Its name, a metric label: letters, digits, ".", "_" and "-".
+        name: required(Text),
+        /// The IP address and port it listens on, such as 0.0.0.0:8443 or [::]:8443.
+        address: required(Text),
+        /// Certificate and key. Absent: plain HTTP, with a warning unless the address is loopback.
+        tls: optional(Tls),
+        /// What it is for: proxy forwards; forward_auth and ext_authz_grpc answer other proxies' questions.
+        mode: default(Spot<ListenerMode>, json!("proxy")),
+        /// The networks whose X-Forwarded-* and X-Original-* headers describe the request, such as 10.0.0.0/8. Required with forward_auth
+        /// and ext_authz_grpc; on a proxy listener optional, for the client's address and an X-Forwarded-Host where the front rewrites Host.
+        trusted_proxies: default(List<Text>, json!([])),
+    }
+}
+
+section! {
+    /// A listener's certificate and key.
+    Tls {
+        /// The PEM file of the certificate chain, the listener's own certificate first.
+        certificate: required(Text),
+        /// The PEM file of its private key.
+        private_key: required(Text),
+        /// The PEM file of the authorities whose client certificates are taken (RFC 8705).
+        client_ca: optional(Text),
+    }
+}
+
+section! {
+    /// Where the operator comes in.
+    Admin {
+        /// The IP address and port of /metrics, /livez, /readyz and /config.
+        address: default(Text, json!("127.0.0.1:9901")),
+    }
+}
+
+section! {
+    /// Who issues access tokens.
+    Issuer {
+        /// Its name, a metric label: letters, digits, ".", "_" and "-".
+        name: required(Text),
+        /// The issuer identifier, compared exactly with iss.
+        issuer: required(Text),
+        /// One of them must be in aud.
+        audiences: required(List<Text>),
+        /// The URL of its JWK Set. Without this and jwks_file: discovery (RFC 8414, then OpenID).
+        jwks_uri: optional(Text),
+        /// A file with its JWK Set, instead of jwks_uri.
+        jwks_file: optional(Text),
+        /// Allows plain http to this issuer when it is not on loopback.
+        insecure_http: default(Flag, json!(false)),
+        /// The signature algorithms of its tokens.
+        algorithms: default(List<Text>, json!(["ES256", "PS256", "EdDSA"])),
+        /// The typ values of its access tokens; add JWT for issuers that do not follow RFC 9068.
+        token_types: default(List<Text>, json!(["at+jwt"])),
+        /// How much clocks may differ for exp, nbf and iat.
+        leeway: default(Span, json!("10s")),
+        /// For opaque tokens (RFC 7662).
+        introspection: optional(Introspection),
+    }
+}
+
+section! {
+    /// Asks the issuer about opaque tokens (RFC 7662).
+    Introspection {
+        /// The URL that is asked about tokens whose first segment is no JSON object.
+        endpoint: required(Text),
+        /// The gateway's name at the issuer.
+        client_id: required(Text),
+        /// The file with the gateway's secret.
+        client_secret_file: required(Text),
+        /// How long an answer is believed.
+        cache: default(Span, json!("10s")),
+    }
+}
+
+section! {
+    /// What a DPoP proof must be (RFC 9449 section 4.3).
+    Dpop {
+        /// The signature algorithms of proofs; EdDSA also takes the name Ed25519.
+        algorithms: default(List<Text>, json!(["ES256", "EdDSA", "PS256"])),
+        /// How old iat may be: 1s to 10m.
+        max_age: default(Span, json!("60s")),
+        /// How far in the future iat may be: at most 60s.
+        leeway: default(Span, json!("10s")),
+        /// The nonces that routes with "nonce: required" ask for.
+        nonce: default(NonceSection, json!({})),
+    }
+}
+
+section! {
+    /// Server nonces (RFC 9449 section 8).
+    NonceSection {
+        /// How long a nonce is good: 10s to 1h.
+        lifetime: default(Span, json!("2m")),
+        /// A file with a secret of at least 32 bytes on its first line, the same on every replica; a second line is the previous secret.
+        /// Absent: random at start.
+        secret_file: optional(Text),
+    }
+}
+
+section! {
+    /// How used proofs are remembered.
+    Replay {
+        /// Where: in this process's memory, or in Redis.
+        store: default(Spot<ReplayStore>, json!("memory")),
+        /// How many live proofs are remembered before answering 503: 1 to 100000000.
+        capacity: default(Count, json!(2_000_000)),
+        /// How many live proofs of one key are remembered before answering 429.
+        per_key_limit: default(Count, json!(20_000)),
+        /// A directory in which used proofs survive a restart, kill -9 included.
+        journal: optional(Text),
+        /// What to do about the time before the start where no journal vouches for it. challenge: proofs that could have been used before it
+        /// get use_dpop_nonce; wait: not ready until no honest client's proof can be among them, older ones are refused.
+        on_start: default(Spot<OnStart>, json!("challenge")),
+        /// The shared store; used with "store: redis".
+        redis: optional(Redis),
+    }
+}
+
+section! {
+    /// The shared replay store.
+    Redis {
+        /// A redis://, rediss:// or redis+sentinel:// URL; a list of nodes for a cluster.
+        url: required(Urls),
+        /// How long an answer may take.
+        timeout: default(Span, json!("50ms")),
+        /// What to do while it cannot be asked. refuse: 503; accept: let through and count it, loudly.
+        on_failure: default(Spot<OnFailure>, json!("refuse")),
+    }
+}
+
+section! {
+    /// Where requests are forwarded to.
+    Upstream {
+        /// Its name, a metric label: letters, digits, ".", "_" and "-".
+        name: required(Text),
+        /// Its servers, as http://host:port.
+        servers: required(List<Text>),
+        /// How long it may take.
+        timeouts: default(Timeouts, json!({})),
+    }
+}
+
+section! {
+    /// How long an upstream may take.
+    Timeouts {
+        /// Until connected.
+        connect: default(Span, json!("5s")),
+        /// Until the head of the response has arrived, then 504.
+        response: default(Span, json!("60s")),
+    }
+}
+
+section! {
+    /// Which request goes where, and what it must bring.
+    Route {
+        /// Its name, a metric label: letters, digits, ".", "_" and "-".
+        name: required(Text),
+        /// Which requests it takes.
+        matches as "match": required(Match),
+        /// The name of the upstream that they go to.
+        upstream: required(Text),
+        /// Which tokens it takes: dpop (bound to a key), mtls (bound to a certificate), bearer (unbound).
+        accept: default(List<Spot<Token>>, json!(["dpop"])),
+        /// No token is asked for; identity headers are still stripped.
+        public: default(Flag, json!(false)),
+        /// observe: let through, without identity headers, and record what would have been refused.
+        mode: default(Spot<RouteMode>, json!("enforce")),
+        /// Whether proofs need a nonce of ours.
+        nonce: default(Spot<Nonce>, json!("off")),
+        /// The names of the issuers whose tokens it takes; absent: all.
+        issuers: default(List<Text>, json!([])),
+        /// The scopes a token must have, all of them.
+        scopes: default(List<Text>, json!([])),
+        /// The first segments of match.path that the upstream does not see; htu always is the public URL.
+        strip_prefix: optional(Text),
+        /// keep: %2F is allowed in this route's paths and forwarded as it came.
+        encoded_slashes: default(Spot<EncodedSlashes>, json!("refuse")),
+        /// What the upstream is told about the client.
+        identity: default(Identity, json!({})),
+        /// Which browser origins may read answers.
+        cors: optional(Cors),
+    }
+}
+
+section! {
+    /// Which requests a route takes.
+    Match {
+        /// Hosts of public_origins, as api.example.com (any port) or api.example.com:8443; absent: every public origin.
+        hosts: default(List<Text>, json!([])),
+        /// The path, by whole segments: /orders takes /orders and /orders/…, never /ordersx; / takes all.
+        path: required(Text),
+        /// The methods; absent: any.
+        methods: default(List<Text>, json!([])),
+    }
+}
+
+section! {
+    /// What the upstream is told about the client.
+    Identity {
+        /// Header names and the claims they are set from, such as cnf.jkt. No client can send them.
+        headers: default(Pairs, json!({
+            "X-Auth-Subject": "sub",
+            "X-Auth-Client": "client_id",
+            "X-Auth-Scope": "scope",
+            "X-Auth-Issuer": "iss",
+            "X-Auth-Key": "cnf.jkt",
+        })),
+        /// What becomes of Authorization. bearer: hand the token on as Bearer, for legacy APIs; keep: as it came.
+        authorization: default(Spot<AuthorizationMode>, json!("remove")),
+    }
+}
+
+section! {
+    /// Browser clients.
+    Cors {
+        /// The origins whose scripts may call this route, such as https://app.example.com.
+        origins: required(List<Text>),
+    }
+}
+
+choice! {
+    /// What a listener is for.
+    ListenerMode {
+        /// It forwards.
+        Proxy = "proxy",
+        /// It answers forward-auth questions over HTTP.
+        ForwardAuth = "forward_auth",
+        /// It answers Envoy's questions over gRPC.
+        ExtAuthzGrpc = "ext_authz_grpc",
+    }
+}
+
+choice! {
+    /// Where used proofs are remembered.
+    ReplayStore {
+        /// In this process's memory.
+        Memory = "memory",
+        /// In Redis.
+        Redis = "redis",
+    }
+}
+
+choice! {
+    /// What to do about the time before the start.
+    OnStart {
+        /// A nonce challenge.
+        Challenge = "challenge",
+        /// Not ready for a while.
+        Wait = "wait",
+    }
+}
+
+choice! {
+    /// What to do while Redis cannot be asked.
+    OnFailure {
+        /// 503.
+        Refuse = "refuse",
+        /// Let through.
+        Accept = "accept",
+    }
+}
+
+choice! {
+    /// A kind of token.
+    Token {
+        /// Bound to a key.
+        Dpop = "dpop",
+        /// Bound to a certificate.
+        Mtls = "mtls",
+        /// Unbound.
+        Bearer = "bearer",
+    }
+}
+
+choice! {
+    /// What becomes of a refusal.
+    RouteMode {
+        /// It is answered.
+        Enforce = "enforce",
+        /// It is recorded only.
+        Observe = "observe",
+    }
+}
+
+choice! {
+    /// Whether proofs need a nonce.
+    Nonce {
+        /// They do not.
+        Off = "off",
+        /// They do.
+        Required = "required",
+    }
+}
+
+choice! {
+    /// What becomes of `%2F`.
+    EncodedSlashes {
+        /// 400.
+        Refuse = "refuse",
+        /// Forwarded as it came.
+        Keep = "keep",
+    }
+}
+
+choice! {
+    /// What becomes of `Authorization`.
+    AuthorizationMode {
+        /// It is removed.
+        Remove = "remove",
+        /// The token is handed on as Bearer.
+        Bearer = "bearer",
+        /// It stays as it came.
+        Keep = "keep",
+    }
 }

@@ -1,22 +1,99 @@
-//! The configuration file: [`Document`] is what the YAML says, [`Plan`] what runs, [`Problem`] what is wrong with it and where.
+//! The configuration file: a document is what the YAML says, [`Plan`] what runs, [`Problem`] what is wrong with it and where.
+//!
+//! The file is read into a tree that knows its places (`tree`), environment variables are put in (`variables`), the tree is read into
+//! typed sections (`read`, `value`, `document`), and those are resolved and checked (`plan`). No step stops at the first problem.
 
 mod document;
 mod plan;
 mod problem;
+mod read;
+mod tree;
+mod value;
+mod variables;
 
-pub use document::{Document, schema};
+pub use document::schema;
 pub use plan::{
     Authorization, CorsPlan, IssuerPlan, KeySource, ListenerPlan, OnStart, Plan, RedisPlan, ReplayPlan,
     RoutePlan, TlsPlan, UpstreamPlan,
 };
 pub use problem::{Problem, Problems};
 
+use document::Document;
+use problem::{Findings, Place};
+use read::Read;
 use std::path::Path;
+use variables::Environment;
 
-/// Reads, checks and plans the file, as `serve` and `check` both do.
+/// Reads, checks and plans the file, as `serve` and `check` both do. What comes beside the plan is warnings.
 ///
 /// # Errors
 /// Every problem found, each with its place.
-pub fn load(_file: &Path) -> Result<(Plan, Vec<Problem>), Problems> {
-    todo!()
+pub fn load(file: &Path) -> Result<(Plan, Vec<Problem>), Problems> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the configuration is one of the two readers of the environment"
+    )]
+    load_with(file, &|name| std::env::var(name).ok())
 }
+
+/// [`load`] with another environment.
+fn load_with(file: &Path, environment: Environment<'_>) -> Result<(Plan, Vec<Problem>), Problems> {
+    let mut findings = Findings::new(file.to_owned());
+    let plan = text(file, &mut findings).and_then(|text| {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        plan_text(&text, folder, environment, &mut findings)
+    });
+    findings.finish(plan)
+}
+
+fn plan_text(
+    text: &str,
+    folder: &Path,
+    environment: Environment<'_>,
+    findings: &mut Findings,
+) -> Option<Plan> {
+    let mut tree = tree::parse(text, findings)?;
+    let top = Place { line: tree.line, column: tree.column, given: true, ..Place::default() };
+    variables::substitute(&mut tree, &top, environment, findings);
+    let document = Document::read(&tree, top, findings)?;
+    plan::make(&document, folder, findings)
+}
+
+fn text(file: &Path, findings: &mut Findings) -> Option<String> {
+    let start = Place { line: 1, column: 1, ..Place::default() };
+    let mut refuse = |what: String, help: &str| {
+        findings.problem(&start, what, help);
+        None
+    };
+    let contents = match plan::contents(file) {
+        Ok(Some(contents)) => contents,
+        Ok(None) => return refuse("no file, or longer than 1 MiB".to_owned(), "name a YAML file"),
+        Err(why) => {
+            return refuse(
+                format!("cannot be read: {why}"),
+                "name a file that exists and that this user may read",
+            );
+        }
+    };
+    match String::from_utf8(contents) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            let line = error
+                .as_bytes()
+                .iter()
+                .take(error.utf8_error().valid_up_to())
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1;
+            findings.problem(
+                &Place { line, column: 1, ..Place::default() },
+                "not UTF-8",
+                "save the file as UTF-8",
+            );
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,19 @@
 //! What runs: every name resolved, every value checked.
 
+mod files;
+mod headers;
+mod issuers;
+mod listeners;
+mod names;
+mod proofs;
+mod replay;
+mod routes;
+mod unsupported;
+mod upstreams;
+
+use super::document::Document;
+use super::problem::Findings;
+use super::read::Read;
 use crate::authorize::Policy;
 use crate::dpop::AcceptanceWindow;
 use crate::jose::{Algorithm, Secret};
@@ -8,7 +22,8 @@ use crate::route::{Matcher, Table};
 use crate::token::IssuerRules;
 use crate::uri::Origin;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -38,7 +53,7 @@ pub struct Plan {
     /// The routes; `RouteId` is the place in this list.
     pub routes: Vec<RoutePlan>,
     /// The routes by host, path and method.
-    pub table: Table,
+    pub table: Arc<Table>,
     /// The effective configuration with every default filled in and no secret, as JSON, for `/config`.
     pub effective: serde_json::Value,
 }
@@ -135,4 +150,38 @@ pub enum Authorization {
 pub struct CorsPlan {
     /// The allowed origins, as browsers write them.
     pub origins: Vec<String>,
+}
+
+pub(super) use files::contents;
+
+/// Makes the plan of a document; `None` where a problem leaves nothing to plan with.
+///
+/// `folder` is the configuration file's: relative paths start there.
+pub(super) fn make(document: &Document, folder: &Path, findings: &mut Findings) -> Option<Plan> {
+    let origins = routes::origins(document, findings);
+    let listeners = listeners::plan(document, folder, findings);
+    let admin = listeners::admin(document, findings);
+    let issuers = issuers::plan(document, folder, findings);
+    let proofs = proofs::plan(&document.dpop, folder, findings);
+    let replay = replay::plan(&document.replay, folder, findings);
+    let upstreams = upstreams::plan(document, findings);
+    let (routes, table) = routes::plan(document, &origins, findings);
+    if findings.any() {
+        return None;
+    }
+    Some(Plan {
+        listeners,
+        admin: admin?,
+        origins,
+        issuers,
+        proof_algorithms: proofs.algorithms,
+        window: proofs.window,
+        nonce_lifetime: proofs.nonce_lifetime,
+        nonce_secrets: proofs.nonce_secrets,
+        replay,
+        upstreams,
+        routes,
+        table: Arc::new(table?),
+        effective: document.effective(),
+    })
 }

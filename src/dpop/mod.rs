@@ -10,8 +10,8 @@ mod verify;
 mod window;
 
 pub use nonce::{Nonce, NonceMint};
-pub use proof::{DpopProof, MAX_JTI, MAX_PROOF, ProofError};
-pub use report::{Check, Outcome};
+pub use proof::{MAX_JTI, MAX_PROOF, ProofError};
+pub use report::{Check, Outcome, shown};
 pub use target::TargetUri;
 pub use verify::{Expected, NoncePolicy, VerifiedProof, Verifier};
 pub use window::AcceptanceWindow;

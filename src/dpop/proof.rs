@@ -1,41 +1,35 @@
-//! A proof, parsed once: syntax, header and claims, each check with its own reason.
+//! What a proof says: header and claims, typed, and every reason to refuse one.
 
 use crate::clock::UnixTime;
-use crate::jose::{Algorithm, PublicKey};
-use std::sync::Arc;
+use crate::jose::json::{Object, Value};
+use crate::jose::{Algorithm, HeaderError, JoseHeader, JwkError, PublicKey};
 
 /// The longest proof that is read, in bytes. RSA keys of 4096 bits need about 2 KiB.
 pub const MAX_PROOF: usize = 8 * 1024;
 /// The longest `jti` that is taken, in bytes (RFC 9449 section 11.1).
 pub const MAX_JTI: usize = 256;
 
-/// A parsed proof whose signature is not verified yet.
-#[derive(Debug)]
-pub struct DpopProof<'a> {
-    /// The key in the header, with the algorithm the header names; shared by all proofs with the same header segment.
-    pub(super) key: Arc<ProofKey>,
-    pub(super) jws: crate::jose::CompactJws<'a>,
-    pub(super) claims: ProofClaims,
-}
+/// The claims that every proof has (RFC 9449 section 4.2).
+pub(super) const REQUIRED_CLAIMS: [&str; 4] = ["jti", "htm", "htu", "iat"];
 
 /// What a proof's header says: kept per header segment, so a client's key is parsed and validated once.
 #[derive(Debug)]
-pub struct ProofKey {
+pub(super) struct ProofKey {
     pub(super) algorithm: Algorithm,
     pub(super) key: PublicKey,
 }
 
-/// The claims of a proof (RFC 9449 section 4.2).
-#[derive(Clone, Debug)]
-pub(super) struct ProofClaims {
-    pub(super) jti: String,
-    pub(super) htm: String,
-    pub(super) htu: String,
+/// The claims of a proof (RFC 9449 section 4.2), borrowed from its payload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProofClaims<'a> {
+    pub(super) jti: &'a str,
+    pub(super) htm: &'a str,
+    pub(super) htu: &'a str,
     pub(super) iat: UnixTime,
     pub(super) exp: Option<UnixTime>,
     pub(super) nbf: Option<UnixTime>,
-    pub(super) ath: Option<String>,
-    pub(super) nonce: Option<String>,
+    pub(super) ath: Option<&'a str>,
+    pub(super) nonce: Option<&'a str>,
 }
 
 /// Why a proof is refused, in the order of RFC 9449 section 4.3.
@@ -113,4 +107,97 @@ pub enum ProofError {
     /// Check 12: `ath` is not the hash of the access token.
     #[error("the proof is for another access token")]
     Ath,
+}
+
+impl From<HeaderError> for ProofError {
+    fn from(error: HeaderError) -> Self {
+        match error {
+            HeaderError::Json(_) => Self::Json,
+            HeaderError::Critical => Self::Critical,
+            HeaderError::Type => Self::HeaderMember,
+            HeaderError::Jwk(JwkError::Private) => Self::PrivateKey,
+            HeaderError::Jwk(JwkError::Kind | JwkError::Invalid | JwkError::Use) => Self::Key,
+        }
+    }
+}
+
+impl ProofKey {
+    /// Checks 3 to 5 and 7 on the header: a proof's `typ`, one of the accepted algorithms, and a public key
+    /// that fits it.
+    pub(super) fn read(segment: &str, accepted: &[Algorithm]) -> Result<Self, ProofError> {
+        let header = JoseHeader::parse(segment, true)?;
+        check_type(&header)?;
+        let algorithm = check_algorithm(&header, accepted)?;
+        let key = header.jwk.ok_or(ProofError::HeaderMember)?;
+        check_fit(&key, algorithm)?;
+        Ok(Self { algorithm, key })
+    }
+}
+
+/// Check 4: `typ`, to the letter (D06).
+pub(super) fn check_type(header: &JoseHeader) -> Result<(), ProofError> {
+    match header.typ.as_deref() {
+        Some("dpop+jwt") => Ok(()),
+        Some(_) => Err(ProofError::Type),
+        None => Err(ProofError::HeaderMember),
+    }
+}
+
+/// Check 5: `alg` is one of the accepted algorithms, to the letter.
+pub(super) fn check_algorithm(header: &JoseHeader, accepted: &[Algorithm]) -> Result<Algorithm, ProofError> {
+    let name = header.alg.as_deref().ok_or(ProofError::HeaderMember)?;
+    let algorithm = Algorithm::from_name(name).ok_or(ProofError::Algorithm)?;
+    if accepted.contains(&algorithm) { Ok(algorithm) } else { Err(ProofError::Algorithm) }
+}
+
+/// The key can make signatures of the algorithm (RFC 8725 section 3.1).
+pub(super) fn check_fit(key: &PublicKey, algorithm: Algorithm) -> Result<(), ProofError> {
+    if key.supports(algorithm) { Ok(()) } else { Err(ProofError::KeyAlgorithm) }
+}
+
+impl<'a> ProofClaims<'a> {
+    /// Check 3 on the claims: those that are required are there, and all have their type (D05).
+    pub(super) fn read(payload: &'a Object<'_>) -> Result<Self, ProofError> {
+        let claims = Self {
+            jti: required_text(payload, "jti")?,
+            htm: required_text(payload, "htm")?,
+            htu: required_text(payload, "htu")?,
+            iat: date(payload, "iat")?.ok_or(ProofError::Claim)?,
+            exp: date(payload, "exp")?,
+            nbf: date(payload, "nbf")?,
+            ath: text(payload, "ath")?,
+            nonce: text(payload, "nonce")?,
+        };
+        if claims.jti.len() > MAX_JTI {
+            return Err(ProofError::JtiTooLong);
+        }
+        Ok(claims)
+    }
+}
+
+/// A claim that must be there and not empty.
+pub(super) fn required_text<'a>(payload: &'a Object<'_>, name: &str) -> Result<&'a str, ProofError> {
+    text(payload, name)?.filter(|text| !text.is_empty()).ok_or(ProofError::Claim)
+}
+
+/// A claim of another type is an error, never an absent one.
+pub(super) fn text<'a>(payload: &'a Object<'_>, name: &str) -> Result<Option<&'a str>, ProofError> {
+    payload.get(name).map(|value| value.as_str().ok_or(ProofError::Claim)).transpose()
+}
+
+/// A `NumericDate` claim, if there is one.
+pub(super) fn date(payload: &Object<'_>, name: &str) -> Result<Option<UnixTime>, ProofError> {
+    let read = |value: &Value<'_>| value.as_number().and_then(UnixTime::from_numeric_date);
+    payload.get(name).map(|value| read(value).ok_or(ProofError::Claim)).transpose()
+}
+
+/// The names of those claims that [`ProofClaims::read`] does not take, for a reader of the report.
+pub(super) fn unreadable_claims(payload: &Object<'_>) -> Vec<&'static str> {
+    let required = REQUIRED_CLAIMS.into_iter().filter(|name| match *name {
+        "iat" => !matches!(date(payload, name), Ok(Some(_))),
+        _ => required_text(payload, name).is_err(),
+    });
+    let dates = ["exp", "nbf"].into_iter().filter(|name| date(payload, name).is_err());
+    let texts = ["ath", "nonce"].into_iter().filter(|name| text(payload, name).is_err());
+    required.chain(dates).chain(texts).collect()
 }

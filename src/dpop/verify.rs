@@ -1,18 +1,28 @@
 //! The checks in order, and what is left when all of them passed.
 
-use super::{AcceptanceWindow, Check, Nonce, NonceMint, ProofError, TargetUri};
+use super::proof::{MAX_PROOF, ProofClaims, ProofKey};
+use super::{AcceptanceWindow, Check, Nonce, NonceMint, ProofError, TargetUri, report};
 use crate::clock::UnixTime;
-use crate::jose::{Algorithm, Sha256, Thumbprint};
+use crate::jose::json::Object;
+use crate::jose::{Algorithm, CompactJws, Sha256, Thumbprint, encode};
 use http::Method;
+use quick_cache::sync::Cache;
 use std::sync::Arc;
 
-/// Verifies proofs. Keeps the parsed keys of recent header segments (bounded; only keys whose proof verified).
+/// How many header segments are remembered with their keys.
+const KEPT_KEYS: usize = 8192;
+/// The longest header segment that is remembered; one with an RSA key of 4096 bits has about 1 KiB.
+const KEPT_SEGMENT: usize = 1536;
+
+/// Verifies proofs. Keeps the parsed keys of recent header segments (bounded; only keys whose proof
+/// verified).
 #[derive(Debug)]
 pub struct Verifier {
     /// Which algorithms a proof may use.
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) window: AcceptanceWindow,
     pub(super) mint: Arc<NonceMint>,
+    keys: Cache<Box<str>, Arc<ProofKey>>,
 }
 
 /// Whether proofs need one of our nonces. There is no "optional": RFC 9449 section 11.3 forbids it (D35).
@@ -37,7 +47,8 @@ pub struct Expected<'a> {
     pub nonce: NoncePolicy,
 }
 
-/// A proof that passed every check of RFC 9449 section 4.3 but two: that its key is the token's, and that it was never used. Nobody else can make one.
+/// A proof that passed every check of RFC 9449 section 4.3 but two: that its key is the token's, and that it
+/// was never used. Nobody else can make one.
 #[derive(Debug)]
 pub struct VerifiedProof {
     jkt: Thumbprint,
@@ -50,27 +61,78 @@ pub struct VerifiedProof {
 
 impl Verifier {
     /// A verifier with these rules.
-    pub fn new(_algorithms: Vec<Algorithm>, _window: AcceptanceWindow, _mint: Arc<NonceMint>) -> Self {
-        todo!()
+    pub fn new(algorithms: Vec<Algorithm>, window: AcceptanceWindow, mint: Arc<NonceMint>) -> Self {
+        Self { algorithms, window, mint, keys: Cache::new(KEPT_KEYS) }
     }
 
-    /// Verifies `proof`, which is what the one `DPoP` header line held. Cheap checks come before the signature; the nonce after it, then `ath`.
+    /// Verifies `proof`, which is what the one `DPoP` header line held. Cheap checks come before the
+    /// signature; the nonce after it, then `ath`.
+    ///
+    /// Allocates the decoded payload and signature, the list of its claims, `ath` in base64url and the `jti`
+    /// it returns; more for a new key.
     ///
     /// # Errors
     /// The first check that failed.
     pub fn verify(
         &self,
-        _proof: &str,
-        _expected: &Expected<'_>,
-        _now: UnixTime,
+        proof: &str,
+        expected: &Expected<'_>,
+        now: UnixTime,
     ) -> Result<VerifiedProof, ProofError> {
-        todo!()
+        let jws = split(proof)?;
+        let known = self.keys.get(jws.header_segment);
+        let new = known.is_none();
+        let key = match known {
+            Some(key) => key,
+            None => Arc::new(ProofKey::read(jws.header_segment, &self.algorithms)?),
+        };
+        let payload = Object::parse(&jws.payload).map_err(|_| ProofError::Json)?;
+        let claims = ProofClaims::read(&payload)?;
+        check_htm(claims.htm, expected.method)?;
+        expected.target.check(claims.htu)?;
+        if expected.nonce == NoncePolicy::Off {
+            self.window.check(claims.iat, now)?;
+        }
+        check_validity(claims.exp, claims.nbf, &self.window, now)?;
+        jws.verify(key.algorithm, &key.key).map_err(|_| ProofError::Signature)?;
+        if new && jws.header_segment.len() <= KEPT_SEGMENT {
+            // Not before: whoever cannot sign must not be able to push out the keys of those who can.
+            self.keys.insert(jws.header_segment.into(), Arc::clone(&key));
+        }
+        let nonce = check_nonce(claims.nonce, expected.nonce, &self.mint, now)?;
+        if let Some(ath) = expected.ath {
+            check_ath(claims.ath, ath)?;
+        }
+        Ok(self.verified(&key, &claims, expected.nonce, nonce))
     }
 
-    /// Every check of RFC 9449 section 4.3 by itself, in the RFC's order, for `keyproof explain`: none is left out because another failed,
-    /// unless it cannot be made without the other.
-    pub fn report(&self, _proof: &str, _expected: &Expected<'_>, _now: UnixTime) -> Vec<Check> {
-        todo!()
+    fn verified(
+        &self,
+        key: &ProofKey,
+        claims: &ProofClaims<'_>,
+        policy: NoncePolicy,
+        nonce: Option<Nonce>,
+    ) -> VerifiedProof {
+        let (opens, closes) = (self.window.earliest_use(claims.iat), self.window.remember_until(claims.iat));
+        let (earliest_use, until) = match (policy, nonce) {
+            (NoncePolicy::Required, Some(nonce)) => (nonce.issued, nonce.until),
+            (NoncePolicy::Off, Some(nonce)) => (opens.max(nonce.issued), closes),
+            (NoncePolicy::Off | NoncePolicy::Required, None) => (opens, closes),
+        };
+        VerifiedProof {
+            jkt: key.key.thumbprint(),
+            jti: claims.jti.to_owned(),
+            iat: claims.iat,
+            until,
+            earliest_use,
+            nonce,
+        }
+    }
+
+    /// Every check of RFC 9449 section 4.3 by itself, in the RFC's order, for `keyproof explain`: none is
+    /// left out because another failed, unless it cannot be made without the other.
+    pub fn report(&self, proof: &str, expected: &Expected<'_>, now: UnixTime) -> Vec<Check> {
+        report::report(self, proof, expected, now)
     }
 
     /// The mint whose nonces are recognised.
@@ -100,13 +162,14 @@ impl VerifiedProof {
         self.iat
     }
 
-    /// The last moment at which it could be accepted again, inclusive: it must be remembered until then. With a required nonce the end of the
-    /// nonce's life, otherwise the end of the acceptance window.
+    /// The last moment at which it could be accepted again, inclusive: it must be remembered until then. With
+    /// a required nonce the end of the nonce's life, otherwise the end of the acceptance window.
     pub const fn until(&self) -> UnixTime {
         self.until
     }
 
-    /// Before this moment nobody can have used it: with a nonce of ours, when that was made; otherwise the start of the acceptance window.
+    /// Before this moment nobody can have used it: with a nonce of ours, when that was made; otherwise the
+    /// start of the acceptance window.
     pub const fn earliest_use(&self) -> UnixTime {
         self.earliest_use
     }
@@ -116,3 +179,60 @@ impl VerifiedProof {
         self.nonce.as_ref()
     }
 }
+
+/// Check 2 as far as it is syntax.
+pub(super) fn split(proof: &str) -> Result<CompactJws<'_>, ProofError> {
+    if proof.len() > MAX_PROOF {
+        return Err(ProofError::TooLong);
+    }
+    CompactJws::split(proof).map_err(|_| ProofError::Malformed)
+}
+
+/// Check 8: methods are case-sensitive (RFC 9110 section 9.1).
+pub(super) fn check_htm(htm: &str, method: &Method) -> Result<(), ProofError> {
+    if htm == method.as_str() { Ok(()) } else { Err(ProofError::Htm) }
+}
+
+/// `exp` and `nbf`, which a proof need not have (D33).
+pub(super) fn check_validity(
+    exp: Option<UnixTime>,
+    nbf: Option<UnixTime>,
+    window: &AcceptanceWindow,
+    now: UnixTime,
+) -> Result<(), ProofError> {
+    // "On or after" the time in `exp` it must not be accepted (RFC 7519 section 4.1.4).
+    if exp.is_some_and(|exp| now >= exp.saturating_add(window.leeway)) {
+        return Err(ProofError::Expired);
+    }
+    if nbf.is_some_and(|nbf| now < nbf.saturating_sub(window.leeway)) {
+        return Err(ProofError::NotYetValid);
+    }
+    Ok(())
+}
+
+/// Check 10. Where none is required a nonce is never wrong, it only says more if it is one of ours (D42).
+pub(super) fn check_nonce(
+    nonce: Option<&str>,
+    policy: NoncePolicy,
+    mint: &NonceMint,
+    now: UnixTime,
+) -> Result<Option<Nonce>, ProofError> {
+    let known = nonce.and_then(|nonce| mint.recognise(nonce, now));
+    match policy {
+        NoncePolicy::Off => Ok(known),
+        NoncePolicy::Required if nonce.is_none() => Err(ProofError::NonceMissing),
+        NoncePolicy::Required => known.ok_or(ProofError::NonceStale).map(Some),
+    }
+}
+
+/// Check 12: `ath` is the base64url text of the token's SHA-256, to the letter (D43).
+pub(super) fn check_ath(ath: Option<&str>, token: &Sha256) -> Result<(), ProofError> {
+    match ath {
+        Some(ath) if ath == encode(token) => Ok(()),
+        Some(_) => Err(ProofError::Ath),
+        None => Err(ProofError::AthMissing),
+    }
+}
+
+#[cfg(test)]
+mod tests;

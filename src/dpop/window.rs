@@ -30,7 +30,8 @@ impl AcceptanceWindow {
         Ok(())
     }
 
-    /// The last moment at which a proof made at `iat` is acceptable: it must be remembered up to it, inclusive (`spec` 4.1).
+    /// The last moment at which a proof made at `iat` is acceptable: it must be remembered up to it,
+    /// inclusive (`spec` 4.1).
     pub fn remember_until(&self, iat: UnixTime) -> UnixTime {
         iat.saturating_add(self.max_age)
     }

@@ -1,4 +1,5 @@
-//! The signature algorithms there are. `none` and the HMACs do not exist here, so they cannot be confused with one (RFC 8725 section 3.1).
+//! The signature algorithms there are. `none` and the HMACs do not exist here, so they cannot be confused
+//! with one (RFC 8725 section 3.1).
 
 /// A registered asymmetric signature algorithm (RFC 7518 section 3.1, RFC 8037, RFC 9864).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +58,25 @@ impl Algorithm {
             Self::Ps384 => "PS384",
             Self::Ps512 => "PS512",
             Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_to_the_letter() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
+        }
+        assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDsa));
+        for name in [
+            "", "none", "noNE", "HS256", "HS384", "HS512", "es256", "ES256 ", "ES256K", "ES512", "RS1",
+            "RS2567", "Ed448", "ed25519", "ESP256", "ECDH-ES", "RSA-OAEP", "dir",
+        ] {
+            assert_eq!(Algorithm::from_name(name), None, "{name}");
         }
     }
 }

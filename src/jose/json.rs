@@ -1,5 +1,8 @@
-//! JSON, read once and strictly: duplicate names are an error at any depth (RFC 7515 section 4, RFC 7519 section 4),
-//! depth and size are bounded, the top is an object, and strings are borrowed where nothing is escaped.
+//! JSON, read once and strictly: duplicate names are an error at any depth (RFC 7515 section 4, RFC 7519
+//! section 4), depth and size are bounded, the top is an object, and strings are borrowed where nothing is
+//! escaped.
+
+mod reader;
 
 use std::borrow::Cow;
 
@@ -22,7 +25,7 @@ pub enum Value<'a> {
     /// A string.
     String(Cow<'a, str>),
     /// An array.
-    Array(Vec<Value<'a>>),
+    Array(Vec<Self>),
     /// An object.
     Object(Object<'a>),
 }
@@ -60,8 +63,8 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     /// [`JsonError`], as its variants say.
-    pub fn parse_bounded(_text: &'a [u8], _max_nodes: usize) -> Result<Self, JsonError> {
-        todo!()
+    pub fn parse_bounded(text: &'a [u8], max_nodes: usize) -> Result<Self, JsonError> {
+        reader::read(text, max_nodes)
     }
 
     /// The member of this name, if there is one.
@@ -76,37 +79,54 @@ impl<'a> Object<'a> {
 
     /// The same object, borrowing nothing.
     pub fn into_owned(self) -> Object<'static> {
-        todo!()
+        let owned =
+            |(name, value): (Cow<'a, str>, Value<'a>)| (Cow::Owned(name.into_owned()), value.into_owned());
+        Object { members: self.members.into_iter().map(owned).collect() }
     }
 }
 
 impl<'a> Value<'a> {
     /// The text, if this is a string.
     pub fn as_str(&self) -> Option<&str> {
-        match self {
-            Value::String(text) => Some(text),
-            _ => None,
-        }
+        if let Self::String(text) = self { Some(text) } else { None }
     }
 
     /// The number, if this is one.
     pub fn as_number(&self) -> Option<f64> {
-        todo!()
+        match self {
+            #[expect(
+                clippy::as_conversions,
+                reason = "a double is what a number means in JSON (RFC 8259 section 6)"
+            )]
+            Value::Integer(number) => Some(*number as f64),
+            Value::Float(number) => Some(*number),
+            Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+        }
     }
 
     /// The object, if this is one.
     pub fn as_object(&self) -> Option<&Object<'a>> {
-        match self {
-            Value::Object(object) => Some(object),
-            _ => None,
-        }
+        if let Self::Object(object) = self { Some(object) } else { None }
     }
 
     /// The items, if this is an array.
-    pub fn as_array(&self) -> Option<&[Value<'a>]> {
+    pub fn as_array(&self) -> Option<&[Self]> {
+        if let Self::Array(items) = self { Some(items) } else { None }
+    }
+
+    /// The same value, borrowing nothing; goes no deeper than [`MAX_DEPTH`].
+    fn into_owned(self) -> Value<'static> {
         match self {
-            Value::Array(items) => Some(items),
-            _ => None,
+            Value::Null => Value::Null,
+            Value::Bool(value) => Value::Bool(value),
+            Value::Integer(number) => Value::Integer(number),
+            Value::Float(number) => Value::Float(number),
+            Value::String(text) => Value::String(Cow::Owned(text.into_owned())),
+            Value::Array(items) => Value::Array(items.into_iter().map(Value::into_owned).collect()),
+            Value::Object(object) => Value::Object(object.into_owned()),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,11 @@
 //! The compact serialisation (RFC 7515 section 7.1) and its signature.
 
-use super::{Algorithm, JwkError, PublicKey, json};
+use super::{Algorithm, BadSignature, JwkError, PublicKey, base64url, json};
+
+/// The longest text that is looked at; HTTP header blocks are limited well below it.
+const MAX_TEXT: usize = 64 * 1024;
+/// The longest signature: RSA with 4096 bits.
+const MAX_SIGNATURE: usize = 512;
 
 /// A compact JWS, split and decoded but not verified.
 #[derive(Debug)]
@@ -20,11 +25,6 @@ pub struct CompactJws<'a> {
 #[error("not a compact JWS of three canonical base64url segments")]
 pub struct JwsError;
 
-/// The signature is not the key's over this input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the signature does not verify")]
-pub struct BadSignature;
-
 /// Why a JOSE header is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
@@ -42,7 +42,8 @@ pub enum HeaderError {
     Jwk(#[from] JwkError),
 }
 
-/// The members of a JOSE header that matter here. Others may be there and are ignored, never fetched (D10, D15, J05).
+/// The members of a JOSE header that matter here. Others may be there and are ignored, never fetched (D10,
+/// D15, J05).
 #[derive(Clone, Debug)]
 pub struct JoseHeader {
     /// `alg`, as written; `None` if absent.
@@ -60,25 +61,64 @@ impl<'a> CompactJws<'a> {
     ///
     /// # Errors
     /// [`JwsError`] for anything else: JWE, JSON serialisation, padding, white space, an empty segment.
-    pub fn split(_text: &'a str) -> Result<Self, JwsError> {
-        todo!()
+    pub fn split(text: &'a str) -> Result<Self, JwsError> {
+        if text.len() > MAX_TEXT {
+            return Err(JwsError);
+        }
+        let (signing_input, signature) = text.rsplit_once('.').ok_or(JwsError)?;
+        // A fourth segment would leave its dot in the payload, where it is no base64url.
+        let (header_segment, payload) = signing_input.split_once('.').ok_or(JwsError)?;
+        let empty = header_segment.is_empty() || payload.is_empty() || signature.is_empty();
+        let too_long = signature.len() > (MAX_SIGNATURE * 4).div_ceil(3);
+        if empty || too_long || !base64url::is_canonical(header_segment) {
+            return Err(JwsError);
+        }
+        let signature = base64url::decode(signature).ok_or(JwsError)?;
+        let payload = base64url::decode(payload).ok_or(JwsError)?;
+        Ok(Self { header_segment, signing_input, payload, signature })
     }
 
     /// Checks the signature with `key` under `algorithm`; a key that does not support it verifies nothing.
     ///
     /// # Errors
     /// [`BadSignature`].
-    pub fn verify(&self, _algorithm: Algorithm, _key: &PublicKey) -> Result<(), BadSignature> {
-        todo!()
+    pub fn verify(&self, algorithm: Algorithm, key: &PublicKey) -> Result<(), BadSignature> {
+        key.verify(algorithm, self.signing_input.as_bytes(), &self.signature)
     }
 }
 
 impl JoseHeader {
-    /// Reads a header segment. `jwk` is read only with `want_jwk` (a proof's; an access token's is never used, J05).
+    /// Reads a header segment. `jwk` is read only with `want_jwk` (a proof's; an access token's is never
+    /// used, J05).
     ///
     /// # Errors
     /// [`HeaderError`], as its variants say.
-    pub fn parse(_segment: &str, _want_jwk: bool) -> Result<Self, HeaderError> {
-        todo!()
+    pub fn parse(segment: &str, want_jwk: bool) -> Result<Self, HeaderError> {
+        let text = base64url::decode(segment).ok_or(json::JsonError::Syntax)?;
+        let header = json::Object::parse(&text)?;
+        if header.get("crit").is_some() || header.get("b64").is_some() {
+            return Err(HeaderError::Critical);
+        }
+        Ok(Self {
+            alg: string(&header, "alg")?,
+            typ: string(&header, "typ")?,
+            kid: string(&header, "kid")?,
+            jwk: if want_jwk { embedded_key(&header)? } else { None },
+        })
     }
 }
+
+/// The string of this name, if there is one; another type is an error, never an absence.
+fn string(header: &json::Object<'_>, name: &str) -> Result<Option<String>, HeaderError> {
+    let text = |value: &json::Value<'_>| value.as_str().map(str::to_owned).ok_or(HeaderError::Type);
+    header.get(name).map(text).transpose()
+}
+
+fn embedded_key(header: &json::Object<'_>) -> Result<Option<PublicKey>, HeaderError> {
+    let Some(jwk) = header.get("jwk") else { return Ok(None) };
+    let jwk = jwk.as_object().ok_or(HeaderError::Type)?;
+    Ok(Some(PublicKey::from_jwk(jwk)?))
+}
+
+#[cfg(test)]
+mod tests;

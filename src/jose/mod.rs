@@ -1,7 +1,9 @@
-//! Strict JOSE: JSON, JWS and public keys, with no claims, no HTTP and no time. The only room that names the crypto crate.
+//! Strict JOSE: JSON, JWS and public keys, with no claims, no HTTP and no time. The only room that names the
+//! crypto crate.
 //!
-//! [`json`] reads a document once and strictly, [`CompactJws`] splits a token, [`PublicKey`] is a key that passed
-//! every check, [`Thumbprint`] its name (RFC 7638), [`PrivateKey`] what the client side (`request`, `demo`) signs with.
+//! [`json`] reads a document once and strictly, [`CompactJws`] splits a token, [`PublicKey`] is a key that
+//! passed every check, [`Thumbprint`] its name (RFC 7638), [`PrivateKey`] what the client side (`request`,
+//! `demo`) signs with.
 
 mod algorithm;
 mod base64url;
@@ -11,11 +13,13 @@ mod jwk;
 mod jws;
 mod sign;
 mod thumbprint;
+mod verify;
 
 pub use algorithm::Algorithm;
 pub use base64url::{decode, encode};
 pub use digest::{Secret, Sha256, random, sha256};
 pub use jwk::{JwkError, PublicKey};
-pub use jws::{BadSignature, CompactJws, HeaderError, JoseHeader, JwsError};
+pub use jws::{CompactJws, HeaderError, JoseHeader, JwsError};
 pub use sign::{KeyFileError, PrivateKey};
 pub use thumbprint::Thumbprint;
+pub use verify::BadSignature;

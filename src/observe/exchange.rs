@@ -1,8 +1,24 @@
 //! The record of one request.
 
-use super::Metrics;
+use super::line::Line;
+use super::trace::{RequestId, Trace};
+use super::{LogWriter, Metrics};
+use crate::clock::{Stopwatch, UnixTime};
 use crate::denial::Denial;
+use crate::jose::Thumbprint;
+use crate::token::{Confirmation, VerifiedToken};
+use crate::uri::CanonicalPath;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, StatusCode, Version};
+use std::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The status of a request whose client went away before there was an answer.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,9 +29,23 @@ pub enum LogFormat {
     Text,
 }
 
-/// Where the access log goes.
+/// Where the access log goes, and which of its lines.
 #[derive(Clone, Debug)]
-pub struct AccessLog(());
+pub struct AccessLog {
+    writer: LogWriter,
+    format: LogFormat,
+    info: bool,
+    warn: bool,
+}
+
+/// Where records are written: shared by all requests.
+#[derive(Debug)]
+pub struct Observer {
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The access log, where there is one.
+    pub log: Option<AccessLog>,
+}
 
 /// What was decided about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +60,482 @@ pub enum Decision {
     Observe(Denial),
 }
 
-/// One request, from its head to the last byte of its answer. Written when dropped, so a cancelled request is counted too, and nothing twice.
+/// How the verified token of a request is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// To a DPoP key.
+    Dpop,
+    /// To a client certificate.
+    Mtls,
+    /// Not at all.
+    Bearer,
+    /// No token was verified.
+    None,
+}
+
+/// One request, from its head to the last byte of its answer. Written when dropped, so a cancelled request is
+/// counted too, and nothing twice.
 #[derive(Debug)]
 pub struct Exchange {
+    observer: Arc<Observer>,
+    began: UnixTime,
+    stopwatch: Stopwatch,
+    listener: usize,
+    client: IpAddr,
+    version: Version,
+    method: Method,
+    target: Option<PathAndQuery>,
+    /// The canonical path, where it is not the target's.
+    path: Option<Box<str>>,
+    request_id: RequestId,
+    trace: Option<Trace>,
+    route: Option<usize>,
+    token: Option<Arc<VerifiedToken>>,
+    skew: Option<f64>,
+    decision: Decision,
+    decided: Option<Duration>,
+    nonce_challenged: bool,
+    upstream: Option<usize>,
+    upstream_began: Duration,
+    upstream_answered: Option<Duration>,
+    error: Option<&'static str>,
+    status: Option<StatusCode>,
+    sent: u64,
+}
+
+impl AccessLog {
+    /// How many lines were lost because the output was stalled.
+    pub fn dropped(&self) -> u64 {
+        self.writer.dropped()
+    }
+
+    /// The lines of requests that went well, at level `info`, and of those that failed by trouble of our own,
+    /// at `warn`.
+    /// `level` is that of the process; with `warn` only the latter are written, with `error` and `off` none.
+    pub fn new(writer: LogWriter, format: LogFormat, level: &str) -> Self {
+        let warn = !matches!(level, "error" | "off");
+        Self { writer, format, info: warn && level != "warn", warn }
+    }
+}
+
+impl Decision {
+    /// The labels `decision` and `reason`; none before a decision.
+    fn labels(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Undecided => None,
+            Self::Allow(reason) => Some(("allow", reason)),
+            Self::Deny(denial) => Some(("deny", denial.label())),
+            Self::Observe(denial) => Some(("observe", denial.label())),
+        }
+    }
+}
+
+impl Binding {
+    /// The metric and log label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dpop => "dpop",
+            Self::Mtls => "mtls",
+            Self::Bearer => "bearer",
+            Self::None => "none",
+        }
+    }
+}
+
+impl Exchange {
+    /// Begins the record of a request that came in at the listener in this place. `trusted`: the peer is a
+    /// trusted proxy, whose `X-Request-Id` goes on.
+    pub fn begin<B>(
+        observer: Arc<Observer>,
+        listener: usize,
+        client: IpAddr,
+        trusted: bool,
+        request: &Request<B>,
+        now: UnixTime,
+    ) -> Self {
+        Self {
+            stopwatch: Stopwatch::start(),
+            observer,
+            began: now,
+            listener,
+            client,
+            version: request.version(),
+            method: request.method().clone(),
+            target: request.uri().path_and_query().cloned(),
+            path: None,
+            request_id: RequestId::new(request.headers(), trusted),
+            trace: Trace::continued(request.headers()),
+            route: None,
+            token: None,
+            skew: None,
+            decision: Decision::Undecided,
+            decided: None,
+            nonce_challenged: false,
+            upstream: None,
+            upstream_began: Duration::ZERO,
+            upstream_answered: None,
+            error: None,
+            status: None,
+            sent: 0,
+        }
+    }
+
     /// Shared with every other record.
-    pub metrics: Arc<Metrics>,
+    pub fn metrics(&self) -> &Metrics {
+        &self.observer.metrics
+    }
+
+    /// The value of `X-Request-Id` for the upstream and for the answer.
+    pub fn request_id(&self) -> HeaderValue {
+        match &self.request_id {
+            RequestId::Made(id) => {
+                HeaderValue::from_bytes(id).unwrap_or_else(|_| HeaderValue::from_static("-"))
+            }
+            RequestId::Continued(value) => value.clone(),
+        }
+    }
+
+    /// The value of `traceparent` for the upstream: the client's trace with a parent of our own, or a new
+    /// trace.
+    /// Where it is new ([`Exchange::continues_trace`] is false), a `tracestate` that came along belongs to no
+    /// trace and goes.
+    pub fn traceparent(&self) -> HeaderValue {
+        self.trace.unwrap_or_else(|| Trace::begun(&self.request_id)).to_header()
+    }
+
+    /// Whether the request came with a valid `traceparent`.
+    pub const fn continues_trace(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    /// Who the client is, where a trusted proxy says so.
+    pub const fn client(&mut self, client: IpAddr) {
+        self.client = client;
+    }
+
+    /// The path that was matched; until then the target's own stands in the record.
+    pub fn path(&mut self, path: &CanonicalPath<'_>) {
+        let path = path.as_str();
+        if self.target.as_ref().is_none_or(|target| target.path() != path) {
+            self.path = Some(path.into());
+        }
+    }
+
+    /// The route's place in the configuration.
+    pub const fn route(&mut self, route: usize) {
+        self.route = Some(route);
+    }
+
+    /// The verified token: whose request it is, and how the token is bound.
+    pub fn token(&mut self, token: Arc<VerifiedToken>) {
+        self.token = Some(token);
+    }
+
+    /// Now minus `iat` of the verified proof, in seconds.
+    pub const fn skew(&mut self, seconds: f64) {
+        self.skew = Some(seconds);
+    }
+
+    /// What was decided. The first call ends the time that counts as our own work; a later one (a broken
+    /// body) changes the decision alone.
+    pub fn decided(&mut self, decision: Decision) {
+        self.decision = decision;
+        if self.decided.is_none() {
+            self.decided = Some(self.stopwatch.elapsed());
+        }
+    }
+
+    /// The answer asks for a nonce (`use_dpop_nonce`).
+    pub const fn nonce_challenged(&mut self) {
+        self.nonce_challenged = true;
+    }
+
+    /// The request goes to the upstream in this place now.
+    pub fn to_upstream(&mut self, upstream: usize) {
+        self.upstream = Some(upstream);
+        self.upstream_began = self.stopwatch.elapsed();
+    }
+
+    /// The head of the upstream's answer has come.
+    pub fn upstream_answered(&mut self) {
+        self.upstream_answered = Some(self.stopwatch.elapsed().saturating_sub(self.upstream_began));
+    }
+
+    /// The upstream gave no answer, for this reason: one of a fixed set.
+    pub fn upstream_failed(&mut self, reason: &'static str) {
+        self.upstream_answered();
+        self.error = Some(reason);
+    }
+
+    /// The status of the answer.
+    pub const fn status(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// More bytes of the answer's body were sent.
+    pub const fn sent(&mut self, bytes: u64) {
+        self.sent = self.sent.saturating_add(bytes);
+    }
+
+    fn status_code(&self) -> u16 {
+        self.status.map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16())
+    }
+
+    fn binding(&self) -> Binding {
+        match self.token.as_ref().map(|token| token.confirmation()) {
+            None => Binding::None,
+            Some(Confirmation::None) => Binding::Bearer,
+            Some(Confirmation::Certificate(_)) => Binding::Mtls,
+            Some(Confirmation::Key(_) | Confirmation::KeyAndCertificate(..)) => Binding::Dpop,
+        }
+    }
+
+    fn jkt(&self) -> Option<Thumbprint> {
+        match self.token.as_ref()?.confirmation() {
+            Confirmation::None | Confirmation::Certificate(_) => None,
+            Confirmation::Key(jkt) | Confirmation::KeyAndCertificate(jkt, _) => Some(jkt),
+        }
+    }
+
+    /// How long the upstream took, or has taken so far where the client went away first.
+    fn upstream_duration(&self, total: Duration) -> Option<Duration> {
+        self.upstream?;
+        Some(self.upstream_answered.unwrap_or_else(|| total.saturating_sub(self.upstream_began)))
+    }
+
+    fn count(&self, total: Duration) {
+        let metrics = &*self.observer.metrics;
+        metrics.request(self.route, self.status_code(), total);
+        metrics.token(self.route, self.binding());
+        if let Some((decision, reason)) = self.decision.labels() {
+            metrics.decision(self.route, decision, reason);
+        }
+        if let Some(decided) = self.decided {
+            metrics.decided_after(decided);
+        }
+        if let Some(skew) = self.skew {
+            metrics.skew(skew);
+        }
+        if self.nonce_challenged {
+            metrics.nonce_challenge(self.route);
+        }
+        if let Some((upstream, duration)) = self.upstream.zip(self.upstream_duration(total)) {
+            metrics.upstream_took(upstream, duration);
+        }
+    }
+
+    fn log(&self, log: &AccessLog, total: Duration) {
+        let ours = matches!(self.decision, Decision::Deny(_)) || self.error.is_some();
+        let warn = ours && self.status_code() >= 500;
+        if (warn && !log.warn) || (!warn && !log.info) {
+            return;
+        }
+        let metrics = &*self.observer.metrics;
+        let (decision, reason) = self.decision.labels().unwrap_or(("none", "-"));
+        let claim = |name| self.token.as_ref()?.claim(name)?.as_str();
+        let mut jkt = [0_u8; 43];
+        let line = Line {
+            time: self.began.saturating_add(total),
+            warn,
+            request_id: self.request_id.as_str(),
+            trace_id: self.trace.as_ref().map(Trace::id),
+            listener: metrics.listener_name(self.listener),
+            client: self.client,
+            protocol: protocol(self.version),
+            method: self.method.as_str(),
+            path: self.path.as_deref().or(self.target.as_ref().map(PathAndQuery::path)).unwrap_or_default(),
+            route: metrics.route_name(self.route),
+            status: self.status_code(),
+            decision,
+            reason,
+            binding: self.binding().as_str(),
+            sub: claim("sub"),
+            client_id: claim("client_id"),
+            jkt: self.jkt().and_then(|key| encode(key, &mut jkt)),
+            skew: self.skew,
+            upstream: self.upstream.map(|upstream| metrics.upstream_name(upstream)),
+            error: self.error,
+            bytes: self.sent,
+            duration: total,
+            decision_duration: self.decided,
+            upstream_duration: self.upstream_duration(total),
+        };
+        write(&line, log);
+    }
+}
+
+/// Counted and logged here and nowhere else.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let total = self.stopwatch.elapsed();
+        self.count(total);
+        if let Some(log) = &self.observer.log {
+            self.log(log, total);
+        }
+    }
+}
+
+/// Formats the line in a buffer that the thread keeps, and hands it over.
+fn write(line: &Line<'_>, log: &AccessLog) {
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(1024));
+    }
+    // Only a thread that is ending has no buffer any more; nobody waits for its line.
+    let _ended = BUFFER.try_with(|buffer| {
+        if let Ok(mut buffer) = buffer.try_borrow_mut() {
+            buffer.clear();
+            line.write(log.format, &mut buffer);
+            log.writer.write_lines(&buffer);
+        }
+    });
+}
+
+/// The thumbprint as clients know it, in 43 characters on the stack.
+fn encode(jkt: Thumbprint, text: &mut [u8; 43]) -> Option<&str> {
+    let length = URL_SAFE_NO_PAD.encode_slice(jkt.as_bytes(), text).ok()?;
+    str::from_utf8(text.get(..length)?).ok()
+}
+
+const fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What one exchange wrote into log and metrics.
+    fn recorded(level: &str, request: &Request<()>, story: impl FnOnce(&mut Exchange)) -> (String, String) {
+        let names = |name: &str| vec![name.to_owned()];
+        let metrics = Metrics::new("1", &names("orders"), &names("legacy"), &names("public"), &[]);
+        let memory = Memory::default();
+        let (writer, guard) = LogWriter::to(memory.clone()).unwrap();
+        let log = AccessLog::new(writer, LogFormat::Json, level);
+        let observer = Arc::new(Observer { metrics: Arc::new(metrics), log: Some(log) });
+        let client = IpAddr::from([192, 0, 2, 7]);
+        let now = UnixTime::from_secs(1_763_767_465);
+        let mut exchange = Exchange::begin(Arc::clone(&observer), 0, client, false, request, now);
+        story(&mut exchange);
+        drop(exchange);
+        drop(guard);
+        let log = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        (log, String::from_utf8(observer.metrics.render(now).1).unwrap())
+    }
+
+    fn request() -> Request<()> {
+        Request::get("https://api.example.com/orders/17?secret=1")
+            .header("traceparent", TRACE)
+            .body(())
+            .unwrap()
+    }
+
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn a_forwarded_request_is_counted_and_logged_once() {
+        let (log, metrics) = recorded("info", &request(), |exchange| {
+            exchange.route(0);
+            exchange.skew(2.5);
+            exchange.decided(Decision::Allow("dpop"));
+            exchange.to_upstream(0);
+            exchange.upstream_answered();
+            exchange.status(StatusCode::OK);
+            exchange.sent(100);
+            exchange.sent(23);
+        });
+        assert_eq!(log.lines().count(), 1, "{log}");
+        let line: serde_json::Value = serde_json::from_str(&log).unwrap();
+        for (field, value) in [
+            ("level", "INFO"),
+            ("message", "request"),
+            ("method", "GET"),
+            ("path", "/orders/17"),
+            ("route", "orders"),
+            ("decision", "allow"),
+            ("reason", "dpop"),
+            ("binding", "none"),
+            ("upstream", "legacy"),
+            ("client", "192.0.2.7"),
+            ("listener", "public"),
+            ("protocol", "HTTP/1.1"),
+            ("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        ] {
+            assert_eq!(line[field], value, "{field} in {log}");
+        }
+        assert_eq!(line["request_id"].as_str().unwrap().len(), 32);
+        assert_eq!((&line["status"], &line["bytes"]), (&200.into(), &123.into()));
+        assert!(line["duration_us"].is_u64() && line["decision_us"].is_u64() && line["upstream_us"].is_u64());
+        assert!(!log.contains("secret"), "{log}");
+        for line in [
+            "keyproof_requests_total{route=\"orders\",status=\"200\"} 1",
+            "keyproof_decisions_total{decision=\"allow\",reason=\"dpop\",route=\"orders\"} 1",
+            "keyproof_tokens_total{binding=\"none\",route=\"orders\"} 1",
+            "keyproof_decision_duration_seconds_count 1",
+            "keyproof_upstream_duration_seconds_count{upstream=\"legacy\"} 1",
+            "keyproof_request_duration_seconds_count{route=\"orders\"} 1",
+            "keyproof_proof_skew_seconds_bucket{le=\"5\"} 1",
+            "keyproof_proof_skew_seconds_bucket{le=\"2\"} 0",
+        ] {
+            assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+        }
+    }
+
+    #[test]
+    fn a_request_whose_client_went_away_is_499() {
+        let (log, metrics) = recorded("info", &request(), |exchange| {
+            exchange.route(0);
+            exchange.decided(Decision::Allow("public"));
+            exchange.to_upstream(0);
+        });
+        assert!(log.contains("\"status\":499") && log.contains("\"upstream_us\":"), "{log}");
+        assert!(metrics.contains("keyproof_requests_total{route=\"orders\",status=\"499\"} 1"), "{metrics}");
+        assert!(
+            metrics.contains("keyproof_upstream_duration_seconds_count{upstream=\"legacy\"} 1"),
+            "{metrics}"
+        );
+        let (log, metrics) = recorded("info", &request(), |_| {});
+        assert!(log.contains("\"decision\":\"none\",\"reason\":\"-\""), "{log}");
+        assert!(!metrics.contains("keyproof_decisions_total{"), "{metrics}");
+    }
+
+    #[test]
+    fn the_level_is_warn_for_trouble_of_our_own_alone() {
+        let ours = |exchange: &mut Exchange| {
+            exchange.upstream_failed("refused");
+            exchange.status(StatusCode::BAD_GATEWAY);
+        };
+        let the_upstreams = |exchange: &mut Exchange| exchange.status(StatusCode::INTERNAL_SERVER_ERROR);
+        let lines = |level, story: fn(&mut Exchange)| recorded(level, &request(), story).0;
+        assert!(lines("info", ours).contains("\"level\":\"WARN\""));
+        assert!(lines("warn", ours).contains("\"error\":\"refused\""));
+        assert!(lines("info", the_upstreams).contains("\"level\":\"INFO\""));
+        assert_eq!(lines("warn", the_upstreams), "");
+        assert_eq!(lines("off", ours), "");
+    }
+
+    #[test]
+    fn a_thumbprint_is_written_as_clients_know_it() {
+        let mut text = [0; 43];
+        let encoded = encode(Thumbprint::new([0xff; 32]), &mut text).unwrap();
+        assert_eq!(encoded, "__________________________________________8");
+    }
 }

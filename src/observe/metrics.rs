@@ -1,8 +1,413 @@
-//! The metrics of contract section 6, their names in one place.
-use prometheus::Registry;
-/// All metrics.
+//! The metrics of the gateway: children are resolved once for each route, upstream, listener and issuer, so
+//! that a
+//! request only touches atomics.
+
+use super::exchange::Binding;
+use super::families::Families;
+use super::slots::Slots;
+use crate::clock::UnixTime;
+use prometheus::{Encoder, Histogram, IntCounter, IntGauge, TextEncoder};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The label of requests that matched no route.
+const NO_ROUTE: &str = "-";
+
+/// All metrics, by the places that routes, upstreams and listeners have in the configuration.
 #[derive(Debug)]
 pub struct Metrics {
-    /// Where they are registered.
-    pub registry: Registry,
+    families: Families,
+    scrape: Arc<Mutex<Scrape>>,
+    routes: Vec<RouteMetrics>,
+    no_route: RouteMetrics,
+    upstreams: Vec<(String, Histogram)>,
+    listeners: Vec<(String, IntGauge)>,
+}
+
+/// What is asked for when somebody scrapes.
+#[derive(Default)]
+struct Scrape {
+    replay: Option<Box<dyn Fn() -> (f64, f64) + Send>>,
+    dropped_lines: Option<Box<dyn Fn() -> u64 + Send>>,
+    connections: Vec<(IntGauge, Box<dyn Fn() -> usize + Send>)>,
+    /// When each issuer's keys were last read.
+    keys_read: HashMap<String, Option<UnixTime>>,
+}
+
+/// The children of one route.
+#[derive(Debug)]
+struct RouteMetrics {
+    name: String,
+    requests: Slots<u16, IntCounter>,
+    decisions: Slots<(&'static str, &'static str), IntCounter>,
+    tokens: Slots<Binding, IntCounter>,
+    duration: Histogram,
+    nonce_challenges: IntCounter,
+}
+
+impl Metrics {
+    /// Registers every metric. The lists are the names in the configuration, in its order.
+    pub fn new(
+        version: &str,
+        routes: &[String],
+        upstreams: &[String],
+        listeners: &[String],
+        issuers: &[String],
+    ) -> Self {
+        let families = Families::register(version);
+        for result in ["success", "failure"] {
+            families.config_reloads.with_label_values(&[result]);
+        }
+        Self::resolve(families, Arc::default(), routes, upstreams, listeners, issuers)
+    }
+
+    /// The same metrics, counting on, for another configuration's names.
+    #[must_use]
+    pub fn renamed(
+        &self,
+        routes: &[String],
+        upstreams: &[String],
+        listeners: &[String],
+        issuers: &[String],
+    ) -> Self {
+        Self::resolve(self.families.clone(), Arc::clone(&self.scrape), routes, upstreams, listeners, issuers)
+    }
+
+    fn resolve(
+        families: Families,
+        scrape: Arc<Mutex<Scrape>>,
+        routes: &[String],
+        upstreams: &[String],
+        listeners: &[String],
+        issuers: &[String],
+    ) -> Self {
+        for issuer in issuers {
+            for result in ["success", "failure"] {
+                families.jwks_refresh.with_label_values(&[issuer.as_str(), result]);
+            }
+            lock(&scrape).keys_read.entry(issuer.clone()).or_default();
+        }
+        lock(&scrape).keys_read.retain(|issuer, _| issuers.contains(issuer));
+        families.jwks_age.reset();
+        let upstreams = upstreams
+            .iter()
+            .map(|name| (name.clone(), families.upstream_duration.with_label_values(&[name])));
+        let listeners =
+            listeners.iter().map(|name| (name.clone(), families.connections.with_label_values(&[name])));
+        Self {
+            upstreams: upstreams.collect(),
+            listeners: listeners.collect(),
+            routes: routes.iter().map(|name| RouteMetrics::new(&families, name)).collect(),
+            no_route: RouteMetrics::new(&families, NO_ROUTE),
+            families,
+            scrape,
+        }
+    }
+
+    /// Says where `keyproof_replay_entries` and `keyproof_replay_capacity` come from: asked at every scrape.
+    pub fn set_replay_source(&self, source: Box<dyn Fn() -> (f64, f64) + Send>) {
+        lock(&self.scrape).replay = Some(source);
+    }
+
+    /// Says how many log lines were lost since the start: asked at every scrape.
+    pub fn set_dropped_lines_source(&self, source: Box<dyn Fn() -> u64 + Send>) {
+        lock(&self.scrape).dropped_lines = Some(source);
+    }
+
+    /// Says where `keyproof_connections` of the listener in this place comes from: asked at every scrape.
+    pub fn set_connections_source(&self, listener: usize, source: Box<dyn Fn() -> usize + Send>) {
+        if let Some((_, gauge)) = self.listeners.get(listener) {
+            lock(&self.scrape).connections.push((gauge.clone(), source));
+        }
+    }
+
+    /// Says when the certificate of the listener in this place expires, in seconds since the epoch.
+    pub fn certificate_expires(&self, listener: usize, unix_seconds: i64) {
+        if let Some((name, _)) = self.listeners.get(listener) {
+            self.families.certificate_expiry.with_label_values(&[name]).set(unix_seconds);
+        }
+    }
+
+    /// Counts an attempt to read an issuer's keys.
+    pub fn jwks_refresh(&self, issuer: &str, ok: bool, now: UnixTime) {
+        let result = if ok { "success" } else { "failure" };
+        self.families.jwks_refresh.with_label_values(&[issuer, result]).inc();
+        if ok {
+            lock(&self.scrape).keys_read.insert(issuer.to_owned(), Some(now));
+        }
+    }
+
+    /// Counts an attempt to reload the configuration.
+    pub fn config_reloaded(&self, ok: bool) {
+        let result = if ok { "success" } else { "failure" };
+        self.families.config_reloads.with_label_values(&[result]).inc();
+    }
+
+    /// All metrics in Prometheus's text format, with their content type.
+    pub fn render(&self, now: UnixTime) -> (&'static str, Vec<u8>) {
+        self.ask_sources(now);
+        let mut text = Vec::with_capacity(64 * 1024);
+        if let Err(error) = TextEncoder::new().encode(&self.families.registry.gather(), &mut text) {
+            tracing::warn!(%error, "the metrics cannot be written");
+        }
+        ("text/plain; version=0.0.4; charset=utf-8", text)
+    }
+
+    fn ask_sources(&self, now: UnixTime) {
+        let scrape = lock(&self.scrape);
+        if let Some(source) = &scrape.replay {
+            let (entries, capacity) = source();
+            self.families.replay_entries.set(entries);
+            self.families.replay_capacity.set(capacity);
+        }
+        if let Some(source) = &scrape.dropped_lines {
+            let counter = &self.families.log_lines_dropped;
+            counter.inc_by(source().saturating_sub(counter.get()));
+        }
+        for (gauge, source) in &scrape.connections {
+            gauge.set(source().try_into().unwrap_or(i64::MAX));
+        }
+        for (issuer, read) in &scrape.keys_read {
+            let age = read.map_or(f64::INFINITY, |read| now.since(read).as_secs_f64());
+            self.families.jwks_age.with_label_values(&[issuer]).set(age);
+        }
+    }
+
+    /// The route's name, `-` for none.
+    pub(super) fn route_name(&self, route: Option<usize>) -> &str {
+        &self.route(route).name
+    }
+
+    /// The upstream's name.
+    pub(super) fn upstream_name(&self, upstream: usize) -> &str {
+        self.upstreams.get(upstream).map_or(NO_ROUTE, |(name, _)| name)
+    }
+
+    /// The listener's name.
+    pub(super) fn listener_name(&self, listener: usize) -> &str {
+        self.listeners.get(listener).map_or(NO_ROUTE, |(name, _)| name)
+    }
+
+    /// Counts an answer.
+    pub(super) fn request(&self, route: Option<usize>, status: u16, duration: Duration) {
+        let route = self.route(route);
+        let make = || {
+            let status = status.to_string();
+            self.families.requests.with_label_values(&[route.name.as_str(), status.as_str()])
+        };
+        route.requests.find(status, make).map_or_else(|| make().inc(), IntCounter::inc);
+        route.duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts a decision.
+    pub(super) fn decision(&self, route: Option<usize>, decision: &'static str, reason: &'static str) {
+        let route = self.route(route);
+        let make = || self.families.decisions.with_label_values(&[route.name.as_str(), decision, reason]);
+        route.decisions.find((decision, reason), make).map_or_else(|| make().inc(), IntCounter::inc);
+    }
+
+    /// Counts how a request's token is bound.
+    pub(super) fn token(&self, route: Option<usize>, binding: Binding) {
+        let route = self.route(route);
+        let make = || self.families.tokens.with_label_values(&[route.name.as_str(), binding.as_str()]);
+        route.tokens.find(binding, make).map_or_else(|| make().inc(), IntCounter::inc);
+    }
+
+    /// Counts a refusal with `use_dpop_nonce`.
+    pub(super) fn nonce_challenge(&self, route: Option<usize>) {
+        self.route(route).nonce_challenges.inc();
+    }
+
+    /// Records how long the decision took.
+    pub(super) fn decided_after(&self, duration: Duration) {
+        self.families.decision_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Records how long the upstream took.
+    pub(super) fn upstream_took(&self, upstream: usize, duration: Duration) {
+        if let Some((_, histogram)) = self.upstreams.get(upstream) {
+            histogram.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Records a proof's age.
+    pub(super) fn skew(&self, seconds: f64) {
+        self.families.proof_skew.observe(seconds);
+    }
+
+    fn route(&self, route: Option<usize>) -> &RouteMetrics {
+        route.and_then(|place| self.routes.get(place)).unwrap_or(&self.no_route)
+    }
+}
+
+impl RouteMetrics {
+    fn new(families: &Families, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            requests: Slots::new(),
+            decisions: Slots::new(),
+            tokens: Slots::new(),
+            duration: families.request_duration.with_label_values(&[name]),
+            nonce_challenges: families.nonce_challenges.with_label_values(&[name]),
+        }
+    }
+}
+
+impl std::fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scrape").field("keys_read", &self.keys_read).finish_non_exhaustive()
+    }
+}
+
+fn lock(scrape: &Mutex<Scrape>) -> std::sync::MutexGuard<'_, Scrape> {
+    scrape.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn metrics() -> Metrics {
+        let names = |name: &str| vec![name.to_owned()];
+        Metrics::new("1.2.3", &names("orders"), &names("legacy"), &names("public"), &names("main"))
+    }
+
+    fn rendered(metrics: &Metrics, now: i64) -> String {
+        String::from_utf8(metrics.render(UnixTime::from_secs(now)).1).unwrap()
+    }
+
+    /// Name → type and labels: what dashboards and alerts are built on.
+    const GOLDEN: &str = "\
+keyproof_build_info gauge version
+keyproof_config_reloads_total counter result
+keyproof_connections gauge listener
+keyproof_decision_duration_seconds histogram
+keyproof_decisions_total counter decision reason route
+keyproof_jwks_age_seconds gauge issuer
+keyproof_jwks_refresh_total counter issuer result
+keyproof_log_lines_dropped_total counter
+keyproof_nonce_challenges_total counter route
+keyproof_proof_skew_seconds histogram
+keyproof_replay_capacity gauge
+keyproof_replay_entries gauge
+keyproof_request_duration_seconds histogram route
+keyproof_requests_total counter route status
+keyproof_tls_certificate_expiry_timestamp_seconds gauge listener
+keyproof_tokens_total counter binding route
+keyproof_upstream_duration_seconds histogram upstream
+";
+
+    #[test]
+    fn names_types_and_labels_are_the_promised_ones() {
+        let metrics = metrics();
+        metrics.request(Some(0), 200, Duration::from_millis(3));
+        metrics.decision(Some(0), "allow", "dpop");
+        metrics.token(Some(0), Binding::Dpop);
+        metrics.certificate_expires(0, 1);
+        let mut found = BTreeMap::new();
+        for family in metrics.families.registry.gather() {
+            let labels = family.get_metric().first().unwrap().get_label();
+            let labels: Vec<_> = labels.iter().map(|label| label.name().to_owned()).collect();
+            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+            found.insert(family.name().to_owned(), format!("{kind} {}", labels.join(" ")));
+        }
+        found.retain(|name, _| !name.starts_with("process_"));
+        metrics.render(UnixTime::EPOCH);
+        let age =
+            metrics.families.registry.gather().into_iter().find(|f| f.name() == "keyproof_jwks_age_seconds");
+        found.insert(age.unwrap().name().to_owned(), "gauge issuer".to_owned());
+        let text: String = found.iter().map(|(name, rest)| format!("{name} {}\n", rest.trim_end())).collect();
+        assert_eq!(text, GOLDEN);
+    }
+
+    #[test]
+    fn dashboard_and_alerts_name_metrics_that_exist() {
+        let known: Vec<_> = GOLDEN.lines().filter_map(|line| line.split(' ').next()).collect();
+        for (file, text) in [
+            ("keyproof.json", include_str!("../../deploy/grafana/keyproof.json")),
+            ("alerts.yaml", include_str!("../../deploy/prometheus/alerts.yaml")),
+            ("alerts_test.yaml", include_str!("../../deploy/prometheus/alerts_test.yaml")),
+        ] {
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let named: Vec<_> = words.filter(|word| word.starts_with("keyproof_")).collect();
+            assert!(named.len() > 5, "{file}");
+            for name in named {
+                assert!(known.contains(&name.trim_end_matches("_bucket")), "{file}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn counts_stand_under_the_names_of_the_configuration() {
+        let metrics = metrics();
+        metrics.request(Some(0), 200, Duration::from_millis(3));
+        metrics.request(Some(0), 200, Duration::from_millis(3));
+        metrics.request(None, 404, Duration::ZERO);
+        metrics.request(Some(7), 404, Duration::ZERO);
+        metrics.decision(None, "deny", "no_route");
+        metrics.token(Some(0), Binding::Bearer);
+        metrics.nonce_challenge(Some(0));
+        metrics.upstream_took(0, Duration::from_millis(1));
+        metrics.skew(-1.5);
+        let text = rendered(&metrics, 0);
+        for line in [
+            "keyproof_requests_total{route=\"orders\",status=\"200\"} 2",
+            "keyproof_requests_total{route=\"-\",status=\"404\"} 2",
+            "keyproof_decisions_total{decision=\"deny\",reason=\"no_route\",route=\"-\"} 1",
+            "keyproof_tokens_total{binding=\"bearer\",route=\"orders\"} 1",
+            "keyproof_nonce_challenges_total{route=\"orders\"} 1",
+            "keyproof_upstream_duration_seconds_bucket{upstream=\"legacy\",le=\"0.001\"} 1",
+            "keyproof_proof_skew_seconds_bucket{le=\"-2\"} 0",
+            "keyproof_proof_skew_seconds_bucket{le=\"-1\"} 1",
+            "keyproof_config_reloads_total{result=\"failure\"} 0",
+            "keyproof_build_info{version=\"1.2.3\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        assert!(text.contains("process_resident_memory_bytes "), "{text}");
+    }
+
+    #[test]
+    fn sources_are_asked_when_somebody_scrapes() {
+        let metrics = metrics();
+        assert!(rendered(&metrics, 100).contains("keyproof_jwks_age_seconds{issuer=\"main\"} inf"));
+        metrics.set_replay_source(Box::new(|| (5.0, 10.0)));
+        metrics.set_dropped_lines_source(Box::new(|| 3));
+        metrics.jwks_refresh("main", true, UnixTime::from_secs(100));
+        metrics.jwks_refresh("main", false, UnixTime::from_secs(130));
+        let open = Arc::new(std::sync::atomic::AtomicUsize::new(1));
+        let source = Arc::clone(&open);
+        metrics
+            .set_connections_source(0, Box::new(move || source.load(std::sync::atomic::Ordering::Relaxed)));
+        for _ in 0..2 {
+            let text = rendered(&metrics, 160);
+            for line in [
+                "keyproof_replay_entries 5",
+                "keyproof_replay_capacity 10",
+                "keyproof_log_lines_dropped_total 3",
+                "keyproof_jwks_age_seconds{issuer=\"main\"} 60",
+                "keyproof_jwks_refresh_total{issuer=\"main\",result=\"failure\"} 1",
+                "keyproof_connections{listener=\"public\"} 1",
+            ] {
+                assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+            }
+        }
+        open.store(0, std::sync::atomic::Ordering::Relaxed);
+        assert!(rendered(&metrics, 160).contains("keyproof_connections{listener=\"public\"} 0"));
+    }
+
+    #[test]
+    fn another_configuration_counts_on() {
+        let before = metrics();
+        before.request(Some(0), 200, Duration::ZERO);
+        let names = ["users".to_owned(), "orders".to_owned()];
+        let after = before.renamed(&names, &[], &[], &[]);
+        after.request(Some(1), 200, Duration::ZERO);
+        after.request(Some(0), 200, Duration::ZERO);
+        let text = rendered(&before, 0);
+        assert!(text.contains("keyproof_requests_total{route=\"orders\",status=\"200\"} 2"), "{text}");
+        assert!(text.contains("keyproof_requests_total{route=\"users\",status=\"200\"} 1"), "{text}");
+    }
 }

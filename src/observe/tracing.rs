@@ -1,8 +1,182 @@
-//! The log: JSON lines or text, written by a thread of its own.
+//! Diagnostics: what the process has to say besides its requests, in the same format and to the same output
+//! as the access log.
 
-use super::LogFormat;
+use super::{LogFormat, LogWriter, line};
+use crate::clock::{Clock, UnixTime};
+use std::fmt;
+use tracing::Event;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// Sets up logging for the process; the guard flushes when dropped.
-pub fn init(_format: LogFormat, _level: &str) -> tracing_appender::non_blocking::WorkerGuard {
-    todo!()
+/// `level` is neither a level nor a list of directives.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "\"{0}\" is no log level: one of error, warn, info, debug, trace, off, or directives as info,keyproof=debug"
+)]
+pub struct LevelError(String);
+
+/// Sets up logging for the process. `level` is a level, or directives as `info,keyproof::issuer=debug`.
+///
+/// # Errors
+/// [`LevelError`]; logging is not set up then.
+pub fn init(format: LogFormat, level: &str, writer: &LogWriter) -> Result<(), LevelError> {
+    let filter = EnvFilter::try_new(level).map_err(|_| LevelError(level.to_owned()))?;
+    // Whoever set up logging before us, a test perhaps, keeps it.
+    let _already = subscriber(format, filter, writer, Clock::system()).try_init();
+    Ok(())
+}
+
+fn subscriber(
+    format: LogFormat,
+    filter: EnvFilter,
+    writer: &LogWriter,
+    clock: Clock,
+) -> Box<dyn tracing::Subscriber + Send + Sync> {
+    let writer = writer.clone();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || writer.clone())
+        .with_ansi(false);
+    match format {
+        LogFormat::Json => Box::new(builder.event_format(JsonLines(clock)).finish()),
+        LogFormat::Text => Box::new(builder.with_timer(Rfc3339(clock)).finish()),
+    }
+}
+
+/// The time as the access log writes it.
+struct Rfc3339(Clock);
+
+impl FormatTime for Rfc3339 {
+    fn format_time(&self, out: &mut Writer<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(24);
+        let now: UnixTime = self.0.now();
+        line::write_time(now, &mut text);
+        out.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// The fields of an event beside those of an access log line, under the same names.
+struct JsonLines(Clock);
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: tracing::Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(256);
+        text.extend_from_slice(b"{\"time\":\"");
+        line::write_time(self.0.now(), &mut text);
+        text.extend_from_slice(b"\",\"level\":");
+        line::write_string(event.metadata().level().as_str(), &mut text);
+        let mut fields = JsonFields(text);
+        event.record(&mut fields);
+        let JsonFields(mut text) = fields;
+        text.extend_from_slice(b",\"target\":");
+        line::write_string(event.metadata().target(), &mut text);
+        text.extend_from_slice(b"}\n");
+        out.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// Appends `,"name":value` for each field.
+struct JsonFields(Vec<u8>);
+
+impl JsonFields {
+    fn name(&mut self, field: &Field) {
+        self.0.push(b',');
+        line::write_string(field.name(), &mut self.0);
+        self.0.push(b':');
+    }
+
+    fn bare(&mut self, field: &Field, value: &dyn fmt::Display) {
+        self.name(field);
+        self.0.extend_from_slice(value.to_string().as_bytes());
+    }
+}
+
+impl Visit for JsonFields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.name(field);
+        line::write_string(value, &mut self.0);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.bare(field, &value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.bare(field, &value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.bare(field, &value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn said(format: LogFormat) -> String {
+        let memory = Memory::default();
+        let (writer, guard) = LogWriter::to(memory.clone()).unwrap();
+        let clock = Clock::manual(UnixTime::from_millis(1_763_767_465_678));
+        let subscriber = subscriber(format, EnvFilter::new("info"), &writer, clock);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(listener = "a\nb", port = 8443, tls = true, "listening");
+            tracing::debug!("not said");
+        });
+        drop(guard);
+        let said = memory.0.lock().unwrap().clone();
+        String::from_utf8(said).unwrap()
+    }
+
+    #[test]
+    fn diagnostics_look_like_the_access_log() {
+        assert_eq!(
+            said(LogFormat::Text),
+            concat!(
+                "2025-11-21T23:24:25.678Z  INFO keyproof::observe::tracing::tests: ",
+                "listening listener=\"a\\nb\" port=8443 tls=true\n"
+            )
+        );
+        let line: serde_json::Value = serde_json::from_str(&said(LogFormat::Json)).unwrap();
+        let expected = serde_json::json!({
+            "time": "2025-11-21T23:24:25.678Z", "level": "INFO", "message": "listening", "listener": "a\nb",
+            "port": 8443, "tls": true,
+            "target": "keyproof::observe::tracing::tests",
+        });
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn a_wrong_level_is_an_error() {
+        let (writer, _guard) = LogWriter::to(std::io::sink()).unwrap();
+        let error = init(LogFormat::Text, "a=b=c", &writer).unwrap_err();
+        assert!(error.to_string().starts_with("\"a=b=c\" is no log level"), "{error}");
+    }
 }

@@ -1,1 +1,275 @@
-//! Bodies, streamed both ways.
+//! Bodies, streamed both ways: frame by frame, never collected, never boxed.
+
+use super::upstream::UpstreamBody;
+use crate::clock::Stopwatch;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Sleep;
+
+/// What rides along with an answer until its last byte, or until the client goes away.
+///
+/// It is dropped when the answer is over, whichever way that came; the methods only say what happened before.
+pub trait Rider: Send + Unpin + 'static {
+    /// So many bytes of the body were handed to the connection.
+    fn sent(&mut self, _bytes: usize) {}
+    /// The body is complete. Not called where it broke off or the client left.
+    fn complete(&mut self) {}
+    /// The upstream's body broke off; the client's answer ends as an error too.
+    fn broken(&mut self) {}
+}
+
+impl Rider for () {}
+
+/// The body of an answer: the gateway's own, or the upstream's as it comes.
+#[derive(Debug)]
+pub struct ResponseBody<R> {
+    source: Source,
+    rider: R,
+}
+
+#[derive(Debug)]
+enum Source {
+    Empty,
+    Full(Bytes),
+    Upstream(UpstreamBody),
+}
+
+impl<R: Rider> ResponseBody<R> {
+    /// No body.
+    pub fn empty(mut rider: R) -> Self {
+        rider.complete();
+        Self { source: Source::Empty, rider }
+    }
+
+    /// A body that is there already.
+    pub fn full(bytes: Bytes, rider: R) -> Self {
+        if bytes.is_empty() {
+            return Self::empty(rider);
+        }
+        Self { source: Source::Full(bytes), rider }
+    }
+
+    /// The upstream's body.
+    pub fn upstream(body: UpstreamBody, mut rider: R) -> Self {
+        if body.is_end_stream() {
+            rider.complete();
+        }
+        Self { source: Source::Upstream(body), rider }
+    }
+
+    /// What rides along.
+    pub fn rider(&mut self) -> &mut R {
+        &mut self.rider
+    }
+}
+
+impl<R: Rider> Body for ResponseBody<R> {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        match &mut this.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.source = Source::Empty;
+                this.rider.sent(bytes.len());
+                this.rider.complete();
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Source::Upstream(body) => {
+                let next = ready!(Pin::new(&mut *body).poll_data(cx));
+                match &next {
+                    Some(Ok(bytes)) => {
+                        this.rider.sent(bytes.len());
+                        if body.is_end_stream() {
+                            this.rider.complete();
+                        }
+                    }
+                    Some(Err(_)) => this.rider.broken(),
+                    None => {
+                        this.rider.complete();
+                        this.source = Source::Empty;
+                    }
+                }
+                Poll::Ready(next.map(|data| data.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Empty => true,
+            Source::Full(_) => false,
+            Source::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Empty => SizeHint::with_exact(0),
+            Source::Full(bytes) => SizeHint::with_exact(bytes.len().try_into().unwrap_or(u64::MAX)),
+            Source::Upstream(body) => body.size_hint(),
+        }
+    }
+}
+
+/// How slowly a client may send a body. The clock runs only while we wait for the client, not for the
+/// upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The longest wait for one frame.
+    pub idle: Duration,
+    /// Besides one `idle`, all waits together may last as long as the body so far takes at this rate.
+    pub bytes_per_second: u32,
+}
+
+impl Pace {
+    /// 15 seconds between frames, 240 bytes a second.
+    pub const DEFAULT: Self = Self { idle: Duration::from_secs(15), bytes_per_second: 240 };
+}
+
+/// Why a client's body ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestBodyError {
+    /// Badly framed, or the client left.
+    #[error("the client's body broke off")]
+    Broken(#[source] hyper::Error),
+    /// Slower than [`Pace`] allows.
+    #[error("the client's body came too slowly")]
+    TooSlow,
+}
+
+/// The client's body on its way to the upstream, without its trailers (RFC 9110 section 6.5.1 lets nobody
+/// merge them, and an identity header must not come in as one).
+#[derive(Debug)]
+pub struct RequestBody {
+    incoming: Incoming,
+    /// Absent where there is no body: nothing to watch.
+    flow: Option<Arc<Flow>>,
+    pace: Pace,
+    bytes: u64,
+    waited: Duration,
+    wait: Option<Wait>,
+    over: bool,
+}
+
+#[derive(Debug)]
+struct Wait {
+    since: Stopwatch,
+    limit: Pin<Box<Sleep>>,
+}
+
+impl RequestBody {
+    /// Wraps a client's body.
+    pub fn new(incoming: Incoming, pace: Pace) -> Self {
+        let over = incoming.is_end_stream();
+        let flow = (!over).then(Arc::<Flow>::default);
+        Self { incoming, flow, pace, bytes: 0, waited: Duration::ZERO, wait: None, over }
+    }
+
+    /// How the body fares, for whoever waits for the answer.
+    pub(super) fn flow(&self) -> Option<Arc<Flow>> {
+        self.flow.clone()
+    }
+
+    fn tell(&self, state: u8) {
+        if let Some(flow) = &self.flow {
+            flow.0.store(state, Ordering::Release);
+        }
+    }
+
+    fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let wait = self.wait.get_or_insert_with(|| {
+            let earned = self.bytes.checked_div(u64::from(self.pace.bytes_per_second)).unwrap_or(u64::MAX);
+            let left = self.pace.idle.saturating_add(Duration::from_secs(earned)).saturating_sub(self.waited);
+            Wait { since: Stopwatch::start(), limit: Box::pin(tokio::time::sleep(left.min(self.pace.idle))) }
+        });
+        wait.limit.as_mut().poll(cx)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let this = self.get_mut();
+        if this.over {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(next) = Pin::new(&mut this.incoming).poll_frame(cx) else {
+            this.tell(WAITING);
+            ready!(this.poll_too_slow(cx));
+            this.over = true;
+            this.tell(FAILED);
+            return Poll::Ready(Some(Err(RequestBodyError::TooSlow)));
+        };
+        if let Some(wait) = this.wait.take() {
+            this.waited = this.waited.saturating_add(wait.since.elapsed());
+        }
+        match next.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => {
+                this.bytes = this.bytes.saturating_add(data.len().try_into().unwrap_or(u64::MAX));
+                this.tell(MOVED);
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Some(Err(error)) => {
+                this.over = true;
+                this.tell(FAILED);
+                Poll::Ready(Some(Err(RequestBodyError::Broken(error))))
+            }
+            // Trailers are the last frame there can be.
+            Some(Ok(Err(_))) | None => {
+                this.over = true;
+                this.tell(MOVED);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.over || self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// What the client's body last did. Tells "the client failed" from "the upstream failed", and an upload that
+/// moves from an upstream that hangs.
+#[derive(Debug, Default)]
+pub(super) struct Flow(AtomicU8);
+
+const STILL: u8 = 0;
+const MOVED: u8 = 1;
+const WAITING: u8 = 2;
+const FAILED: u8 = 3;
+
+impl Flow {
+    /// The client broke off, broke the framing or was too slow.
+    pub(super) fn failed(&self) -> bool {
+        self.0.load(Ordering::Acquire) == FAILED
+    }
+
+    /// Whether the upstream has not been the one to wait for since the last time this was asked: the body
+    /// moved, or the client is the slow one (which [`Pace`] limits).
+    pub(super) fn excuses_upstream(&self) -> bool {
+        let moved = self.0.compare_exchange(MOVED, STILL, Ordering::AcqRel, Ordering::Acquire);
+        matches!(moved, Ok(_) | Err(WAITING))
+    }
+}

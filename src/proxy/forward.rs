@@ -1,1 +1,206 @@
-//! The permitted request, on its way to the upstream.
+//! The permitted request on its way to the upstream, and the upstream's answer on its way back (contract section 4).
+
+use super::locate::Site;
+use super::{
+    Body, Gateway, Origination, Pace, RequestBody, ResponseBody, Rider, Route, Sender, UpstreamBody,
+    UpstreamError, cors, respond, set_forwarded, strip_request, strip_response,
+};
+use crate::authorize::{DPOP, Permit};
+use crate::clock::UnixTime;
+use crate::config::Authorization;
+use crate::denial::Denial;
+use crate::dpop::NoncePolicy;
+use crate::identity::Protected;
+use crate::observe::Exchange;
+use crate::uri::CanonicalPath;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use hyper::body::Incoming;
+
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// A request that may go on, with everything that decides how it looks to the upstream.
+pub(super) struct Onward<'a> {
+    pub(super) target: PathAndQuery,
+    pub(super) site: &'a Site,
+    pub(super) route: &'a Route,
+    pub(super) permit: &'a Permit,
+    pub(super) sender: &'a Sender,
+}
+
+/// What goes back, before the record rides along.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The upstream's, and a fresh nonce for the client where one is due.
+    Upstream { response: Response<UpstreamBody>, nonce: Option<HeaderValue> },
+    /// The gateway's own to a preflight with these headers.
+    Preflight(HeaderMap),
+    /// The upstream gave none.
+    Failed(UpstreamError),
+}
+
+/// The path and query for the upstream: the canonical path that was matched, without the prefix that the upstream does not see.
+pub(super) fn target(uri: &Uri, path: &CanonicalPath<'_>, prefix: Option<&str>) -> PathAndQuery {
+    let shown = match prefix.and_then(|prefix| path.as_str().strip_prefix(prefix)) {
+        Some("") => "/",
+        Some(rest) => rest,
+        None => path.as_str(),
+    };
+    match uri.path_and_query() {
+        Some(target) if target.path() == shown => target.clone(),
+        _ => {
+            let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+            // A canonical path and a query that was parsed before are a target.
+            PathAndQuery::try_from(format!("{shown}{query}"))
+                .unwrap_or_else(|_| PathAndQuery::from_static("/"))
+        }
+    }
+}
+
+impl Onward<'_> {
+    /// Strips what no client may say, then sets what we say.
+    pub(super) fn request(
+        self,
+        mut head: Parts,
+        body: Incoming,
+        protected: &Protected,
+        exchange: &Exchange,
+    ) -> Request<RequestBody> {
+        let headers = &mut head.headers;
+        strip_request(headers, self.sender.trusted);
+        protected.strip(headers);
+        headers.remove(DPOP);
+        match self.route.authorization {
+            Authorization::Remove => drop(headers.remove(AUTHORIZATION)),
+            Authorization::Bearer => hand_on_as_bearer(headers),
+            Authorization::Keep => {}
+        }
+
+        for (name, value) in self.permit.identity() {
+            headers.insert(name, value.clone());
+        }
+        headers.insert(HOST, self.site.host.clone());
+        headers.insert(respond::X_REQUEST_ID, exchange.request_id());
+        if !exchange.continues_trace() {
+            headers.remove(TRACESTATE);
+        }
+        headers.insert(TRACEPARENT, exchange.traceparent());
+        let origination = Origination {
+            peer: self.sender.peer,
+            trusted: self.sender.trusted,
+            scheme: self.site.origin.scheme(),
+            authority: &self.site.host,
+            version: head.version,
+        };
+        set_forwarded(headers, &origination);
+        head.uri = Uri::from(self.target);
+        Request::from_parts(head, RequestBody::new(body, Pace::DEFAULT))
+    }
+}
+
+/// `DPoP …` becomes `Bearer …`: an API that reads the token itself knows nothing of DPoP.
+fn hand_on_as_bearer(headers: &mut HeaderMap) {
+    let token =
+        headers.get(AUTHORIZATION).and_then(|line| line.to_str().ok()).and_then(|line| line.split_once(' '));
+    let bearer =
+        token.and_then(|(_, token)| HeaderValue::try_from(format!("Bearer {}", token.trim_start())).ok());
+    if let Some(bearer) = bearer {
+        headers.insert(AUTHORIZATION, bearer);
+    }
+}
+
+impl Gateway {
+    /// Sends the request on. The upstream's trouble is an answer, the client's a refusal.
+    pub(super) async fn send(
+        &self,
+        request: Request<RequestBody>,
+        route: &Route,
+        permit: &Permit,
+        now: UnixTime,
+        exchange: &mut Exchange,
+    ) -> Result<Answer, Denial> {
+        let Some(upstream) = self.upstreams.get(route.upstream) else {
+            return Ok(Answer::Failed(UpstreamError::Connect));
+        };
+        exchange.to_upstream(route.upstream);
+        match upstream.send(request).await {
+            Ok(response) => {
+                exchange.upstream_answered();
+                Ok(Answer::Upstream { response, nonce: self.fresh_nonce(route, permit, now) })
+            }
+            Err(error) => {
+                exchange.upstream_failed(error.label());
+                match error {
+                    UpstreamError::ClientBody => Err(Denial::Body),
+                    UpstreamError::Connect
+                    | UpstreamError::ConnectTimeout
+                    | UpstreamError::ResponseTimeout
+                    | UpstreamError::Broken => Ok(Answer::Failed(error)),
+                }
+            }
+        }
+    }
+
+    /// On a route that needs nonces, a new one before the old one ends (RFC 9449 section 8.2); on others none (D35).
+    fn fresh_nonce(&self, route: &Route, permit: &Permit, now: UnixTime) -> Option<HeaderValue> {
+        let nonce = permit.nonce().filter(|_| route.policy.nonce == NoncePolicy::Required)?;
+        let mint = self.authorizer.proofs.mint();
+        if mint.due(nonce, now) { HeaderValue::try_from(mint.mint(now)).ok() } else { None }
+    }
+}
+
+/// The answer as the client sees it, with the record riding along.
+pub(super) fn relay(
+    answer: Answer,
+    route: &Route,
+    origin: Option<&HeaderValue>,
+    mut exchange: Exchange,
+) -> Response<Body> {
+    let allowed = cors::allowed(route, origin);
+    let request_id = exchange.request_id();
+    let mut response = match answer {
+        Answer::Preflight(headers) => {
+            exchange.status(http::StatusCode::NO_CONTENT);
+            let origin = allowed.cloned().unwrap_or(HeaderValue::from_static("null"));
+            return respond::preflight(&headers, &origin, request_id, exchange);
+        }
+        Answer::Failed(error) => {
+            exchange.status(error.status());
+            let code = if error.status() == http::StatusCode::GATEWAY_TIMEOUT {
+                "gateway_timeout"
+            } else {
+                "bad_gateway"
+            };
+            respond::json(error.status(), respond::error_body(code, &error.to_string()), request_id, exchange)
+        }
+        Answer::Upstream { response, nonce } => {
+            exchange.status(response.status());
+            let mut response = response.map(|body| ResponseBody::upstream(body, exchange));
+            let headers = response.headers_mut();
+            strip_response(headers);
+            // RFC 9449 section 8 allows one nonce, and an answer with it should not be stored (section 8.2).
+            headers.remove(DPOP_NONCE);
+            if let Some(nonce) = nonce {
+                headers.insert(DPOP_NONCE, nonce);
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            }
+            headers.insert(respond::X_REQUEST_ID, request_id);
+            response
+        }
+    };
+    if let Some(origin) = allowed {
+        respond::allow_origin(response.headers_mut(), origin);
+    }
+    response
+}
+
+/// The record of a request is written when its answer is over.
+impl Rider for Exchange {
+    fn sent(&mut self, bytes: usize) {
+        Self::sent(self, bytes.try_into().unwrap_or(u64::MAX));
+    }
+}

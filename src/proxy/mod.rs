@@ -1,7 +1,239 @@
 //! The page: a request from its head to its answer, top to bottom.
 
 mod body;
+mod cors;
 mod forward;
 mod hop;
-mod respond;
+mod locate;
+mod refuse;
+pub mod respond;
 mod upstream;
+
+pub use body::{Pace, RequestBody, RequestBodyError, ResponseBody, Rider};
+pub use hop::{Origination, set_forwarded, strip_request, strip_response};
+pub use upstream::{Upstream, UpstreamBody, UpstreamError};
+
+use crate::authorize::{Asked, Authorizer, Challenges, Permit, Policy, Refusal};
+use crate::clock::{Clock, UnixTime};
+use crate::config::{Authorization, CorsPlan, Plan};
+use crate::denial::Denial;
+use crate::dpop::TargetUri;
+use crate::identity::Protected;
+use crate::issuer::KeyKeeper;
+use crate::observe::{Decision, Exchange, Observer};
+use crate::server::Peer;
+use crate::token::TokenError;
+use forward::Onward;
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use locate::{Map, Place};
+use std::sync::Arc;
+
+/// The body of every answer; the record of the request rides along and is written when the last byte is gone.
+pub type Body = ResponseBody<Exchange>;
+
+/// Everything that a request passes on its way.
+#[derive(Debug)]
+pub struct Gateway {
+    clock: Clock,
+    map: Map,
+    routes: Vec<Route>,
+    upstreams: Vec<Upstream>,
+    authorizer: Authorizer,
+    challenges: Challenges,
+    protected: Protected,
+    keys: Arc<KeyKeeper>,
+    observer: Arc<Observer>,
+    /// Whose word is taken for the client's address, by listener.
+    trusted_proxies: Vec<Vec<ipnet::IpNet>>,
+}
+
+/// A route, as requests meet it.
+#[derive(Debug)]
+struct Route {
+    number: usize,
+    policy: Policy,
+    upstream: usize,
+    strip_prefix: Option<String>,
+    authorization: Authorization,
+    cors: Option<CorsPlan>,
+}
+
+/// Who sent a request, as far as we believe it.
+#[derive(Clone, Copy, Debug)]
+struct Sender {
+    /// The TCP peer is a proxy that may speak for others.
+    trusted: bool,
+    tls: bool,
+    peer: std::net::IpAddr,
+}
+
+/// A request that stops here, and the route that says so, once there is one.
+#[derive(Debug)]
+struct Stop<'a> {
+    refusal: Refusal,
+    route: Option<&'a Route>,
+}
+
+impl Gateway {
+    /// The gateway of this plan. Call it inside the runtime that will carry its connections.
+    pub fn new(
+        plan: &Plan,
+        authorizer: Authorizer,
+        keys: Arc<KeyKeeper>,
+        observer: Arc<Observer>,
+        clock: Clock,
+    ) -> Self {
+        let route = |(number, route): (usize, &crate::config::RoutePlan)| Route {
+            number,
+            policy: route.policy.clone(),
+            upstream: route.upstream,
+            strip_prefix: route.strip_prefix.clone(),
+            authorization: route.authorization,
+            cors: route.cors.clone(),
+        };
+        Self {
+            clock,
+            map: Map::new(plan),
+            routes: plan.routes.iter().enumerate().map(route).collect(),
+            upstreams: plan.upstreams.iter().map(Upstream::new).collect(),
+            challenges: Challenges::new(authorizer.proofs.algorithms()),
+            authorizer,
+            protected: Protected::new(plan.routes.iter().map(|route| &route.policy.identity)),
+            keys,
+            observer,
+            trusted_proxies: plan.listeners.iter().map(|listener| listener.trusted_proxies.clone()).collect(),
+        }
+    }
+
+    /// One request, from its head to the head of its answer.
+    pub async fn serve(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+        let now = self.clock.now();
+        let sender = self.sender(peer);
+        let client = sender.client(request.headers(), self.trusted_by(peer));
+        let mut exchange =
+            Exchange::begin(Arc::clone(&self.observer), peer.listener, client, sender.trusted, &request, now);
+        let (head, body) = request.into_parts();
+        let origin = head.headers.get(http::header::ORIGIN).cloned();
+        match self.pass(&sender, head, body, now, &mut exchange).await {
+            Ok((answer, route)) => forward::relay(answer, route, origin.as_ref(), exchange),
+            Err(stop) => self.refuse(&stop, origin.as_ref(), now, exchange),
+        }
+    }
+
+    /// The straight line. Whatever fails leaves it; only a [`Permit`] reaches its end.
+    async fn pass<'a>(
+        &'a self,
+        sender: &Sender,
+        head: Parts,
+        body: Incoming,
+        now: UnixTime,
+        exchange: &mut Exchange,
+    ) -> Result<(forward::Answer, &'a Route), Stop<'a>> {
+        // What was asked: one authority, one path, one route.
+        let place = self.map.place(&head, sender)?;
+        exchange.path(&place.path);
+        if let Some((answer, route)) = self.preflight(&head, &place) {
+            exchange.route(route.number);
+            exchange.decided(Decision::Allow("preflight"));
+            return Ok((answer, route));
+        }
+        let route = self.route(&place, &head.method)?;
+        exchange.route(route.number);
+
+        // Who may ask, and was this proof ever used.
+        let permit = match self.permit(route, &head, &place, now).await {
+            Ok(permit) => {
+                exchange.decided(Decision::Allow(permit.label()));
+                permit
+            }
+            Err(refusal) => {
+                let denial = refusal.denial;
+                let permit = Permit::observe(&route.policy, refusal)
+                    .map_err(|refusal| Stop { refusal, route: Some(route) })?;
+                exchange.decided(Decision::Observe(denial));
+                permit
+            }
+        };
+        self.record(&permit, now, exchange);
+
+        // Forward.
+        let target = forward::target(&head.uri, &place.path, route.strip_prefix.as_deref());
+        let onward = Onward { target, site: place.site, route, permit: &permit, sender };
+        let request = onward.request(head, body, &self.protected, exchange);
+        let answer = self.send(request, route, &permit, now, exchange).await;
+        answer.map(|answer| (answer, route)).map_err(|denial| Stop { route: Some(route), ..denial.into() })
+    }
+
+    /// Verifies, asks for an unknown key once, and spends the proof.
+    async fn permit(
+        &self,
+        route: &Route,
+        head: &Parts,
+        place: &Place<'_, '_>,
+        now: UnixTime,
+    ) -> Result<Permit, Refusal> {
+        let target = TargetUri { origin: &place.site.origin, path: place.path.as_str() };
+        let asked = Asked { method: &head.method, target, query: head.uri.query(), headers: &head.headers };
+        let mut verified = self.authorizer.verify(&route.policy, &asked, now);
+        if let Err(Refusal { denial: Denial::Token(TokenError::UnknownKey(issuer)), .. }) = verified
+            && self.keys.refresh(issuer).await
+        {
+            verified = self.authorizer.verify(&route.policy, &asked, now);
+        }
+        self.authorizer.spend(verified?, now).await
+    }
+
+    fn route(&self, place: &Place<'_, '_>, method: &http::Method) -> Result<&Route, Denial> {
+        let id = self.map.route(place, method)?;
+        self.routes.get(id.0).ok_or(Denial::NoRoute)
+    }
+
+    /// Whose request it turned out to be.
+    fn record(&self, permit: &Permit, now: UnixTime, exchange: &mut Exchange) {
+        if let Some(token) = permit.token() {
+            exchange.token(Arc::clone(token));
+        }
+        if let Some(proof) = permit.proof() {
+            exchange.skew(now.seconds_after(proof.iat()));
+        }
+    }
+
+    fn sender(&self, peer: &Peer) -> Sender {
+        let address = peer.address.ip().to_canonical();
+        let trusted = self.trusted_by(peer).iter().any(|network| network.contains(&address));
+        Sender { trusted, tls: peer.tls, peer: address }
+    }
+
+    fn trusted_by(&self, peer: &Peer) -> &[ipnet::IpNet] {
+        self.trusted_proxies.get(peer.listener).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Sender {
+    /// The client's address: the peer's, or the last one in `X-Forwarded-For` that a trusted proxy vouches for and that is no proxy itself.
+    fn client(&self, headers: &http::HeaderMap, trusted: &[ipnet::IpNet]) -> std::net::IpAddr {
+        if !self.trusted {
+            return self.peer;
+        }
+        let lines = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
+        let mut hops: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+        hops.reverse();
+        let mut client = self.peer;
+        for hop in hops {
+            match hop.parse() {
+                Ok(address) if trusted.iter().any(|network| network.contains(&address)) => client = address,
+                Ok(address) => return address,
+                Err(_) => return client,
+            }
+        }
+        client
+    }
+}
+
+impl From<Denial> for Stop<'_> {
+    fn from(denial: Denial) -> Self {
+        Self { refusal: Refusal { denial, scheme: None, token: None }, route: None }
+    }
+}

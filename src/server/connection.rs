@@ -1,1 +1,253 @@
 //! One connection: HTTP/1.1 or HTTP/2, with limits.
+
+use super::deadline::{Busy, Deadlines};
+use super::listen::Arrival;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header::CONTENT_LENGTH};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// The head of an HTTP/1.1 request: bytes and fields.
+const MAX_HEAD: usize = 32 * 1024;
+const MAX_FIELDS: usize = 100;
+/// The same for HTTP/2, as RFC 9113 section 6.5.2 counts it.
+const MAX_HEADER_LIST: u32 = 32 * 1024;
+const MAX_STREAMS: u32 = 100;
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const STREAM_SEND_BUFFER: usize = 64 * 1024;
+const HEADER_TABLE: u32 = 4096;
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who sent a request, and where it came in.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The other end of the TCP connection.
+    pub address: SocketAddr,
+    /// The listener's place in the configuration.
+    pub listener: usize,
+    /// Whether the connection is TLS.
+    pub tls: bool,
+    /// What is spoken on it.
+    pub protocol: Protocol,
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1 (or 1.0).
+    Http1,
+    /// HTTP/2, after ALPN.
+    Http2,
+}
+
+/// Answers requests. The gateway does, and so do tests.
+pub trait Serve: Clone + Send + Sync + 'static {
+    /// The body of its answers. An error in it cuts the answer off visibly.
+    type Body: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static;
+
+    /// Answers a request. The future is dropped when the client goes away.
+    fn serve(
+        &self,
+        peer: &Peer,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// Serves a connection until it closes.
+pub(super) async fn run<S: Serve>(socket: TcpStream, address: SocketAddr, arrival: &Arrival<S>) {
+    // Only latency is at stake, and the connection works without.
+    socket.set_nodelay(true).ok();
+    let peer = |protocol| {
+        Arc::new(Peer { address, listener: arrival.listener, tls: arrival.tls.is_some(), protocol })
+    };
+    let Some(tls) = &arrival.tls else {
+        return http1(socket, peer(Protocol::Http1), arrival).await;
+    };
+    let handshake = tls.acceptor().accept(socket);
+    let handshake = tokio::select! {
+        biased;
+        handshake = tokio::time::timeout(arrival.limits.handshake, handshake) => handshake,
+        () = arrival.drain.stopping() => return,
+    };
+    let Ok(Ok(socket)) = handshake else { return };
+    // By ALPN alone: looking at the first bytes instead has no time limit in hyper, and would let HTTP/2 into
+    // plain listeners.
+    if socket.get_ref().1.alpn_protocol() == Some(b"h2") {
+        http2(socket, peer(Protocol::Http2), arrival).await;
+    } else {
+        http1(socket, peer(Protocol::Http1), arrival).await;
+    }
+}
+
+async fn http1<S: Serve>(
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Arc<Peer>,
+    arrival: &Arrival<S>,
+) {
+    let busy = Busy::default();
+    let socket = TokioIo::new(Deadlines::new(socket, busy.clone(), arrival.limits));
+    let serve = arrival.serve.clone();
+    let service = service_fn(move |request| {
+        let (serve, peer, answering) = (serve.clone(), Arc::clone(&peer), busy.begin());
+        async move {
+            let response = serve.serve(&peer, request).await;
+            Ok::<_, Infallible>(response.map(|body| Answer { body: Some(body), _answering: answering }))
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        // `Deadlines` has the clock for heads and for idling: hyper's is one for both.
+        .header_read_timeout(None)
+        // No `pipeline_flush`: with it, hyper 1.12 closes without sending its last answer where unread bytes
+        // are left.
+        .half_close(false)
+        .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
+        .max_headers(MAX_FIELDS);
+    let mut connection = pin!(builder.serve_connection(socket, service));
+    // How a connection ends is the client's business; what was answered on it is recorded elsewhere.
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        () = arrival.drain.stopping() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await.ok();
+}
+
+async fn http2<S: Serve>(
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Arc<Peer>,
+    arrival: &Arrival<S>,
+) {
+    // Between streams the socket's silence is watched by `finish_idle`.
+    let busy = Busy::default();
+    let _always = busy.begin();
+    let socket = TokioIo::new(Deadlines::new(socket, busy, arrival.limits));
+    let streams = Streams::default();
+    let counted = streams.clone();
+    let serve = arrival.serve.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (serve, peer, open) = (serve.clone(), Arc::clone(&peer), counted.open());
+        async move {
+            let silent = *request.method() == Method::HEAD;
+            let response = serve.serve(&peer, request).await;
+            let response = if silent { without_body(response) } else { response.map(Some) };
+            Ok::<_, Infallible>(response.map(|body| Answer { body, _answering: open }))
+        }
+    });
+    let mut builder = http2::Builder::new(arrival.drain.clone());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(STREAM_SEND_BUFFER)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .header_table_size(HEADER_TABLE)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    let mut connection = pin!(builder.serve_connection(socket, service));
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        () = arrival.drain.stopping() => {}
+        () = streams.idle(arrival.limits.idle) => {}
+    }
+    // GOAWAY; streams that are open finish. An idle peer that does not close in turn is not waited for.
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => {}
+        () = streams.idle(arrival.limits.linger) => {}
+    }
+}
+
+/// How many streams of a connection are open, and how many there were.
+#[derive(Clone, Debug, Default)]
+struct Streams(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    open: AtomicUsize,
+    ever: AtomicUsize,
+}
+
+struct Open(Arc<Counts>);
+
+impl Streams {
+    fn open(&self) -> Open {
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+        self.0.ever.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(&self.0))
+    }
+
+    /// Done when no stream was open or opened for `limit`, give or take another `limit`.
+    async fn idle(&self, limit: Duration) {
+        loop {
+            let before = self.0.ever.load(Ordering::Relaxed);
+            tokio::time::sleep(limit).await;
+            if self.0.open.load(Ordering::Relaxed) == 0 && self.0.ever.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The answer to `HEAD` has the length of the body it leaves out (RFC 9110 section 9.3.2). hyper sees to it
+/// in HTTP/1.1 only.
+fn without_body<B: Body>(response: Response<B>) -> Response<Option<B>> {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact().filter(|_| !body.is_end_stream()) {
+        head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    Response::from_parts(head, None)
+}
+
+/// An answer's body; when it is dropped, the answer is over.
+struct Answer<B, G> {
+    body: Option<B>,
+    _answering: G,
+}
+
+impl<B: Body + Unpin, G: Unpin> Body for Answer<B, G> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        match &mut self.get_mut().body {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

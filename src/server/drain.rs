@@ -1,1 +1,76 @@
 //! Stopping without dropping anybody.
+
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What listeners and connections run on. Clones are the same drain.
+#[derive(Clone, Debug, Default)]
+pub struct Drain {
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+    aborting: CancellationToken,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything finished by itself.
+    Finished,
+    /// So many tasks were cut off when the time was over.
+    Aborted(usize),
+}
+
+impl Drain {
+    /// Nothing runs yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs a task that [`Drain::stop`] waits for, and ends at the latest when its time is over.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let aborting = self.aborting.clone();
+        // Nobody joins it: the tracker knows when it is done.
+        drop(self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = task => {}
+                () = aborting.cancelled() => {}
+            }
+        }));
+    }
+
+    /// Done as soon as [`Drain::stop`] is called.
+    pub async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    /// Whether [`Drain::stop`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Stops accepting, tells every connection to finish what it is doing, waits up to `limit`, then cuts off
+    /// what is left.
+    pub async fn stop(&self, limit: Duration) -> Drained {
+        self.stopping.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(limit, self.tasks.wait()).await.is_ok() {
+            return Drained::Finished;
+        }
+        let left = self.tasks.len();
+        self.aborting.cancel();
+        self.tasks.wait().await;
+        Drained::Aborted(left)
+    }
+}
+
+/// Runs HTTP/2's streams.
+impl<F> hyper::rt::Executor<F> for Drain
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.spawn(stream);
+    }
+}

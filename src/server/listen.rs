@@ -1,1 +1,258 @@
 //! Accepting, without parking or spinning when files run out.
+
+use super::connection::{self, Serve};
+use super::deadline::Limits;
+use super::drain::Drain;
+use super::tls::Tls;
+use ipnet::IpNet;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+const BACKLOG: i32 = 1024;
+/// How many connections a listener has at most, where the limit on open files does not say fewer.
+const MAX_CONNECTIONS: usize = 10_000;
+/// How many of them one address may have, or one /64 network of IPv6.
+const MAX_PER_SOURCE: usize = 256;
+/// How long to wait when the system has no file for a connection.
+const OUT_OF_FILES: Duration = Duration::from_millis(100);
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    connections: Arc<Connections>,
+}
+
+/// What every connection of a listener needs.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival<S> {
+    pub(super) listener: usize,
+    pub(super) tls: Option<Tls>,
+    pub(super) serve: S,
+    pub(super) drain: Drain,
+    pub(super) limits: Limits,
+}
+
+impl Listener {
+    /// Binds an address. `trusted` peers may have as many connections as they like, up to the listener's
+    /// limit.
+    ///
+    /// # Errors
+    /// What the system says, as when the address is in use.
+    pub fn bind(address: SocketAddr, trusted: Vec<IpNet>) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            // `[::]` takes IPv4 too, whatever the system's default is: one listener serves both.
+            socket.set_only_v6(false)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(Self {
+            socket: TcpListener::from_std(socket.into())?,
+            connections: Arc::new(Connections::new(trusted)),
+        })
+    }
+
+    /// Where it listens: the port the system chose, where none was named.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Its connections, for a gauge.
+    pub fn connections(&self) -> Arc<Connections> {
+        Arc::clone(&self.connections)
+    }
+
+    /// Accepts and serves until `drain` stops; connections are tasks of `drain`. `listener` is its place in
+    /// the configuration.
+    pub async fn run<S: Serve>(
+        self,
+        listener: usize,
+        tls: Option<Tls>,
+        serve: S,
+        limits: Limits,
+        drain: Drain,
+    ) {
+        let arrival = Arc::new(Arrival { listener, tls, serve, drain: drain.clone(), limits });
+        let mut out_of_files = false;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = drain.stopping() => return,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, address)) => {
+                    out_of_files = false;
+                    self.admit(socket, address, &arrival);
+                }
+                // The client left before we came to it.
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut out_of_files, true) {
+                        tracing::warn!(listener, %error, "cannot accept connections, trying again");
+                    }
+                    tokio::time::sleep(OUT_OF_FILES).await;
+                }
+            }
+        }
+    }
+
+    /// Serves a connection, or closes it at once where there are too many.
+    fn admit<S: Serve>(&self, socket: TcpStream, address: SocketAddr, arrival: &Arc<Arrival<S>>) {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        if let Some(place) = self.connections.enter(address.ip()) {
+            let arrival = Arc::clone(arrival);
+            let drain = arrival.drain.clone();
+            drain.spawn(async move {
+                connection::run(socket, address, &arrival).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// The connections of a listener.
+#[derive(Debug)]
+pub struct Connections {
+    open: AtomicUsize,
+    limit: usize,
+    per_source: Mutex<HashMap<IpAddr, usize>>,
+    exempt: Vec<IpNet>,
+}
+
+impl Connections {
+    fn new(exempt: Vec<IpNet>) -> Self {
+        // The other half is for upstreams, keys, the shared store and the administrator.
+        let limit = open_files_limit().map_or(MAX_CONNECTIONS, |files| MAX_CONNECTIONS.min(files / 2));
+        Self { open: AtomicUsize::new(0), limit, per_source: Mutex::new(HashMap::new()), exempt }
+    }
+
+    /// How many there are now.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// A place for a connection from here, or none.
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let source = self.source(address);
+        if let Some(source) = source {
+            let mut sources = self.sources();
+            let count = sources.entry(source).or_insert(0);
+            if *count >= MAX_PER_SOURCE {
+                return None;
+            }
+            *count = count.saturating_add(1);
+        }
+        // From here on `place` gives back what was taken.
+        let place = Place { connections: Arc::clone(self), source };
+        let before = self.open.fetch_add(1, Ordering::Relaxed);
+        (before < self.limit).then_some(place)
+    }
+
+    /// What counts as one source; `None` where sources are not counted.
+    fn source(&self, address: IpAddr) -> Option<IpAddr> {
+        if address.is_loopback() || self.exempt.iter().any(|network| network.contains(&address)) {
+            return None;
+        }
+        Some(match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        })
+    }
+
+    fn sources(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        // Nothing panics under the lock; were it to, the counts would still be counts.
+        self.per_source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's place among the listener's; given back when dropped.
+#[derive(Debug)]
+struct Place {
+    connections: Arc<Connections>,
+    source: Option<IpAddr>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(source) = self.source {
+            let mut sources = self.connections.sources();
+            if let Some(count) = sources.get_mut(&source) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    sources.remove(&source);
+                }
+            }
+        }
+    }
+}
+
+/// The soft limit on open files, where the system tells.
+fn open_files_limit() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(limit: usize) -> Arc<Connections> {
+        let trusted = vec!["10.0.0.0/8".parse().unwrap()];
+        Arc::new(Connections { limit, ..Connections::new(trusted) })
+    }
+
+    fn enter(connections: &Arc<Connections>, address: &str) -> Option<Place> {
+        connections.enter(address.parse().unwrap())
+    }
+
+    #[test]
+    fn one_source_cannot_take_all_places() {
+        for (source, same, other) in
+            [("192.0.2.1", "192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1")]
+        {
+            let connections = connections(10_000);
+            let mut places: Vec<_> =
+                (0..MAX_PER_SOURCE).map(|_| enter(&connections, source).unwrap()).collect();
+            assert!(enter(&connections, same).is_none());
+            assert!(enter(&connections, other).is_some());
+            places.pop();
+            let again = enter(&connections, same);
+            assert!(again.is_some());
+            assert!(enter(&connections, same).is_none());
+            drop((places, again));
+            assert_eq!(connections.open(), 0);
+            assert!(connections.sources().is_empty(), "the table forgets who has left");
+        }
+    }
+
+    #[test]
+    fn loopback_and_trusted_peers_are_limited_by_the_listener_alone() {
+        for source in ["127.0.0.1", "::1", "10.1.2.3"] {
+            let connections = connections(MAX_PER_SOURCE + 2);
+            let places: Vec<_> =
+                (0..MAX_PER_SOURCE + 2).map(|_| enter(&connections, source).unwrap()).collect();
+            assert!(enter(&connections, source).is_none());
+            assert_eq!(connections.open(), places.len());
+        }
+    }
+}

@@ -1,6 +1,13 @@
 //! Listeners, TLS, connections, drain.
 
 mod connection;
+mod deadline;
 mod drain;
 mod listen;
 mod tls;
+
+pub use connection::{Peer, Protocol, Serve};
+pub use deadline::Limits;
+pub use drain::{Drain, Drained};
+pub use listen::{Connections, Listener};
+pub use tls::{Tls, TlsError};

@@ -1,1 +1,99 @@
-//! TLS, by rustls.
+//! TLS, by rustls on ring.
+
+use crate::clock::UnixTime;
+use arc_swap::ArcSwap;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, crypto};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+
+mod not_after;
+
+/// A listener's certificate and key, exchangeable while it serves. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    current: Arc<ArcSwap<Loaded>>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    config: Arc<ServerConfig>,
+    not_after: Option<UnixTime>,
+}
+
+/// Why a certificate and a key cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The certificate file.
+    #[error("cannot read the certificate chain in {}", .0.display())]
+    Certificate(PathBuf, #[source] rustls::pki_types::pem::Error),
+    /// The certificate file holds none.
+    #[error("no certificate in {}", .0.display())]
+    NoCertificate(PathBuf),
+    /// The key file.
+    #[error("cannot read the private key in {}", .0.display())]
+    Key(PathBuf, #[source] rustls::pki_types::pem::Error),
+    /// They do not fit each other, or rustls does not take them.
+    #[error("certificate and private key do not go together")]
+    Pair(#[source] rustls::Error),
+}
+
+impl Tls {
+    /// Reads a PEM chain, leaf first, and its PEM key.
+    ///
+    /// # Errors
+    /// [`TlsError`], as its variants say.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        Ok(Self { current: Arc::new(ArcSwap::from_pointee(Loaded::read(certificate, key)?)) })
+    }
+
+    /// Reads them again, for the handshakes from now on. Where that fails, the old ones stay.
+    ///
+    /// # Errors
+    /// [`TlsError`], as its variants say.
+    pub fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+        self.current.store(Arc::new(Loaded::read(certificate, key)?));
+        Ok(())
+    }
+
+    /// When the leaf certificate expires; `None` where that cannot be read.
+    pub fn not_after(&self) -> Option<UnixTime> {
+        self.current.load().not_after
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.current.load().config))
+    }
+}
+
+impl Loaded {
+    fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let broken = |error| TlsError::Certificate(certificate.to_owned(), error);
+        let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
+            .map_err(broken)?
+            .collect::<Result<_, _>>()
+            .map_err(broken)?;
+        let leaf = chain.first().ok_or_else(|| TlsError::NoCertificate(certificate.to_owned()))?;
+        let not_after = not_after::of(leaf);
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::Key(key.to_owned(), error))?;
+        Ok(Self { config: Arc::new(config(chain, key).map_err(TlsError::Pair)?), not_after })
+    }
+}
+
+/// TLS 1.3 and 1.2. No early data: a request in it could be replayed (RFC 8470), and `max_early_data_size` is
+/// 0 unless set.
+fn config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = crypto::ring::Ticketer::new()?;
+    Ok(config)
+}

@@ -27,6 +27,8 @@ pub struct VerifiedToken {
     pub(super) not_before: Option<UnixTime>,
     /// Which publication of the issuer's keys verified it: after another one it is verified again.
     pub(super) generation: u64,
+    /// About how many bytes it takes.
+    pub(super) weight: u64,
 }
 
 impl VerifiedToken {
@@ -40,13 +42,40 @@ impl VerifiedToken {
         self.confirmation
     }
 
+    /// Its `exp`, without any leeway.
+    pub const fn expires(&self) -> UnixTime {
+        self.expires
+    }
+
+    /// `sub`, if it has one; a token of RFC 9068 always has.
+    pub fn sub(&self) -> Option<&str> {
+        self.claims.get("sub").and_then(json::Value::as_str)
+    }
+
+    /// `client_id`, if it has one; a token of RFC 9068 always has.
+    pub fn client_id(&self) -> Option<&str> {
+        self.claims.get("client_id").and_then(json::Value::as_str)
+    }
+
     /// Whether `scope` (RFC 6749 section 3.3, space-delimited) has exactly this token in it.
-    pub fn has_scope(&self, _scope: &str) -> bool {
-        todo!()
+    pub fn has_scope(&self, scope: &str) -> bool {
+        let granted = self.claims.get("scope").and_then(json::Value::as_str).unwrap_or_default();
+        !scope.is_empty() && granted.split(' ').any(|token| token == scope)
     }
 
     /// The claim at a path like `sub` or `cnf.jkt`; a claim whose whole name has dots is found first.
-    pub fn claim(&self, _path: &str) -> Option<&json::Value<'static>> {
-        todo!()
+    pub fn claim(&self, path: &str) -> Option<&json::Value<'static>> {
+        member_at(&self.claims, path)
     }
+}
+
+/// The member named `path`, else the one that the rest of `path` names in the member before one of its dots.
+/// Names may have dots themselves (`https://example.com/claims`), so every dot is tried.
+fn member_at<'a>(object: &'a json::Object<'static>, path: &str) -> Option<&'a json::Value<'static>> {
+    object.get(path).or_else(|| {
+        path.match_indices('.').find_map(|(dot, _)| {
+            let (name, rest) = (path.get(..dot)?, path.get(dot + 1..)?);
+            member_at(object.get(name)?.as_object()?, rest)
+        })
+    })
 }

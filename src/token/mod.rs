@@ -1,12 +1,18 @@
 //! JWT access tokens: RFC 9068 and RFC 8725, over key sets that somebody else fetches.
 //!
-//! [`Issuers::verify`] is the whole check and keeps what it verified; [`VerifiedToken`] exists only behind it.
+//! [`Issuers::verify`] is the whole check and keeps what it verified; [`VerifiedToken`] exists only behind
+//! it.
 
 mod cache;
+mod check;
 mod claims;
+mod issuer;
 mod keys;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use claims::{Confirmation, VerifiedToken};
+pub use issuer::{Issuer, IssuerId, IssuerRules};
 pub use keys::{KeySet, KeySetError};
-pub use verify::{Issuer, IssuerId, IssuerRules, Issuers, MAX_TOKEN, TokenError};
+pub use verify::{Issuers, MAX_TOKEN, TokenError};

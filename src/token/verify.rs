@@ -1,45 +1,23 @@
 //! The checks on an access token, cheap ones before the signature.
 
-use super::{KeySet, VerifiedToken};
+use super::cache::{TokenCache, weight_of};
+use super::issuer::Published;
+use super::{Issuer, IssuerId, IssuerRules, VerifiedToken, check};
 use crate::clock::UnixTime;
-use crate::jose::{Algorithm, Sha256};
+use crate::jose::{Algorithm, CompactJws, HeaderError, JoseHeader, Sha256, json};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The longest access token that is read, in bytes.
 pub const MAX_TOKEN: usize = 16 * 1024;
-
-/// Which issuer: its place in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct IssuerId(pub usize);
-
-/// What an issuer's tokens must be.
-#[derive(Clone, Debug)]
-pub struct IssuerRules {
-    /// Its name in the configuration: a metric label.
-    pub name: String,
-    /// Compared exactly with `iss`.
-    pub issuer: String,
-    /// One of them must be in `aud`.
-    pub audiences: Vec<String>,
-    /// Which algorithms its tokens may use.
-    pub algorithms: Vec<Algorithm>,
-    /// Which `typ` values are access tokens (media types: compared without case, with or without `application/`).
-    pub token_types: Vec<String>,
-    /// How much clocks may differ for `exp`, `nbf` and `iat`.
-    pub leeway: Duration,
-}
-
-/// An issuer's rules and the slot in which its current keys are published.
-#[derive(Debug)]
-pub struct Issuer {
-    /// The rules.
-    pub rules: IssuerRules,
-}
+/// How many keys are tried for one token: each costs a signature check, which anybody may ask for.
+const MAX_CANDIDATES: usize = 4;
 
 /// All issuers, and the tokens of theirs that were verified lately.
 #[derive(Debug)]
-pub struct Issuers(());
+pub struct Issuers {
+    issuers: Vec<Issuer>,
+    verified: TokenCache,
+}
 
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -59,7 +37,7 @@ pub enum TokenError {
     /// `alg` is none of those the issuer may use.
     #[error("the access token's algorithm is not accepted")]
     Algorithm,
-    /// A required claim is missing (RFC 9068 section 2.2).
+    /// A required claim is missing or empty (RFC 9068 section 2.2).
     #[error("the access token lacks a required claim")]
     ClaimMissing,
     /// A registered claim has the wrong type: a failure, never "absent" (J10).
@@ -80,7 +58,7 @@ pub enum TokenError {
     /// `iat` is in the future.
     #[error("the access token is from the future")]
     IssuedInFuture,
-    /// `cnf` cannot be checked: no known member, several unknown ones, or a malformed one (M04).
+    /// `cnf` cannot be checked: no known member, an unknown one, or a malformed one (M04).
     #[error("the access token's confirmation cannot be checked")]
     Confirmation,
     /// No key of the issuer fits; it may have new ones: fetch (rate-limited) and verify again.
@@ -89,44 +67,137 @@ pub enum TokenError {
     /// The signature does not verify with the key.
     #[error("the access token's signature does not verify")]
     Signature,
-    /// The issuer's keys have never been fetched: we cannot tell. Not the client's fault.
+    /// The issuer's keys have never been fetched, or were too old: we cannot tell. Not the client's fault.
     #[error("the issuer's keys are not available")]
     KeysUnavailable(IssuerId),
 }
 
 impl Issuers {
-    /// Issuers with these rules and no keys yet; [`IssuerId`] is the place in the list.
-    pub fn new(_rules: Vec<IssuerRules>) -> Self {
-        todo!()
+    /// Issuers with these rules and no keys yet; [`IssuerId`] is the place in the list. No two may share
+    /// `issuer`: the first would take all tokens.
+    pub fn new(rules: Vec<IssuerRules>) -> Self {
+        Self { issuers: rules.into_iter().map(Issuer::new).collect(), verified: TokenCache::new() }
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (IssuerId, &Issuer)> {
-        [].into_iter()
+        self.issuers.iter().enumerate().map(|(place, issuer)| (IssuerId(place), issuer))
     }
 
-    /// Verifies a token as presented, whose SHA-256 is `hash`. One verified before, by the same keys and not expired since, costs a look-up.
+    /// The issuer at this place.
+    pub fn issuer(&self, id: IssuerId) -> Option<&Issuer> {
+        self.issuers.get(id.0)
+    }
+
+    /// Verifies a token as presented, whose SHA-256 is `hash`. One verified before, by the same keys and not
+    /// expired since, costs a look-up.
     ///
     /// # Errors
     /// The first check that failed.
     pub fn verify(
         &self,
-        _token: &str,
-        _hash: &Sha256,
-        _now: UnixTime,
+        token: &str,
+        hash: &Sha256,
+        now: UnixTime,
     ) -> Result<Arc<VerifiedToken>, TokenError> {
-        todo!()
+        if token.len() > MAX_TOKEN {
+            return Err(TokenError::TooLong);
+        }
+        if let Some(known) = self.verified_before(hash, now)? {
+            return Ok(known);
+        }
+        let verified = Arc::new(self.verify_anew(token, now)?);
+        self.verified.keep(*hash, Arc::clone(&verified));
+        Ok(verified)
+    }
+
+    /// What an earlier look at this token found, unless its issuer's keys have changed since. Time has
+    /// passed in between, so it is asked again (liboauth2 answered from its cache after `exp`, CWE-613).
+    fn verified_before(
+        &self,
+        hash: &Sha256,
+        now: UnixTime,
+    ) -> Result<Option<Arc<VerifiedToken>>, TokenError> {
+        let Some(token) = self.verified.find(hash) else { return Ok(None) };
+        let Some(issuer) = self.issuer(token.issuer) else { return Ok(None) };
+        if issuer.published().as_ref().map(|published| published.generation) != Some(token.generation) {
+            return Ok(None);
+        }
+        match check::in_time(token.expires, token.not_before, &issuer.rules, now) {
+            Ok(()) => Ok(Some(token)),
+            Err(error) => {
+                if error == TokenError::Expired {
+                    self.verified.forget(hash);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Every check, the signature last: a refusal before it costs the sender more than us.
+    fn verify_anew(&self, token: &str, now: UnixTime) -> Result<VerifiedToken, TokenError> {
+        let jws = CompactJws::split(token).map_err(|_| TokenError::Malformed)?;
+        let header = JoseHeader::parse(jws.header_segment, false).map_err(header_error)?;
+        let typ = header.typ.as_deref();
+        // A DPoP proof or an ID token is told what it is before its claims are missed (J07).
+        if !self.issuers.iter().any(|issuer| check::token_type(typ, &issuer.rules).is_some()) {
+            return Err(TokenError::Type);
+        }
+        let algorithm = header.alg.as_deref().and_then(Algorithm::from_name).ok_or(TokenError::Algorithm)?;
+        let claims = json::Object::parse(&jws.payload).map_err(|_| TokenError::Malformed)?;
+        let (id, issuer) = self.issuer_of(&claims)?;
+        let kind = check::token_type(typ, &issuer.rules).ok_or(TokenError::Type)?;
+        if !issuer.rules.algorithms.contains(&algorithm) {
+            return Err(TokenError::Algorithm);
+        }
+        let checked = check::claims(&claims, kind, &issuer.rules, now)?;
+        let published = issuer.published();
+        let published = published.as_ref().ok_or(TokenError::KeysUnavailable(id))?;
+        verify_signature(&jws, algorithm, header.kid.as_deref(), published, id)?;
+        Ok(VerifiedToken {
+            issuer: id,
+            claims: claims.into_owned(),
+            confirmation: checked.confirmation,
+            expires: checked.expires,
+            not_before: checked.not_before,
+            generation: published.generation,
+            weight: weight_of(jws.payload.len()),
+        })
+    }
+
+    /// The issuer that `iss` names: a string, never an array (CVE-2025-30144), equal to the letter (RFC 9068
+    /// section 4).
+    fn issuer_of(&self, claims: &json::Object<'_>) -> Result<(IssuerId, &Issuer), TokenError> {
+        let iss = claims.get("iss").ok_or(TokenError::ClaimMissing)?;
+        let iss = iss.as_str().ok_or(TokenError::ClaimType)?;
+        self.iter().find(|(_, issuer)| issuer.rules.issuer == iss).ok_or(TokenError::Issuer)
     }
 }
 
-impl Issuer {
-    /// Publishes a new key set; tokens verified with the one before are verified again when they come next.
-    pub fn publish(&self, _keys: KeySet) {
-        todo!()
+/// Checks the signature with the issuer's keys that fit. A key that the token names and that does not verify
+/// it is final; a token that names none may be signed by one that is not here yet.
+fn verify_signature(
+    jws: &CompactJws<'_>,
+    algorithm: Algorithm,
+    kid: Option<&str>,
+    published: &Published,
+    id: IssuerId,
+) -> Result<(), TokenError> {
+    let mut failure = TokenError::UnknownKey(id);
+    for key in published.keys.candidates(kid, algorithm).take(MAX_CANDIDATES) {
+        if jws.verify(algorithm, key).is_ok() {
+            return Ok(());
+        }
+        if kid.is_some() {
+            failure = TokenError::Signature;
+        }
     }
+    Err(failure)
+}
 
-    /// The current keys, if any were ever published.
-    pub fn keys(&self) -> Option<Arc<KeySet>> {
-        todo!()
+const fn header_error(error: HeaderError) -> TokenError {
+    match error {
+        HeaderError::Critical => TokenError::Critical,
+        HeaderError::Json(_) | HeaderError::Type | HeaderError::Jwk(_) => TokenError::Malformed,
     }
 }

@@ -1,0 +1,218 @@
+//! How the token and the proof were sent (RFC 9449 sections 4.3 check 1 and 7.1, RFC 6750 section 2).
+
+use crate::denial::{CredentialsError, Denial, ProofCountError};
+use http::header::{AUTHORIZATION, HeaderName};
+use http::{HeaderMap, HeaderValue};
+
+/// The header that carries the proof.
+pub const DPOP: HeaderName = HeaderName::from_static("dpop");
+
+/// The authentication schemes that carry access tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `DPoP` (RFC 9449 section 7.1).
+    Dpop,
+    /// `Bearer` (RFC 6750 section 2.1).
+    Bearer,
+}
+
+/// An access token as presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials<'a> {
+    /// The scheme it came under, whatever kind of token it is.
+    pub scheme: Scheme,
+    /// The token.
+    pub token: &'a str,
+}
+
+impl Scheme {
+    /// The scheme of this name, compared without case (RFC 9110 section 11.1).
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Dpop, Self::Bearer].into_iter().find(|scheme| scheme.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The name in `Authorization` and challenges.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dpop => "DPoP",
+            Self::Bearer => "Bearer",
+        }
+    }
+}
+
+impl<'a> Credentials<'a> {
+    /// Reads the one `Authorization` line; a token in the query is never one (D56), and beside a header it is an error (D54).
+    ///
+    /// # Errors
+    /// The reason, and the scheme where it can be told.
+    pub fn read(
+        headers: &'a HeaderMap,
+        query: Option<&str>,
+    ) -> Result<Self, (CredentialsError, Option<Scheme>)> {
+        let mut lines = headers.get_all(AUTHORIZATION).iter();
+        let Some(line) = lines.next() else {
+            return Err((CredentialsError::Missing, None));
+        };
+        if lines.next().is_some() {
+            return Err((CredentialsError::Repeated, None));
+        }
+        if query.is_some_and(has_access_token) {
+            return Err((CredentialsError::TwoWays, None));
+        }
+        Self::parse(line)
+    }
+
+    /// `credentials = scheme 1*SP token68` (RFC 9110 section 11.4).
+    fn parse(line: &'a HeaderValue) -> Result<Self, (CredentialsError, Option<Scheme>)> {
+        let text = line.to_str().map_err(|_| (CredentialsError::Malformed, None))?;
+        let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
+        if name.is_empty() || !name.bytes().all(is_token_character) {
+            return Err((CredentialsError::Malformed, None));
+        }
+        let Some(scheme) = Scheme::from_name(name) else {
+            return Err((CredentialsError::Missing, None));
+        };
+        let token = rest.trim_start_matches(' ');
+        if !is_token68(token) {
+            return Err((CredentialsError::Malformed, Some(scheme)));
+        }
+        Ok(Self { scheme, token })
+    }
+}
+
+/// The one proof: exactly one `DPoP` line and no comma in it, for some fronts join two lines into one (D01).
+///
+/// # Errors
+/// [`ProofCountError`]; a line that is not ASCII is no JWS.
+pub(super) fn proof(headers: &HeaderMap) -> Result<&str, Denial> {
+    let mut lines = headers.get_all(DPOP).iter();
+    let line = lines.next().ok_or(ProofCountError::Missing)?;
+    if lines.next().is_some() || line.as_bytes().contains(&b',') {
+        return Err(ProofCountError::Several.into());
+    }
+    line.to_str().map_err(|_| crate::dpop::ProofError::Malformed.into())
+}
+
+/// Whether the query has a parameter `access_token` (RFC 6750 section 2.3), however its name is escaped.
+fn has_access_token(query: &str) -> bool {
+    let name = |parameter: &str| parameter.split('=').next().unwrap_or_default().to_owned();
+    query.split(['&', ';']).any(|parameter| unescaped_equals(&name(parameter), b"access_token"))
+}
+
+fn unescaped_equals(escaped: &str, plain: &[u8]) -> bool {
+    let mut rest = escaped.as_bytes();
+    for &expected in plain {
+        let (byte, tail) = match rest {
+            [b'%', high, low, tail @ ..] => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, tail),
+                _ => return false,
+            },
+            [byte, tail @ ..] => (*byte, tail),
+            [] => return false,
+        };
+        if byte != expected {
+            return false;
+        }
+        rest = tail;
+    }
+    rest.is_empty()
+}
+
+const fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+const fn is_token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+/// RFC 9110 section 11.2: letters, digits, `-._~+/`, then any number of `=`.
+fn is_token68(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    !body.is_empty() && body.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(
+        lines: &[&str],
+        query: Option<&str>,
+    ) -> Result<(Scheme, String), (CredentialsError, Option<Scheme>)> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        }
+        Credentials::read(&headers, query).map(|c| (c.scheme, c.token.to_owned()))
+    }
+
+    #[test]
+    fn credentials_are_a_scheme_and_one_token() {
+        use CredentialsError::{Malformed, Missing, Repeated, TwoWays};
+        let token = |scheme, token: &str| Ok((scheme, token.to_owned()));
+        let cases: &[(&[&str], Option<&str>, _)] = &[
+            (&["DPoP abc.def-_~+/=="], None, token(Scheme::Dpop, "abc.def-_~+/==")),
+            (&["dpop   abc"], None, token(Scheme::Dpop, "abc")),
+            (&["BEARER abc"], Some("a=access_token"), token(Scheme::Bearer, "abc")),
+            (&[], None, Err((Missing, None))),
+            (&[], Some("access_token=abc"), Err((Missing, None))),
+            (&["Basic dTpw"], None, Err((Missing, None))),
+            (&["Digest username=\"a\", realm=\"b\""], None, Err((Missing, None))),
+            (&["DPoP abc", "DPoP abc"], None, Err((Repeated, None))),
+            (&["DPoP abc", "Bearer abc"], None, Err((Repeated, None))),
+            (&["DPoP abc"], Some("x=1&access_token=abc"), Err((TwoWays, None))),
+            (&["DPoP abc"], Some("access%5Ftoken"), Err((TwoWays, None))),
+            (&["DPoP"], None, Err((Malformed, Some(Scheme::Dpop)))),
+            (&["DPoP a b"], None, Err((Malformed, Some(Scheme::Dpop)))),
+            (&["Bearer abc, DPoP abc"], None, Err((Malformed, Some(Scheme::Bearer)))),
+            (&["Bearer ="], None, Err((Malformed, Some(Scheme::Bearer)))),
+            (&["Bearer\tabc"], None, Err((Malformed, None))),
+            (&[""], None, Err((Malformed, None))),
+            (&["DPoP \u{e9}"], None, Err((Malformed, None))),
+        ];
+        for (lines, query, expected) in cases {
+            assert_eq!(&read(lines, *query), expected, "{lines:?} {query:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_exactly_one_proof() {
+        let with = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(DPOP, HeaderValue::from_static(line));
+            }
+            proof(&headers).map(str::to_owned)
+        };
+        assert_eq!(with(&["a.b.c"]), Ok("a.b.c".to_owned()));
+        assert_eq!(with(&[]), Err(ProofCountError::Missing.into()));
+        assert_eq!(with(&["a.b.c", "a.b.c"]), Err(ProofCountError::Several.into()));
+        assert_eq!(with(&["a.b.c,a.b.c"]), Err(ProofCountError::Several.into()));
+    }
+}

@@ -1,0 +1,52 @@
+//! What a route asks of a request.
+
+use super::Scheme;
+use crate::dpop::NoncePolicy;
+use crate::identity::IdentityMap;
+use crate::token::IssuerId;
+
+/// What a route asks of a request.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Which tokens it takes.
+    pub accept: Accept,
+    /// No token is asked for.
+    pub public: bool,
+    /// Whether refusals are enforced or only recorded.
+    pub mode: Mode,
+    /// Whether proofs need a nonce.
+    pub nonce: NoncePolicy,
+    /// Whose tokens; empty: every issuer's.
+    pub issuers: Vec<IssuerId>,
+    /// The scopes, all of which are needed.
+    pub scopes: Vec<String>,
+    /// The identity headers.
+    pub identity: IdentityMap,
+}
+
+/// Which tokens a route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accept {
+    /// DPoP-bound ones.
+    pub dpop: bool,
+    /// Unbound ones.
+    pub bearer: bool,
+}
+
+/// What becomes of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is answered.
+    Enforce,
+    /// It is recorded, and the request forwarded without identity headers.
+    Observe,
+}
+
+impl Accept {
+    /// The schemes whose challenges the route's refusals carry, DPoP first.
+    pub fn schemes(self) -> impl Iterator<Item = Scheme> {
+        let dpop = self.dpop.then_some(Scheme::Dpop);
+        let bearer = self.bearer.then_some(Scheme::Bearer);
+        dpop.into_iter().chain(bearer)
+    }
+}

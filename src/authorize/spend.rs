@@ -1,0 +1,127 @@
+//! Using the proof up: the one atomic insert, and what may be forwarded after it.
+
+use super::verify::{Binding, Evidence};
+use super::{Authorizer, Mode, Policy, Refusal, Scheme, Verified};
+use crate::clock::UnixTime;
+use crate::denial::{Denial, ReplayError};
+use crate::dpop::{Nonce, VerifiedProof};
+use crate::identity::Rendered;
+use crate::replay::OnStart;
+use crate::replay::Outcome;
+use crate::token::VerifiedToken;
+use std::sync::Arc;
+
+/// Permission to forward one request. It exists only behind [`Authorizer::spend`] or, on a route that only observes, [`Permit::observe`].
+#[derive(Debug)]
+pub struct Permit(Grant);
+
+#[derive(Debug)]
+enum Grant {
+    Public,
+    Token { token: Arc<VerifiedToken>, identity: Rendered, proof: Option<VerifiedProof> },
+    Observed,
+}
+
+impl Authorizer {
+    /// Uses the proof up. Of many identical requests exactly one gets a permit.
+    ///
+    /// # Errors
+    /// The proof was used before, may have been, or the store cannot say.
+    pub async fn spend(&self, verified: Verified, now: UnixTime) -> Result<Permit, Refusal> {
+        let (token, identity, binding) = match verified.0 {
+            Evidence::Public => return Ok(Permit(Grant::Public)),
+            Evidence::Token { token, identity, binding } => (token, identity, binding),
+        };
+        let proof = match binding {
+            Binding::Bearer => None,
+            Binding::Dpop(proof) => {
+                if let Err(error) = self.use_up(&proof, now).await {
+                    let denial = Denial::Replay(error);
+                    return Err(Refusal { denial, scheme: Some(Scheme::Dpop), token: Some(token) });
+                }
+                Some(proof)
+            }
+        };
+        Ok(Permit(Grant::Token { token, identity, proof }))
+    }
+
+    async fn use_up(&self, proof: &VerifiedProof, now: UnixTime) -> Result<(), ReplayError> {
+        // Being unknown proves nothing about a time that the store does not remember: a nonce from after it does.
+        if proof.earliest_use() < self.replay.complete_since() {
+            return Err(self.unknowable());
+        }
+        let key = self.replay.key(&proof.jkt(), proof.jti());
+        match self.replay.check_and_insert(key, proof.until(), now).await {
+            Outcome::Fresh => Ok(()),
+            Outcome::Replayed => Err(ReplayError::Replayed),
+            Outcome::Full => Err(ReplayError::Full),
+            Outcome::OverQuota => Err(ReplayError::OverQuota),
+            Outcome::Forgotten => Err(self.unknowable()),
+            Outcome::Unavailable => Err(ReplayError::Unavailable),
+        }
+    }
+
+    /// The nonce for a challenge. It is never older than what the store vouches for: after a loss that reaches a little into the future,
+    /// as with replicas whose clocks differ, the client still passes with its second try.
+    pub fn challenge_nonce(&self, now: UnixTime) -> String {
+        self.proofs.mint().mint(now.max(self.replay.complete_since()))
+    }
+
+    const fn unknowable(&self) -> ReplayError {
+        match self.on_start {
+            OnStart::Challenge => ReplayError::Unknowable,
+            OnStart::Wait => ReplayError::BeforeStart,
+        }
+    }
+}
+
+impl Permit {
+    /// On a route that only observes, lets through what would have been refused, as nobody.
+    ///
+    /// # Errors
+    /// The refusal, handed back, on a route that enforces.
+    pub fn observe(policy: &Policy, refusal: Refusal) -> Result<Self, Refusal> {
+        match policy.mode {
+            Mode::Observe => Ok(Self(Grant::Observed)),
+            Mode::Enforce => Err(refusal),
+        }
+    }
+
+    /// The identity headers to set: none but those of a verified token.
+    pub fn identity(&self) -> &[(http::HeaderName, http::HeaderValue)] {
+        match &self.0 {
+            Grant::Token { identity, .. } => identity,
+            Grant::Public | Grant::Observed => &[],
+        }
+    }
+
+    /// The verified token.
+    pub const fn token(&self) -> Option<&Arc<VerifiedToken>> {
+        match &self.0 {
+            Grant::Token { token, .. } => Some(token),
+            Grant::Public | Grant::Observed => None,
+        }
+    }
+
+    /// The proof that was used up.
+    pub const fn proof(&self) -> Option<&VerifiedProof> {
+        match &self.0 {
+            Grant::Token { proof, .. } => proof.as_ref(),
+            Grant::Public | Grant::Observed => None,
+        }
+    }
+
+    /// The nonce of ours that the proof carried.
+    pub fn nonce(&self) -> Option<&Nonce> {
+        self.proof().and_then(VerifiedProof::nonce)
+    }
+
+    /// Why it may pass: a label for metrics and log.
+    pub const fn label(&self) -> &'static str {
+        match &self.0 {
+            Grant::Public => "public",
+            Grant::Token { .. } => "verified",
+            Grant::Observed => "observed",
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The checks in the order that the contract gives them, so that an error is predictable.
+
+use super::credentials::{Credentials, Scheme, proof};
+use super::{Accept, Authorizer, Policy};
+use crate::clock::UnixTime;
+use crate::denial::{BindingError, Denial};
+use crate::dpop::{Expected, TargetUri, VerifiedProof};
+use crate::identity::Rendered;
+use crate::jose::{Sha256, Thumbprint, sha256};
+use crate::token::{Confirmation, TokenError, VerifiedToken};
+use http::{HeaderMap, Method};
+use std::sync::Arc;
+
+/// What was asked, as far as it matters for who may ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The URI that the client asked for.
+    pub target: TargetUri<'a>,
+    /// The query, in which no token may stand.
+    pub query: Option<&'a str>,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+}
+
+/// Why not, under which scheme the client tried, and whose token it was.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The reason.
+    pub denial: Denial,
+    /// The scheme that was used, where it can be told.
+    pub scheme: Option<Scheme>,
+    /// The token, where it was verified and something else failed.
+    pub token: Option<Arc<VerifiedToken>>,
+}
+
+/// A request that passed every check but one: that its proof was never used.
+#[derive(Debug)]
+pub struct Verified(pub(super) Evidence);
+
+/// What the checks found.
+#[derive(Debug)]
+pub(super) enum Evidence {
+    /// Nothing was asked for.
+    Public,
+    /// A token the route takes, and its values for the identity headers.
+    Token { token: Arc<VerifiedToken>, identity: Rendered, binding: Binding },
+}
+
+/// How the token was bound, and what proved it.
+#[derive(Debug)]
+pub(super) enum Binding {
+    Bearer,
+    Dpop(VerifiedProof),
+}
+
+impl Authorizer {
+    /// Every check but the last. Synchronous and without effect: it may be repeated.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    pub fn verify(&self, policy: &Policy, asked: &Asked<'_>, now: UnixTime) -> Result<Verified, Refusal> {
+        if policy.public {
+            return Ok(Verified(Evidence::Public));
+        }
+        let credentials = Credentials::read(asked.headers, asked.query)
+            .map_err(|(error, scheme)| Refusal { denial: error.into(), scheme, token: None })?;
+        let scheme = Some(credentials.scheme);
+        // One hash names the token in the cache and in the proof's `ath`.
+        let hash = sha256(&[credentials.token.as_bytes()]);
+        let token = self.verify_token(policy, &credentials, &hash, now).map_err(|error| Refusal {
+            denial: error.into(),
+            scheme,
+            token: None,
+        })?;
+        match self.verify_holder(policy, asked, credentials.scheme, &token, &hash, now) {
+            Ok((binding, identity)) => Ok(Verified(Evidence::Token { token, identity, binding })),
+            Err(denial) => Err(Refusal { denial, scheme, token: Some(token) }),
+        }
+    }
+
+    fn verify_token(
+        &self,
+        policy: &Policy,
+        credentials: &Credentials<'_>,
+        hash: &Sha256,
+        now: UnixTime,
+    ) -> Result<Arc<VerifiedToken>, TokenError> {
+        let token = self.issuers.verify(credentials.token, hash, now)?;
+        let taken = policy.issuers.is_empty() || policy.issuers.contains(&token.issuer());
+        if taken { Ok(token) } else { Err(TokenError::Issuer) }
+    }
+
+    /// Whether the client may use this token here: the binding first, then what the token allows.
+    fn verify_holder(
+        &self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+        scheme: Scheme,
+        token: &VerifiedToken,
+        hash: &Sha256,
+        now: UnixTime,
+    ) -> Result<(Binding, Rendered), Denial> {
+        let binding = match required_key(scheme, token.confirmation(), policy.accept)? {
+            None => Binding::Bearer,
+            Some(jkt) => Binding::Dpop(self.verify_proof(policy, asked, &jkt, hash, now)?),
+        };
+        if !policy.scopes.iter().all(|scope| token.has_scope(scope)) {
+            return Err(Denial::InsufficientScope);
+        }
+        let identity =
+            policy.identity.render(|path| token.claim(path)).map_err(|_| BindingError::Identity)?;
+        Ok((binding, identity))
+    }
+
+    fn verify_proof(
+        &self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+        jkt: &Thumbprint,
+        hash: &Sha256,
+        now: UnixTime,
+    ) -> Result<VerifiedProof, Denial> {
+        let expected =
+            Expected { method: asked.method, target: asked.target, ath: Some(hash), nonce: policy.nonce };
+        let proof = self.proofs.verify(proof(asked.headers)?, &expected, now)?;
+        // RFC 9449 section 4.3 check 12: the key the token is bound to.
+        if proof.jkt() == *jkt { Ok(proof) } else { Err(BindingError::Key.into()) }
+    }
+}
+
+/// The key that the client must prove to hold; `None` for a token that is bound to nothing. What the token says decides, never the scheme
+/// alone (RFC 9449 section 7.2, D52).
+fn required_key(scheme: Scheme, token: Confirmation, accept: Accept) -> Result<Option<Thumbprint>, Denial> {
+    match (scheme, token) {
+        (Scheme::Bearer, Confirmation::Key(_) | Confirmation::KeyAndCertificate(..)) => {
+            Err(BindingError::Downgrade.into())
+        }
+        (Scheme::Bearer, Confirmation::None) if accept.bearer => Ok(None),
+        (Scheme::Bearer, Confirmation::None) => Err(BindingError::BearerNotAccepted.into()),
+        (Scheme::Dpop, Confirmation::None | Confirmation::Certificate(_)) => {
+            Err(BindingError::Unbound.into())
+        }
+        (Scheme::Dpop, Confirmation::Key(jkt)) if accept.dpop => Ok(Some(jkt)),
+        (Scheme::Dpop, Confirmation::Key(_)) => Err(BindingError::DpopNotAccepted.into()),
+        // Client certificates are not asked for yet, so what is bound to one cannot be checked: absence denies (M04).
+        (Scheme::Bearer, Confirmation::Certificate(_))
+        | (Scheme::Dpop, Confirmation::KeyAndCertificate(..)) => Err(TokenError::Confirmation.into()),
+    }
+}

@@ -1,0 +1,158 @@
+//! `keyproof serve`: the gateway.
+
+use crate::app::{App, AppError};
+use crate::clock::Clock;
+use crate::config;
+use crate::observe::{self, AccessLog, LogFormat, LogWriter};
+use crate::server::Drained;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+const EXAMPLES: &str = "\
+Examples:
+  keyproof serve
+  keyproof serve --config /etc/keyproof/keyproof.yaml
+  keyproof serve --log text --log-level debug
+
+Signals: SIGTERM and SIGINT stop it once the requests in flight are answered, within 30 seconds; a second one at once.
+
+Exit codes: 0 after a drained stop; 64 configuration; 70 internal; 71 cannot listen on an address.";
+
+/// Run the gateway
+///
+/// Reads the configuration, listens, and forwards every request whose access token and DPoP proof pass every check.
+/// All problems of the configuration are printed at once, as check prints them. Metrics, health and the effective
+/// configuration are on the admin address (127.0.0.1:9901 unless configured).
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct ServeArgs {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", env = "KEYPROOF_CONFIG", default_value = "config/keyproof.yaml")]
+    config: PathBuf,
+    /// How log lines are written
+    #[arg(long, value_name = "FORMAT", env = "KEYPROOF_LOG_FORMAT", default_value = "json")]
+    log: LogStyle,
+    /// What is logged: error, warn, info, debug or trace, or a filter as "info,keyproof::issuer=debug"
+    #[arg(long, value_name = "LEVEL", env = "KEYPROOF_LOG", default_value = "info")]
+    log_level: String,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum LogStyle {
+    /// One JSON object on each line
+    Json,
+    /// For people
+    Text,
+}
+
+/// Runs the gateway until SIGTERM or SIGINT, then drains it. A second signal ends it at once.
+pub(super) fn run(args: &ServeArgs) -> ExitCode {
+    let (plan, warnings) = match config::load(&args.config) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(super::USAGE);
+        }
+    };
+    let format = match args.log {
+        LogStyle::Json => LogFormat::Json,
+        LogStyle::Text => LogFormat::Text,
+    };
+    let (writer, _flush_at_the_end) = match LogWriter::stdout() {
+        Ok(writer) => writer,
+        Err(error) => return internal(&error),
+    };
+    if let Err(error) = observe::init(format, &args.log_level, &writer) {
+        eprintln!("keyproof: --log-level: {error}");
+        return ExitCode::from(super::USAGE);
+    }
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return internal(&error),
+    };
+    let log = AccessLog::new(writer, format, &args.log_level);
+    runtime.block_on(serve(plan, log))
+}
+
+async fn serve(plan: config::Plan, log: AccessLog) -> ExitCode {
+    let stop = CancellationToken::new();
+    // The handlers are in place before anybody can see that we are up.
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return internal(&error),
+    };
+    let app = match App::build(plan, Clock::system(), Some(log)).await {
+        Ok(app) => app,
+        Err(error) => return refused_to_start(&error),
+    };
+    for address in app.addresses() {
+        tracing::info!(%address, "listening");
+    }
+    tracing::info!(address = %app.admin_address(), "admin");
+
+    let running = app.run(stop.clone());
+    tokio::pin!(running);
+    tokio::select! {
+        _ = &mut running => return ExitCode::from(super::INTERNAL),
+        () = signals.stop() => {}
+    }
+    tracing::info!("stopping: what is in flight may end");
+    stop.cancel();
+    tokio::select! {
+        drained = running => {
+            if let Drained::Aborted(connections) = drained {
+                tracing::warn!(connections, "the time to drain is over: connections were cut off");
+            }
+            ExitCode::SUCCESS
+        }
+        () = signals.stop() => ExitCode::from(super::INTERNAL),
+    }
+}
+
+/// The signals that mean something here.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits to be told to stop. A terminal that hangs up, or whoever asks for a reload, does not end the gateway.
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => tracing::warn!("SIGHUP: reloading is not supported yet; restart to reload"),
+            }
+        }
+    }
+}
+
+fn refused_to_start(error: &AppError) -> ExitCode {
+    tracing::error!(%error, "the gateway does not start");
+    eprintln!("keyproof: {error}");
+    match error {
+        AppError::Bind { .. } => ExitCode::from(super::CANNOT_BIND),
+        AppError::Tls { .. } => ExitCode::from(super::USAGE),
+    }
+}
+
+fn internal(error: &std::io::Error) -> ExitCode {
+    eprintln!("keyproof: {error}");
+    ExitCode::from(super::INTERNAL)
+}

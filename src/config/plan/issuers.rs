@@ -1,0 +1,126 @@
+//! Issuers and where their keys come from.
+
+use super::{IssuerPlan, KeySource, files, names};
+use crate::config::document::{Document, Issuer};
+use crate::config::problem::Findings;
+use crate::config::read::Spot;
+use crate::config::value::written;
+use crate::token::IssuerRules;
+use std::path::Path;
+use std::time::Duration;
+use url::{Host, Url};
+
+type Text = Spot<String>;
+
+/// More than a few minutes would keep expired tokens alive (RFC 7519 section 4.1.4).
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+/// The issuers.
+pub(super) fn plan(document: &Document, folder: &Path, findings: &mut Findings) -> Vec<IssuerPlan> {
+    let issuers = &document.issuers.items;
+    names::check("issuer", issuers.iter().map(|issuer| &issuer.name), findings);
+    let routes = document.routes.iter().flat_map(|list| &list.items);
+    if issuers.is_empty() && routes.clone().any(|route| !route.public.value) {
+        let help = "add an issuer with name, issuer and audiences, or set \"public: true\" on routes that need no token";
+        findings.problem(&document.issuers.place, "no issuer, but a route asks for tokens", help);
+    }
+    let mut seen: Vec<&Text> = Vec::new();
+    for identifier in issuers.iter().filter_map(|issuer| issuer.issuer.as_ref()) {
+        if let Some(first) = seen.iter().find(|first| first.value == identifier.value) {
+            let what =
+                format!("a second issuer with this identifier, the first is on line {}", first.place.line);
+            findings.problem(&identifier.place, what, "merge them: a token's iss names exactly one issuer");
+        } else {
+            seen.push(identifier);
+        }
+    }
+    issuers.iter().filter_map(|issuer| one(issuer, folder, findings)).collect()
+}
+
+fn one(issuer: &Issuer, folder: &Path, findings: &mut Findings) -> Option<IssuerPlan> {
+    let algorithms = names::algorithms(&issuer.algorithms, findings);
+    if let Some(audiences) = &issuer.audiences {
+        names::distinct(audiences, "name what the issuer puts into aud for this API", findings);
+    }
+    names::distinct(&issuer.token_types, "name at least one, such as at+jwt", findings);
+    if issuer.leeway.value > MAX_LEEWAY {
+        let what = format!("{} is too long", written(issuer.leeway.value));
+        findings.problem(&issuer.leeway.place, what, "write at most 5m: expired tokens live on that long");
+    }
+    let keys = key_source(issuer, folder, findings);
+    let rules = IssuerRules {
+        name: issuer.name.as_ref()?.value.clone(),
+        issuer: issuer.issuer.as_ref()?.value.clone(),
+        audiences: texts(&issuer.audiences.as_ref()?.items),
+        algorithms,
+        token_types: texts(&issuer.token_types.items),
+        leeway: issuer.leeway.value,
+    };
+    Some(IssuerPlan { rules, keys: keys? })
+}
+
+fn texts(list: &[Text]) -> Vec<String> {
+    list.iter().map(|text| text.value.clone()).collect()
+}
+
+fn key_source(issuer: &Issuer, folder: &Path, findings: &mut Findings) -> Option<KeySource> {
+    let insecure = issuer.insecure_http.value;
+    let identifier = issuer.issuer.as_ref();
+    if let Some(identifier) = identifier.filter(|identifier| identifier.value.trim().is_empty()) {
+        findings.problem(
+            &identifier.place,
+            "the issuer identifier is empty",
+            "write what its tokens have in iss",
+        );
+        return None;
+    }
+    match (&issuer.jwks_uri, &issuer.jwks_file) {
+        (Some(uri), Some(file)) => {
+            let what = format!("both jwks_uri (line {}) and jwks_file are given", uri.place.line);
+            findings.problem(&file.place, what, "delete one of them: keys come from one place");
+            None
+        }
+        (Some(uri), None) => endpoint(uri, insecure, findings).map(KeySource::Uri),
+        (None, Some(file)) => files::read(file, folder, findings).map(|(path, _)| KeySource::File(path)),
+        (None, None) => {
+            let url = endpoint(identifier?, insecure, findings)?;
+            if url.query().is_some() {
+                let help = "delete the query (RFC 8414 section 2), or give jwks_uri or jwks_file";
+                findings.problem(&identifier?.place, "an issuer with a query cannot be discovered", help);
+                return None;
+            }
+            Some(KeySource::Discovery(url))
+        }
+    }
+}
+
+/// An https URL, or a plain http one to loopback or with `insecure_http: true`.
+fn endpoint(text: &Text, insecure: bool, findings: &mut Findings) -> Option<Url> {
+    let mut refuse = |what: &str, help: &str| {
+        findings.problem(&text.place, format!("{} {what}", text.shown()), help);
+        None
+    };
+    let Ok(url) = Url::parse(&text.value) else {
+        return refuse("is not a URL", "write it as https://id.example.com/…");
+    };
+    if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
+        return refuse("is not an https URL", "write it as https://id.example.com/…");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse("has user information in it", "delete what stands before the \"@\"");
+    }
+    if url.fragment().is_some() {
+        return refuse("has a fragment", "delete the \"#\" and what follows it");
+    }
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() == "http" && !loopback && !insecure {
+        let help = "use https, or set \"insecure_http: true\" on this issuer where nobody else can reach that network";
+        return refuse("is plain http: whoever can answer for it can forge every token", help);
+    }
+    Some(url)
+}

@@ -1,0 +1,124 @@
+//! Listeners and the admin address.
+
+use super::{ListenerPlan, files, names, unsupported};
+use crate::config::document::{Document, Listener, ListenerMode};
+use crate::config::problem::Findings;
+use crate::config::read::Spot;
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+type Text = Spot<String>;
+
+/// The listeners.
+pub(super) fn plan(document: &Document, folder: &Path, findings: &mut Findings) -> Vec<ListenerPlan> {
+    unsupported::note(document, findings);
+    let Some(listeners) = &document.listeners else { return Vec::new() };
+    if listeners.is_empty() {
+        findings.problem(
+            &listeners.place,
+            "there is no listener",
+            "add one: \"- name: public\" and \"address: 0.0.0.0:8443\"",
+        );
+    }
+    names::check("listener", listeners.items.iter().map(|listener| &listener.name), findings);
+    listeners.items.iter().filter_map(|listener| one(listener, folder, findings)).collect()
+}
+
+fn one(listener: &Listener, folder: &Path, findings: &mut Findings) -> Option<ListenerPlan> {
+    let address = listener.address.as_ref().and_then(|text| Some((text, socket_address(text, findings)?)));
+    let tls = listener.tls.as_ref().map(|tls| files::tls(tls, folder, findings));
+    let trusted_proxies: Vec<IpNet> =
+        listener.trusted_proxies.items.iter().filter_map(|text| network(text, findings)).collect();
+    if listener.mode.value != ListenerMode::Proxy && listener.trusted_proxies.is_empty() {
+        findings.problem(
+            &listener.trusted_proxies.place,
+            "a listener that answers other proxies trusts none of them",
+            "name the networks they ask from: \"trusted_proxies: [127.0.0.1/32]\"",
+        );
+    }
+    let (text, address) = address?;
+    if listener.tls.is_none() && !address.ip().is_loopback() {
+        findings.warn(
+            &text.place,
+            format!("plain HTTP on {address}: tokens and proofs can be read on the way"),
+            "add tls, or listen on 127.0.0.1 behind a front that ends TLS",
+        );
+    }
+    let name = listener.name.as_ref()?.value.clone();
+    Some(ListenerPlan { name, address, tls: tls.flatten(), trusted_proxies })
+}
+
+/// The admin address, which is no listener's.
+pub(super) fn admin(document: &Document, findings: &mut Findings) -> Option<SocketAddr> {
+    let admin = &document.admin.address;
+    let mut seen: Vec<(&Text, SocketAddr)> = Vec::new();
+    let listeners = document.listeners.iter().flat_map(|list| &list.items);
+    for text in listeners.filter_map(|listener| listener.address.as_ref()) {
+        let Ok(address) = text.value.parse::<SocketAddr>() else { continue };
+        match seen.iter().find(|(_, other)| clash(address, *other)) {
+            Some((other, _)) => {
+                let what = format!("{address} is taken by {}", other.place.path);
+                findings.problem(&text.place, what, "give each listener its own port");
+            }
+            None => seen.push((text, address)),
+        }
+    }
+    let address = socket_address(admin, findings)?;
+    if let Some((other, _)) = seen.iter().find(|(_, other)| clash(address, *other)) {
+        // Where the admin address is the default, the listener's line is the one to show.
+        let place = if admin.place.given { &admin.place } else { &other.place };
+        let what = format!("the admin address {address} and {} cannot both listen there", other.place.path);
+        findings.problem(place, what, "give one of them another port");
+    }
+    Some(address)
+}
+
+/// Whether the operating system would refuse the second: the same port, and the same address or every address. Port 0 is any free one.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let everywhere =
+        |address: SocketAddr| address.ip().is_unspecified() && address.is_ipv4() == other.is_ipv4();
+    one.port() != 0
+        && one.port() == other.port()
+        && (one.ip() == other.ip()
+            || everywhere(one)
+            || (other.ip().is_unspecified() && one.is_ipv4() == other.is_ipv4()))
+}
+
+fn socket_address(text: &Text, findings: &mut Findings) -> Option<SocketAddr> {
+    let address = text.value.parse();
+    if address.is_err() {
+        let help = match text.value.rsplit_once(':') {
+            _ if text.value.parse::<IpAddr>().is_ok() => "add a port: 0.0.0.0:8443 or [::]:8443",
+            Some(("localhost", _)) => "write the address: 127.0.0.1 or [::1] instead of localhost",
+            Some(("" | "*", _)) => "name every address as 0.0.0.0:8443 or [::]:8443",
+            _ => "write an IP address and a port: 0.0.0.0:8443 or [::]:8443",
+        };
+        findings.problem(&text.place, format!("{} is not an address to listen on", text.shown()), help);
+    }
+    address.ok()
+}
+
+/// A network; a single address is the network of itself.
+fn network(text: &Text, findings: &mut Findings) -> Option<IpNet> {
+    if let Ok(address) = text.value.parse::<IpAddr>() {
+        return Some(address.into());
+    }
+    match text.value.parse::<IpNet>() {
+        Ok(network) if network.trunc() == network => Some(network),
+        Ok(network) => {
+            let what = format!("{} has bits beyond its prefix", text.shown());
+            findings.problem(
+                &text.place,
+                what,
+                format!("write {} for the network, or the address alone", network.trunc()),
+            );
+            None
+        }
+        Err(_) => {
+            let help = "write it as 10.0.0.0/8, 2001:db8::/32, or a single address";
+            findings.problem(&text.place, format!("{} is not a network", text.shown()), help);
+            None
+        }
+    }
+}

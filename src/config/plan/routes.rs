@@ -1,0 +1,343 @@
+//! Public origins and routes.
+
+use super::{Authorization, CorsPlan, RoutePlan, headers, names};
+use crate::authorize::{Accept, Mode, Policy};
+use crate::config::document::{
+    AuthorizationMode, Cors, Document, EncodedSlashes, Match, Nonce, Route, RouteMode, Token,
+};
+use crate::config::problem::Findings;
+use crate::config::read::{Spot, did_you_mean};
+use crate::dpop::NoncePolicy;
+use crate::route::{Matcher, Table};
+use crate::token::IssuerId;
+use crate::uri::{CanonicalPath, Origin, Scheme};
+use http::Method;
+
+type Text = Spot<String>;
+
+/// The public origins.
+pub(super) fn origins(document: &Document, findings: &mut Findings) -> Vec<Origin> {
+    let Some(list) = &document.public_origins else { return Vec::new() };
+    if list.is_empty() {
+        let help = "name the origins that clients use: [\"https://api.example.com\"]";
+        findings.problem(&list.place, "the list is empty", help);
+    }
+    let mut origins: Vec<Origin> = Vec::new();
+    for text in &list.items {
+        let Some(origin) = origin(text, findings) else { continue };
+        if origins.contains(&origin) {
+            findings.problem(&text.place, format!("{} is listed twice", text.shown()), "delete one of them");
+        } else {
+            origins.push(origin);
+        }
+    }
+    origins
+}
+
+/// An origin: nothing after host and port, not even a slash.
+fn origin(text: &Text, findings: &mut Findings) -> Option<Origin> {
+    let parsed = Origin::parse(&text.value);
+    let (what, help) = match &parsed {
+        Ok(origin) if text.value.ends_with('/') => {
+            ("an origin has no path".to_owned(), format!("write {}", origin.as_str()))
+        }
+        Ok(_) => return parsed.ok(),
+        Err(error) => (error.to_string(), "write scheme and host, as https://api.example.com".to_owned()),
+    };
+    findings.problem(&text.place, format!("{} is no origin: {what}", text.shown()), help);
+    None
+}
+
+/// The routes, each checked by itself, and the table of them all.
+pub(super) fn plan(
+    document: &Document,
+    origins: &[Origin],
+    findings: &mut Findings,
+) -> (Vec<RoutePlan>, Option<Table>) {
+    let Some(routes) = &document.routes else { return (Vec::new(), None) };
+    if routes.is_empty() {
+        let help = "add one with name, match and upstream";
+        findings.problem(&routes.place, "there is no route: every request would be answered 404", help);
+    }
+    names::check("route", routes.items.iter().map(|route| &route.name), findings);
+    let matchers: Vec<(&Route, Matcher)> = routes
+        .items
+        .iter()
+        .filter_map(|route| {
+            let keep_slashes = route.encoded_slashes.value == EncodedSlashes::Keep;
+            Some((route, matcher(route.matches.as_ref()?, keep_slashes, origins, findings)?))
+        })
+        .collect();
+    let table = table(&matchers, origins, findings);
+    let plans = routes.items.iter().filter_map(|route| {
+        let matcher =
+            matchers.iter().find(|(other, _)| std::ptr::eq(*other, route)).map(|(_, matcher)| matcher);
+        one(route, matcher, document, findings)
+    });
+    (plans.collect(), table)
+}
+
+/// The table of routes; every route that can never match is a problem.
+fn table(routes: &[(&Route, Matcher)], origins: &[Origin], findings: &mut Findings) -> Option<Table> {
+    let matchers: Vec<Matcher> = routes.iter().map(|(_, matcher)| matcher.clone()).collect();
+    let conflicts = match Table::new(origins, &matchers) {
+        Ok(table) => return Some(table),
+        Err(conflicts) => conflicts,
+    };
+    for conflict in conflicts {
+        let (Some((first, _)), Some((second, _))) =
+            (routes.get(conflict.first.0), routes.get(conflict.second.0))
+        else {
+            continue;
+        };
+        let place = second.matches.as_ref().map_or(&second.place, |matches| &matches.place);
+        let name = first.name.as_ref().map(Spot::shown).unwrap_or_default();
+        let what = format!("route {name} on line {} already takes these requests", first.place.line);
+        findings.problem(
+            place,
+            what,
+            "give this one another path, a more specific host or other methods, or delete it",
+        );
+    }
+    None
+}
+
+fn one(
+    route: &Route,
+    matcher: Option<&Matcher>,
+    document: &Document,
+    findings: &mut Findings,
+) -> Option<RoutePlan> {
+    contradictions(route, findings);
+    let upstreams = document.upstreams.iter().flat_map(|list| &list.items).map(|upstream| &upstream.name);
+    let upstream =
+        route.upstream.as_ref().and_then(|name| names::find("upstream", name, upstreams, findings));
+    let strip_prefix = route.strip_prefix.as_ref().and_then(|prefix| strip_prefix(prefix, matcher, findings));
+    let policy = policy(route, document, findings);
+    let cors = route.cors.as_ref().map(|cors| self::cors(cors, findings));
+    Some(RoutePlan {
+        name: route.name.as_ref()?.value.clone(),
+        matcher: matcher?.clone(),
+        policy,
+        upstream: upstream?,
+        strip_prefix,
+        keep_encoded_slashes: route.encoded_slashes.value == EncodedSlashes::Keep,
+        authorization: match route.identity.authorization.value {
+            AuthorizationMode::Remove => Authorization::Remove,
+            AuthorizationMode::Bearer => Authorization::Bearer,
+            AuthorizationMode::Keep => Authorization::Keep,
+        },
+        cors,
+    })
+}
+
+/// A public route asks for no token, so nothing can be asked of one.
+fn contradictions(route: &Route, findings: &mut Findings) {
+    if !route.public.value {
+        return;
+    }
+    for (place, key) in [
+        (&route.accept.place, "accept"),
+        (&route.scopes.place, "scopes"),
+        (&route.nonce.place, "nonce"),
+        (&route.issuers.place, "issuers"),
+    ] {
+        if place.given {
+            let what = format!("{key} contradicts \"public: true\" on line {}", route.public.place.line);
+            let help = format!("delete {key}, or delete public: a public route asks for no token");
+            findings.problem(place, what, help);
+        }
+    }
+}
+
+fn policy(route: &Route, document: &Document, findings: &mut Findings) -> Policy {
+    let takes = |token: Token| route.accept.items.iter().any(|accepted| accepted.value == token);
+    if route.accept.is_empty() {
+        let help = "name what it takes: [dpop], or set \"public: true\" for a route without tokens";
+        findings.problem(&route.accept.place, "the list is empty: no token could ever be accepted", help);
+    }
+    for (index, token) in route.accept.items.iter().enumerate() {
+        if route.accept.items.iter().take(index).any(|earlier| earlier.value == token.value) {
+            findings.problem(&token.place, "the same kind of token is listed twice", "delete one of them");
+        }
+    }
+    names::distinct(&route.issuers, "delete the key to take every issuer's tokens, or name one", findings);
+    names::distinct(&route.scopes, "delete the key where no scope is needed", findings);
+    for scope in &route.scopes.items {
+        scope_token(scope, findings);
+    }
+    let known = document.issuers.items.iter().map(|issuer| &issuer.name);
+    let issuers = route
+        .issuers
+        .items
+        .iter()
+        .filter_map(|name| names::find("issuer", name, known.clone(), findings).map(IssuerId));
+    Policy {
+        issuers: issuers.collect(),
+        accept: Accept { dpop: takes(Token::Dpop), bearer: takes(Token::Bearer) },
+        public: route.public.value,
+        mode: match route.mode.value {
+            RouteMode::Enforce => Mode::Enforce,
+            RouteMode::Observe => Mode::Observe,
+        },
+        nonce: match route.nonce.value {
+            Nonce::Off => NoncePolicy::Off,
+            Nonce::Required => NoncePolicy::Required,
+        },
+        scopes: route.scopes.items.iter().map(|scope| scope.value.clone()).collect(),
+        identity: headers::plan(&route.identity, findings),
+    }
+}
+
+/// RFC 6749 section 3.3: printable ASCII without space, `"` and `\`.
+fn scope_token(scope: &Text, findings: &mut Findings) {
+    let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+    if !scope.value.is_empty() && !scope.value.bytes().all(allowed) {
+        let help = "write each scope as its own item, without spaces, quotes and backslashes";
+        findings.problem(&scope.place, format!("{} is no scope", scope.shown()), help);
+    }
+}
+
+fn matcher(
+    matches: &Match,
+    keep_slashes: bool,
+    origins: &[Origin],
+    findings: &mut Findings,
+) -> Option<Matcher> {
+    names::distinct(&matches.hosts, "delete the key to match every public origin", findings);
+    names::distinct(&matches.methods, "delete the key to match any method", findings);
+    let hosts = matches.hosts.items.iter().filter_map(|text| host(text, origins, findings)).collect();
+    let methods = matches.methods.items.iter().filter_map(|text| method(text, findings)).collect();
+    let path = matches.path.as_ref().and_then(|path| match_path(path, keep_slashes, findings));
+    Some(Matcher { hosts, path: path?, methods })
+}
+
+/// `host` or `host:port`, in lower case, of one of the public origins.
+fn host(text: &Text, origins: &[Origin], findings: &mut Findings) -> Option<String> {
+    let Ok(read) = Origin::from_authority(Scheme::Https, &text.value) else {
+        let help = "write a host as api.example.com, or with a port as api.example.com:8443";
+        findings.problem(&text.place, format!("{} is no host", text.shown()), help);
+        return None;
+    };
+    let named_port = text.value.len() > read.host().len();
+    let serves =
+        |origin: &Origin| origin.host() == read.host() && (!named_port || origin.port() == read.port());
+    // Where no origin could be read, that problem is the one to mend.
+    if !origins.is_empty() && !origins.iter().any(serves) {
+        let known: Vec<&str> = origins.iter().map(Origin::authority).collect();
+        let what = format!("{} is the host of no public origin", text.shown());
+        findings.problem(
+            &text.place,
+            what,
+            format!(
+                "{}, or add it to public_origins",
+                did_you_mean(&text.value, &known).trim_end_matches('?')
+            ),
+        );
+    }
+    Some(if named_port { format!("{}:{}", read.host(), read.port()) } else { read.host().to_owned() })
+}
+
+fn method(text: &Text, findings: &mut Findings) -> Option<Method> {
+    let upper = text.value.to_ascii_uppercase();
+    let help = match upper.as_str() {
+        "TRACE" | "CONNECT" => Some("delete it: TRACE and CONNECT are always answered 405".to_owned()),
+        "*" | "ANY" | "ALL" => Some("delete the key methods to match any method".to_owned()),
+        "" => return None,
+        _ if STANDARD.contains(&upper.as_str()) && upper != text.value => {
+            Some(format!("write {upper}: methods are compared to the letter"))
+        }
+        _ => None,
+    };
+    let method = Method::from_bytes(text.value.as_bytes()).ok().filter(|_| help.is_none());
+    if method.is_none() {
+        let what = format!("{} is not a method that can match", text.shown());
+        findings.problem(&text.place, what, help.unwrap_or_else(|| did_you_mean(&upper, &STANDARD)));
+    }
+    method
+}
+
+/// The methods that clients use (RFC 9110 section 9.3, RFC 5789).
+const STANDARD: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/// A canonical path, without a slash at its end unless it is `/`.
+fn match_path(text: &Text, keep_slashes: bool, findings: &mut Findings) -> Option<String> {
+    let path = canonical(text, findings)?;
+    let bare = path.trim_end_matches('/');
+    let (what, help) = if path.contains('*') || path.contains('{') {
+        (
+            "has a wildcard",
+            "delete it: a path takes itself and everything below it, by whole segments".to_owned(),
+        )
+    } else if path != "/" && bare != path {
+        ("ends in a slash", format!("write {bare}: it takes {bare} and everything below it"))
+    } else if path.to_ascii_uppercase().contains("%2F") && !keep_slashes {
+        (
+            "has an encoded slash",
+            "set \"encoded_slashes: keep\" on this route, or write it without".to_owned(),
+        )
+    } else {
+        return Some(path);
+    };
+    findings.problem(&text.place, format!("{} {what}", text.shown()), help);
+    None
+}
+
+fn canonical(text: &Text, findings: &mut Findings) -> Option<String> {
+    let canonical = CanonicalPath::parse(&text.value);
+    let (what, help) = match &canonical {
+        Ok(path) if path.as_str() == text.value => return Some(text.value.clone()),
+        Ok(path) => ("has another spelling".to_owned(), format!("write {}", path.as_str())),
+        Err(error) if text.value.contains(['?', '#']) => {
+            (error.to_string(), "write the path alone: query and fragment never matter".to_owned())
+        }
+        Err(error) if !text.value.starts_with('/') => (
+            error.to_string(),
+            format!(
+                "begin it with a slash: /{}",
+                if text.value.contains(':') { "orders" } else { &text.value }
+            ),
+        ),
+        Err(error) => (error.to_string(), "write it as /orders or /orders/archive".to_owned()),
+    };
+    findings.problem(&text.place, format!("{} is not a canonical path: {what}", text.shown()), help);
+    None
+}
+
+/// The first segments of the route's own path.
+fn strip_prefix(text: &Text, matcher: Option<&Matcher>, findings: &mut Findings) -> Option<String> {
+    let prefix = canonical(text, findings)?;
+    let bare = prefix.trim_end_matches('/');
+    let path = matcher.map(|matcher| matcher.path.as_str());
+    let fits =
+        |path: &str| path.strip_prefix(bare).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let (what, help) = if bare.is_empty() {
+        ("strips nothing", "delete strip_prefix".to_owned())
+    } else if bare != prefix {
+        ("ends in a slash", format!("write {bare}"))
+    } else if let Some(path) = path.filter(|path| !fits(path)) {
+        (
+            "is not the beginning of match.path, by whole segments",
+            format!("write {path} or the first segments of it"),
+        )
+    } else {
+        return Some(prefix);
+    };
+    findings.problem(&text.place, format!("{} {what}", text.shown()), help);
+    None
+}
+
+fn cors(cors: &Cors, findings: &mut Findings) -> CorsPlan {
+    let mut origins = Vec::new();
+    let Some(list) = &cors.origins else { return CorsPlan { origins } };
+    names::distinct(list, "name the origins of your web applications, or delete cors", findings);
+    for text in &list.items {
+        if text.value == "*" || text.value.eq_ignore_ascii_case("null") {
+            let help = "name each origin, as https://app.example.com: answers to requests with tokens are not for every page";
+            findings.problem(&text.place, format!("{} cannot be allowed", text.shown()), help);
+        } else if let Some(origin) = origin(text, findings) {
+            origins.push(origin.as_str().to_owned());
+        }
+    }
+    CorsPlan { origins }
+}

@@ -1,0 +1,51 @@
+//! What the contract promises and is not built yet. When it is, its line here goes.
+
+use crate::config::document::{Document, ListenerMode, Token};
+use crate::config::problem::{Findings, Place};
+
+/// Notes every use of what is not built yet.
+pub(super) fn note(document: &Document, findings: &mut Findings) {
+    for listener in document.listeners.iter().flat_map(|list| &list.items) {
+        match listener.mode.value {
+            ListenerMode::Proxy => {}
+            ListenerMode::ForwardAuth => refuse(&listener.mode.place, "forward_auth", PROXY, findings),
+            ListenerMode::ExtAuthzGrpc => refuse(&listener.mode.place, "ext_authz_grpc", PROXY, findings),
+        }
+        if let Some(client_ca) = listener.tls.as_ref().and_then(|tls| tls.client_ca.as_ref()) {
+            refuse(&client_ca.place, "a client certificate", "delete client_ca", findings);
+        }
+    }
+    for issuer in &document.issuers.items {
+        if let Some(introspection) = &issuer.introspection {
+            refuse(
+                &introspection.place,
+                "introspection",
+                "delete it, and have the issuer issue JWTs (RFC 9068)",
+                findings,
+            );
+        }
+    }
+    for server in
+        document.upstreams.iter().flat_map(|list| &list.items).flat_map(|upstream| &upstream.servers)
+    {
+        for server in server.items.iter().filter(|server| server.value.starts_with("https://")) {
+            refuse(
+                &server.place,
+                "https to an upstream",
+                "write http://host:port, over a network that only the gateway reaches",
+                findings,
+            );
+        }
+    }
+    for route in document.routes.iter().flat_map(|list| &list.items) {
+        for token in route.accept.items.iter().filter(|token| token.value == Token::Mtls) {
+            refuse(&token.place, "mtls", "delete it: dpop and bearer are", findings);
+        }
+    }
+}
+
+const PROXY: &str = "delete the listener: mode proxy is";
+
+fn refuse(place: &Place, what: &str, help: &str, findings: &mut Findings) {
+    findings.problem(place, format!("{what} is not supported yet"), help);
+}

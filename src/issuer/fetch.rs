@@ -1,0 +1,163 @@
+//! Fetching a document: bounded in size and time, no redirects.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CACHE_CONTROL};
+use http::{HeaderMap, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use url::Url;
+
+/// The largest key set or metadata document, in bytes.
+pub const MAX_DOCUMENT: usize = 256 * 1024;
+/// How much of a response head is read before it is given up, in bytes; hyper looks after each read, so it
+/// may be twice that.
+const MAX_HEAD: usize = 32 * 1024;
+/// How many fields a head may have.
+const MAX_FIELDS: usize = 100;
+
+/// A document as it came, with how long its sender says that it is good for.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The body.
+    pub body: Bytes,
+    /// `Cache-Control: max-age`.
+    pub max_age: Option<Duration>,
+}
+
+/// Why a document could not be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// Not a URL of https or http.
+    #[error("not a URL that can be fetched")]
+    Url,
+    /// No connection, no TLS, or no HTTP on it; the text says which.
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    /// A status other than 200. Redirects are not followed: where keys come from is the configuration's to
+    /// say (R08).
+    #[error("answered {0}, not 200")]
+    Status(StatusCode),
+    /// A body of more than [`MAX_DOCUMENT`] bytes.
+    #[error("the answer is longer than {MAX_DOCUMENT} bytes")]
+    TooLarge,
+    /// The body broke off.
+    #[error("the answer broke off")]
+    Broken,
+    /// Not finished in time.
+    #[error("no answer in time")]
+    Timeout,
+}
+
+/// Fetches one document within 5 seconds, as keys are fetched.
+///
+/// # Errors
+/// [`FetchError`], as its variants say.
+pub async fn fetch(url: &Url) -> Result<Document, FetchError> {
+    timeout(super::TIMING.attempt, Fetcher::new().get(url)).await.map_err(|_| FetchError::Timeout)?
+}
+
+/// An HTTP client that trusts the system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// replace them).
+#[derive(Clone, Debug)]
+pub(super) struct Fetcher {
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+}
+
+impl Fetcher {
+    pub(super) fn new() -> Self {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(found.certs);
+        if added == 0 {
+            tracing::warn!("no certificate authorities found: nothing can be fetched over https");
+        }
+        Self::trusting(roots)
+    }
+
+    pub(super) fn trusting(roots: RootCertStore) -> Self {
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls(roots)).https_or_http().enable_http1().build();
+        // Minutes pass between two fetches: a new connection each time follows DNS and never meets a dead
+        // one.
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .http1_max_buf_size(MAX_HEAD)
+            .http1_max_headers(MAX_FIELDS)
+            .retry_canceled_requests(false)
+            .build(connector);
+        Self { client }
+    }
+
+    /// One GET. The caller bounds the time.
+    pub(super) async fn get(&self, url: &Url) -> Result<Document, FetchError> {
+        if !matches!(url.scheme(), "https" | "http") {
+            return Err(FetchError::Url);
+        }
+        let uri: Uri = url.as_str().parse().map_err(|_| FetchError::Url)?;
+        let request = Request::get(uri).header(ACCEPT, "application/json, application/jwk-set+json");
+        let request = request.body(Empty::new()).map_err(|_| FetchError::Url)?;
+        let response = self.client.request(request).await.map_err(|error| unreachable_because(&error))?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status()));
+        }
+        let max_age = max_age(response.headers());
+        let body = Limited::new(response.into_body(), MAX_DOCUMENT).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() { FetchError::TooLarge } else { FetchError::Broken }
+        })?;
+        Ok(Document { body: body.to_bytes(), max_age })
+    }
+}
+
+/// The innermost cause: the outer ones only say that a client had an error.
+fn unreachable_because(error: &dyn std::error::Error) -> FetchError {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    FetchError::Unreachable(cause.to_string())
+}
+
+fn tls(roots: RootCertStore) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    #[expect(clippy::expect_used, reason = "ring has cipher suites for every version that rustls enables")]
+    let versions = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default versions of TLS");
+    versions.with_root_certificates(roots).with_no_client_auth()
+}
+
+/// `max-age` in seconds (RFC 9111 section 5.2.2.1); `None` where it is absent or not a number.
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let directives = headers.get(CACHE_CONTROL)?.to_str().ok()?;
+    directives.split(',').find_map(|directive| {
+        let (name, seconds) = directive.split_once('=')?;
+        let seconds = seconds.trim().trim_matches('"').parse().ok()?;
+        name.trim().eq_ignore_ascii_case("max-age").then(|| Duration::from_secs(seconds))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn max_age_is_read_where_it_is_a_number() {
+        let of = |value: &'static str| {
+            max_age(&HeaderMap::from_iter([(CACHE_CONTROL, http::HeaderValue::from_static(value))]))
+                .map(|age| age.as_secs())
+        };
+        assert_eq!(of("public, max-age=300, must-revalidate"), Some(300));
+        assert_eq!(of("Max-Age=\"60\""), Some(60));
+        assert_eq!(of("s-maxage=5"), None);
+        assert_eq!(of("max-age=-1"), None);
+        assert_eq!(of("no-store"), None);
+        assert_eq!(max_age(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! Every metric of the gateway: name, meaning, labels, buckets. The one list of names.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
+    Registry,
+};
+
+/// A metric's name and what it means.
+type Name = (&'static str, &'static str);
+
+const BUILD_INFO: Name = ("keyproof_build_info", "Which version runs; always 1.");
+const REQUESTS: Name = ("keyproof_requests_total", "Requests answered; 499: the client went away first.");
+const DECISIONS: Name = ("keyproof_decisions_total", "What was decided about requests, and why.");
+const REQUEST_DURATION: Name =
+    ("keyproof_request_duration_seconds", "From a request's head to the end of its answer.");
+const UPSTREAM_DURATION: Name =
+    ("keyproof_upstream_duration_seconds", "From forwarding a request to the head of the upstream's answer.");
+const DECISION_DURATION: Name =
+    ("keyproof_decision_duration_seconds", "From a request's head to the decision: the gateway's own work.");
+const TOKENS: Name =
+    ("keyproof_tokens_total", "Requests by how their verified token is bound; none: no such token.");
+const PROOF_SKEW: Name = (
+    "keyproof_proof_skew_seconds",
+    "Now minus iat of verified proofs; negative: the client's clock is ahead.",
+);
+const REPLAY_ENTRIES: Name = ("keyproof_replay_entries", "Used proofs that are remembered.");
+const REPLAY_CAPACITY: Name = ("keyproof_replay_capacity", "How many used proofs can be remembered.");
+const NONCE_CHALLENGES: Name = ("keyproof_nonce_challenges_total", "Refusals with use_dpop_nonce.");
+const JWKS_REFRESH: Name = ("keyproof_jwks_refresh_total", "Attempts to read an issuer's keys.");
+const JWKS_AGE: Name =
+    ("keyproof_jwks_age_seconds", "Time since an issuer's keys were last read; infinite: never.");
+const CONFIG_RELOADS: Name = ("keyproof_config_reloads_total", "Attempts to reload the configuration.");
+const CERTIFICATE_EXPIRY: Name = (
+    "keyproof_tls_certificate_expiry_timestamp_seconds",
+    "When a listener's certificate expires (notAfter).",
+);
+const CONNECTIONS: Name = ("keyproof_connections", "Open connections.");
+const LOG_LINES_DROPPED: Name =
+    ("keyproof_log_lines_dropped_total", "Log lines lost because the output did not take them.");
+
+/// The whole request: from a tenth of a millisecond to a minute.
+const REQUEST_SECONDS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    30.0, 60.0,
+];
+/// The gateway's own work: one signature is about 50 microseconds.
+const DECISION_SECONDS: &[f64] = &[
+    0.00001, 0.000025, 0.00005, 0.000075, 0.0001, 0.00015, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
+    0.025, 0.05, 0.1,
+];
+/// Now minus `iat`: negative where the client's clock is ahead.
+const SKEW_SECONDS: &[f64] =
+    &[-60.0, -30.0, -10.0, -5.0, -2.0, -1.0, 0.0, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+
+/// The metric families, registered. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Families {
+    pub(super) registry: Registry,
+    pub(super) requests: IntCounterVec,
+    pub(super) decisions: IntCounterVec,
+    pub(super) request_duration: HistogramVec,
+    pub(super) upstream_duration: HistogramVec,
+    pub(super) decision_duration: Histogram,
+    pub(super) tokens: IntCounterVec,
+    pub(super) proof_skew: Histogram,
+    pub(super) replay_entries: Gauge,
+    pub(super) replay_capacity: Gauge,
+    pub(super) nonce_challenges: IntCounterVec,
+    pub(super) jwks_refresh: IntCounterVec,
+    pub(super) jwks_age: GaugeVec,
+    pub(super) config_reloads: IntCounterVec,
+    pub(super) certificate_expiry: IntGaugeVec,
+    pub(super) connections: IntGaugeVec,
+    pub(super) log_lines_dropped: IntCounter,
+}
+
+impl Families {
+    /// Registers all of them in a registry of their own, and says which version runs.
+    #[expect(
+        clippy::expect_used,
+        reason = "names and labels are the constants below: a test makes every one of them"
+    )]
+    pub(super) fn register(version: &str) -> Self {
+        Self::try_register(version).expect("metric names are valid and used once")
+    }
+
+    fn try_register(version: &str) -> prometheus::Result<Self> {
+        let r = Registry::new();
+        gauges(&r, BUILD_INFO, &["version"])?.with_label_values(&[version]).set(1);
+        #[cfg(target_os = "linux")]
+        r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Self {
+            requests: counters(&r, REQUESTS, &["route", "status"])?,
+            decisions: counters(&r, DECISIONS, &["route", "decision", "reason"])?,
+            request_duration: histograms(&r, REQUEST_DURATION, REQUEST_SECONDS, &["route"])?,
+            upstream_duration: histograms(&r, UPSTREAM_DURATION, REQUEST_SECONDS, &["upstream"])?,
+            decision_duration: histogram(&r, DECISION_DURATION, DECISION_SECONDS)?,
+            tokens: counters(&r, TOKENS, &["route", "binding"])?,
+            proof_skew: histogram(&r, PROOF_SKEW, SKEW_SECONDS)?,
+            replay_entries: one(&r, Gauge::new(REPLAY_ENTRIES.0, REPLAY_ENTRIES.1)?)?,
+            replay_capacity: one(&r, Gauge::new(REPLAY_CAPACITY.0, REPLAY_CAPACITY.1)?)?,
+            nonce_challenges: counters(&r, NONCE_CHALLENGES, &["route"])?,
+            jwks_refresh: counters(&r, JWKS_REFRESH, &["issuer", "result"])?,
+            jwks_age: one(&r, GaugeVec::new(Opts::new(JWKS_AGE.0, JWKS_AGE.1), &["issuer"])?)?,
+            config_reloads: counters(&r, CONFIG_RELOADS, &["result"])?,
+            certificate_expiry: gauges(&r, CERTIFICATE_EXPIRY, &["listener"])?,
+            connections: gauges(&r, CONNECTIONS, &["listener"])?,
+            log_lines_dropped: one(&r, IntCounter::new(LOG_LINES_DROPPED.0, LOG_LINES_DROPPED.1)?)?,
+            registry: r,
+        })
+    }
+}
+
+fn one<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> prometheus::Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn counters(registry: &Registry, (name, help): Name, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    one(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauges(registry: &Registry, (name, help): Name, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    one(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+fn histogram(registry: &Registry, (name, help): Name, buckets: &[f64]) -> prometheus::Result<Histogram> {
+    one(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?)
+}
+
+fn histograms(
+    registry: &Registry,
+    (name, help): Name,
+    buckets: &[f64],
+    labels: &[&str],
+) -> prometheus::Result<HistogramVec> {
+    one(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
+}

@@ -1,0 +1,140 @@
+//! What was asked: one authority, one path, one route (contract section 3; RFC 9112 section 3.2, RFC 9113 section 8.3.1).
+
+use super::Sender;
+use crate::config::Plan;
+use crate::denial::{AuthorityError, Denial};
+use crate::route::{Choice, RouteId, Table};
+use crate::uri::{CanonicalPath, Origin, PathError, Scheme};
+use http::header::{HOST, HeaderName};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Version};
+use std::sync::Arc;
+
+/// The longest request target that is read, path and query, in bytes.
+pub(super) const MAX_TARGET: usize = 8 * 1024;
+
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Where everything that can be asked for is.
+#[derive(Debug)]
+pub(super) struct Map {
+    sites: Vec<Site>,
+    table: Arc<Table>,
+    /// Which routes take an encoded slash, by place.
+    keeps_encoded_slashes: Vec<bool>,
+}
+
+/// One of the names that clients may call us by.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) origin: Origin,
+    /// Its authority, as the upstream sees it in `Host`.
+    pub(super) host: HeaderValue,
+}
+
+/// What was asked, without doubt.
+#[derive(Debug)]
+pub(super) struct Place<'m, 'h> {
+    pub(super) site: &'m Site,
+    pub(super) path: CanonicalPath<'h>,
+    number: usize,
+}
+
+impl Map {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let site = |origin: &Origin| {
+            // An origin's characters are those of a header value.
+            let host =
+                HeaderValue::from_str(origin.authority()).unwrap_or(HeaderValue::from_static("invalid"));
+            Site { origin: origin.clone(), host }
+        };
+        Self {
+            sites: plan.origins.iter().map(site).collect(),
+            table: Arc::clone(&plan.table),
+            keeps_encoded_slashes: plan.routes.iter().map(|route| route.keep_encoded_slashes).collect(),
+        }
+    }
+
+    /// Finds out which of our origins was asked, and for what path.
+    ///
+    /// # Errors
+    /// The request means nothing here, or more than one thing.
+    pub(super) fn place<'m, 'h>(&'m self, head: &'h Parts, sender: &Sender) -> Result<Place<'m, 'h>, Denial> {
+        if matches!(head.method, Method::CONNECT | Method::TRACE) {
+            return Err(Denial::MethodNotAllowed);
+        }
+        if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET) {
+            return Err(Denial::TargetTooLong);
+        }
+        let number = self.origin_of(head, sender)?;
+        let site = self.sites.get(number).ok_or(AuthorityError::Unknown)?;
+        Ok(Place { site, path: CanonicalPath::parse(head.uri.path())?, number })
+    }
+
+    /// The route that takes this method there.
+    ///
+    /// # Errors
+    /// None does; or the path has an encoded slash, which the route does not keep.
+    pub(super) fn route(&self, place: &Place<'_, '_>, method: &Method) -> Result<RouteId, Denial> {
+        let keeps = |route: &RouteId| self.keeps_encoded_slashes.get(route.0) == Some(&true);
+        match self.table.choose(place.number, place.path.as_str(), method) {
+            Choice::Route(route) if !place.path.has_encoded_slash() || keeps(&route) => Ok(route),
+            _ if place.path.has_encoded_slash() => Err(PathError::EncodedSlash.into()),
+            Choice::MethodNotAllowed => Err(Denial::MethodNotAllowed),
+            Choice::NotFound | Choice::Route(_) => Err(Denial::NoRoute),
+        }
+    }
+
+    /// The place of the one origin that the request names.
+    fn origin_of(&self, head: &Parts, sender: &Sender) -> Result<usize, AuthorityError> {
+        let scheme = if sender.tls { Scheme::Https } else { Scheme::Http };
+        let host = only(&head.headers, &HOST)?;
+        let target = head.uri.authority().map(Authority::as_str);
+        match (head.version, target, host) {
+            // RFC 9113 section 8.3.1: a `Host` beside `:authority` must say the same.
+            (Version::HTTP_2, Some(target), Some(host)) if target != host => {
+                let (target, host) = (self.named(target, scheme)?, self.named(host, scheme)?);
+                if target == host { Ok(target) } else { Err(AuthorityError::Invalid) }
+            }
+            (Version::HTTP_2, Some(target), _) => self.named(target, scheme),
+            // RFC 9112 section 3.2: exactly one `Host`, whatever the target says; 3.2.2: the target's authority counts.
+            (_, _, None) => Err(AuthorityError::Invalid),
+            (_, Some(target), Some(host)) => {
+                self.named(host, scheme)?;
+                self.named(target, scheme)
+            }
+            (_, None, Some(host)) if sender.trusted => {
+                let forwarded = only(&head.headers, &X_FORWARDED_HOST)?;
+                self.named(forwarded.unwrap_or(host), scheme)
+            }
+            (_, None, Some(host)) => self.named(host, scheme),
+        }
+    }
+
+    /// The origin with this authority; of two that differ in scheme alone, the one with the connection's.
+    fn named<'m>(&'m self, authority: &str, scheme: Scheme) -> Result<usize, AuthorityError> {
+        let is = |(place, site): (usize, &'m Site)| {
+            site.origin.is_authority(authority).then_some((place, &site.origin))
+        };
+        let mut all = self.sites.iter().enumerate().filter_map(is);
+        match all.next() {
+            Some((place, first)) if first.scheme() == scheme => Ok(place),
+            Some((place, _)) => {
+                Ok(all.find(|(_, other)| other.scheme() == scheme).map_or(place, |(other, _)| other))
+            }
+            None if Origin::from_authority(scheme, authority).is_ok() => Err(AuthorityError::Unknown),
+            None => Err(AuthorityError::Invalid),
+        }
+    }
+}
+
+/// The header's one value; `None` if there is none.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, AuthorityError> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next();
+    if lines.next().is_some() {
+        return Err(AuthorityError::Invalid);
+    }
+    first.map(HeaderValue::to_str).transpose().map_err(|_| AuthorityError::Invalid)
+}

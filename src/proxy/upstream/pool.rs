@@ -1,0 +1,128 @@
+//! The idle connections to one server.
+
+use super::RequestBody;
+use crate::clock::Stopwatch;
+use http::HeaderMap;
+use hyper::client::conn::http1::{Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+
+/// How many idle connections one server may have.
+const MAX_IDLE: usize = 512;
+/// How long a connection may be idle before we no longer trust the server to keep it open.
+const IDLE_TIME: Duration = Duration::from_secs(30);
+/// How long a connection may take, after its last body, until it can be used again.
+const SETTLE_TIME: Duration = Duration::from_secs(1);
+
+/// The idle connections to one server; the one used last is used next.
+#[derive(Debug)]
+pub(super) struct Pool {
+    idle: Mutex<VecDeque<Idle>>,
+    runtime: Handle,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: SendRequest<RequestBody>,
+    since: Stopwatch,
+    limit: Duration,
+}
+
+impl Pool {
+    pub(super) fn new(runtime: Handle) -> Self {
+        Self { idle: Mutex::new(VecDeque::new()), runtime }
+    }
+
+    /// A connection that seems usable.
+    pub(super) fn take(&self) -> Option<SendRequest<RequestBody>> {
+        let mut idle = self.idle();
+        while let Some(candidate) = idle.pop_back() {
+            if candidate.usable() {
+                return Some(candidate.connection);
+            }
+        }
+        None
+    }
+
+    /// Takes back a connection whose answer is read to the end.
+    pub(super) fn give_back(self: &Arc<Self>, mut connection: SendRequest<RequestBody>, limit: Duration) {
+        if connection.is_ready() {
+            self.put(connection, limit);
+            return;
+        }
+        if connection.is_closed() || limit.is_zero() {
+            return;
+        }
+        // Its task has not yet seen the end that we saw, or is still sending the request's body.
+        let pool = Arc::clone(self);
+        drop(self.runtime.spawn(async move {
+            if let Ok(Ok(())) = tokio::time::timeout(SETTLE_TIME, connection.ready()).await {
+                pool.put(connection, limit);
+            }
+        }));
+    }
+
+    /// Drives a connection until it closes. Drain does not wait for it: it waits for the requests.
+    pub(super) fn carry(&self, connection: Connection<TokioIo<TcpStream>, RequestBody>) {
+        drop(self.runtime.spawn(async move {
+            // How it ends, the request on it is told; an idle one concerns nobody.
+            connection.await.ok();
+        }));
+    }
+
+    fn put(&self, connection: SendRequest<RequestBody>, limit: Duration) {
+        let mut idle = self.idle();
+        while idle.front().is_some_and(|oldest| !oldest.usable()) {
+            idle.pop_front();
+        }
+        if idle.len() < MAX_IDLE && !limit.is_zero() {
+            idle.push_back(Idle { connection, since: Stopwatch::start(), limit });
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, VecDeque<Idle>> {
+        // No code that can panic runs under the lock; were it to, the list would still be whole.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Idle {
+    fn usable(&self) -> bool {
+        self.connection.is_ready() && self.since.elapsed() < self.limit
+    }
+}
+
+/// How long a connection with this response may be idle: a second less than the server says it keeps it, so
+/// that a request does not meet its closing.
+pub(super) fn idle_time(headers: &HeaderMap) -> Duration {
+    let said = headers.get("keep-alive").and_then(|value| {
+        let parameters = value.to_str().ok()?.split(',');
+        let timeout = parameters.filter_map(|parameter| parameter.trim().strip_prefix("timeout=")).next()?;
+        timeout.parse::<u64>().ok()
+    });
+    said.map_or(IDLE_TIME, |seconds| IDLE_TIME.min(Duration::from_secs(seconds.saturating_sub(1))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_idle_less_long_than_the_server_keeps_it() {
+        let idle = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("keep-alive", http::HeaderValue::from_static(value));
+            idle_time(&headers).as_secs()
+        };
+        assert_eq!(idle_time(&HeaderMap::new()), IDLE_TIME);
+        assert_eq!(idle("timeout=5"), 4);
+        assert_eq!(idle("max=100, timeout=5"), 4);
+        assert_eq!(idle("timeout=0"), 0);
+        assert_eq!(idle("timeout=3600"), 30);
+        assert_eq!(idle("timeout=-1"), 30);
+    }
+}

@@ -1,0 +1,75 @@
+//! An issuer: what its tokens must be, and the slot for its keys.
+
+use super::KeySet;
+use crate::jose::Algorithm;
+use arc_swap::{ArcSwapOption, Guard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Which issuer: its place in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IssuerId(pub usize);
+
+/// What an issuer's tokens must be.
+#[derive(Clone, Debug)]
+pub struct IssuerRules {
+    /// Its name in the configuration: a metric label.
+    pub name: String,
+    /// Compared exactly with `iss`.
+    pub issuer: String,
+    /// One of them must be in `aud`.
+    pub audiences: Vec<String>,
+    /// Which algorithms its tokens may use.
+    pub algorithms: Vec<Algorithm>,
+    /// Which `typ` values are access tokens (media types: compared without case, with or without
+    /// `application/`).
+    pub token_types: Vec<String>,
+    /// How much clocks may differ for `exp`, `nbf` and `iat`.
+    pub leeway: Duration,
+}
+
+/// An issuer's rules and the slot in which its current keys are published.
+#[derive(Debug)]
+pub struct Issuer {
+    /// The rules.
+    pub rules: IssuerRules,
+    slot: ArcSwapOption<Published>,
+    publications: AtomicU64,
+}
+
+/// A key set and its number in one place, so that nobody sees the keys of one publication with the number of
+/// another.
+#[derive(Debug)]
+pub(super) struct Published {
+    pub(super) keys: Arc<KeySet>,
+    pub(super) generation: u64,
+}
+
+impl Issuer {
+    pub(super) fn new(rules: IssuerRules) -> Self {
+        Self { rules, slot: ArcSwapOption::empty(), publications: AtomicU64::new(0) }
+    }
+
+    /// Publishes a new key set; tokens verified with the one before are verified again when they come next.
+    pub fn publish(&self, keys: KeySet) {
+        let generation = self.publications.fetch_add(1, Ordering::Relaxed);
+        self.slot.store(Some(Arc::new(Published { keys: Arc::new(keys), generation })));
+    }
+
+    /// Takes the keys back (too old to be trusted): no token of this issuer verifies until others are
+    /// published.
+    pub fn withdraw(&self) {
+        self.slot.store(None);
+    }
+
+    /// The current keys, if there are any.
+    pub fn keys(&self) -> Option<Arc<KeySet>> {
+        self.slot.load().as_ref().map(|published| Arc::clone(&published.keys))
+    }
+
+    /// The current keys and which publication they are.
+    pub(super) fn published(&self) -> Guard<Option<Arc<Published>>> {
+        self.slot.load()
+    }
+}

@@ -1,0 +1,557 @@
+//! What the room promises: every rule a row, every known bug of other verifiers a row with its story.
+
+use super::{
+    Confirmation, IssuerId, IssuerRules, Issuers, KeySet, KeySetError, MAX_TOKEN, TokenError, VerifiedToken,
+};
+use crate::clock::UnixTime;
+use crate::jose::{Algorithm, PrivateKey, Thumbprint, encode, json, sha256};
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::mem::discriminant;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+const NOW: i64 = 1_800_000_000;
+const MAIN: IssuerId = IssuerId(0);
+const LEGACY: IssuerId = IssuerId(1);
+const KEYLESS: IssuerId = IssuerId(2);
+/// In a patch: the member is left out.
+const ABSENT: &str = "<absent>";
+const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+
+static KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate(Algorithm::Es256).unwrap());
+static OTHER_KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate(Algorithm::Es256).unwrap());
+
+fn rules(name: &str, token_types: &[&str]) -> IssuerRules {
+    IssuerRules {
+        name: name.to_owned(),
+        issuer: format!("https://{name}.test"),
+        audiences: vec!["https://api.test".to_owned(), "api".to_owned()],
+        algorithms: vec![Algorithm::Es256, Algorithm::EdDsa],
+        token_types: token_types.iter().map(ToString::to_string).collect(),
+        leeway: Duration::from_secs(10),
+    }
+}
+
+/// A JWK Set of these keys, each under its `kid` (`""`: none).
+fn key_set(keys: &[(&str, &PrivateKey)]) -> KeySet {
+    KeySet::parse(jwks(keys).as_bytes()).unwrap()
+}
+
+fn jwks(keys: &[(&str, &PrivateKey)]) -> String {
+    let keys = keys.iter().map(|(kid, key)| {
+        let mut jwk: Value = serde_json::from_str(&key.public_jwk()).unwrap();
+        if !kid.is_empty() {
+            jwk["kid"] = json!(kid);
+        }
+        jwk
+    });
+    json!({ "keys": keys.collect::<Vec<_>>() }).to_string()
+}
+
+/// `main` (RFC 9068) and `legacy` (`JWT` too) with `KEY` as `k1`; `keyless` has never had keys.
+fn issuers() -> Issuers {
+    let issuers = Issuers::new(vec![
+        rules("main", &["at+jwt"]),
+        rules("legacy", &["at+jwt", "JWT"]),
+        rules("keyless", &["at+jwt"]),
+    ]);
+    for id in [MAIN, LEGACY] {
+        issuers.issuer(id).unwrap().publish(key_set(&[("k1", &KEY)]));
+    }
+    issuers
+}
+
+fn patched(mut base: Value, patch: &Value) -> String {
+    for (name, value) in patch.as_object().unwrap() {
+        if value == ABSENT {
+            base.as_object_mut().unwrap().remove(name);
+        } else {
+            base[name] = value.clone();
+        }
+    }
+    base.to_string()
+}
+
+/// A good header but for `patch`.
+fn header(patch: &Value) -> String {
+    patched(json!({ "alg": "ES256", "typ": "at+jwt", "kid": "k1" }), patch)
+}
+
+/// Good claims but for `patch`.
+fn claims(patch: &Value) -> String {
+    let good = json!({
+        "iss": "https://main.test", "aud": "https://api.test", "sub": "alice", "client_id": "app",
+        "jti": "t1", "iat": NOW, "exp": NOW + 300, "scope": "read write", "cnf": { "jkt": JKT },
+    });
+    patched(good, patch)
+}
+
+fn sign(header_patch: &Value, claims_patch: &Value) -> String {
+    KEY.sign(&header(header_patch), &claims(claims_patch))
+}
+
+fn verify_at(issuers: &Issuers, token: &str, now: i64) -> Result<Arc<VerifiedToken>, TokenError> {
+    issuers.verify(token, &sha256(&[token.as_bytes()]), UnixTime::from_secs(now))
+}
+
+fn verify(issuers: &Issuers, token: &str) -> Result<Arc<VerifiedToken>, TokenError> {
+    verify_at(issuers, token, NOW)
+}
+
+#[test]
+fn a_good_token_says_what_it_says() {
+    let token = sign(
+        &json!({}),
+        &json!({ "https://claims.test/x": { "a.b": { "c": 7 } }, "a.b": 1, "a": { "b": 2, "c": 3 } }),
+    );
+    let token = verify(&issuers(), &token).unwrap();
+    assert_eq!(token.issuer(), MAIN);
+    assert_eq!(token.sub(), Some("alice"));
+    assert_eq!(token.client_id(), Some("app"));
+    assert_eq!(token.expires(), UnixTime::from_secs(NOW + 300));
+    assert_eq!(token.confirmation(), Confirmation::Key(Thumbprint::parse(JKT).unwrap()));
+    let claim = |path: &str| token.claim(path).cloned();
+    assert_eq!(claim("cnf.jkt"), Some(json::Value::String(JKT.into())));
+    assert_eq!(claim("a.b"), Some(json::Value::Integer(1)), "the whole name first");
+    assert_eq!(claim("a.c"), Some(json::Value::Integer(3)));
+    assert_eq!(claim("https://claims.test/x.a.b.c"), Some(json::Value::Integer(7)));
+    for none in ["", ".", "a.", ".a", "sub.x", "cnf.jkt.x", "nobody"] {
+        assert_eq!(claim(none), None, "{none:?}");
+    }
+}
+
+/// RFC 6749 section 3.3: case-sensitive, delimited by spaces, nothing else is one of them.
+#[test]
+fn a_scope_is_a_whole_word() {
+    let issuers = issuers();
+    let token = verify(&issuers, &sign(&json!({}), &json!({ "scope": "read orders:write" }))).unwrap();
+    for (scope, has) in [
+        ("read", true),
+        ("orders:write", true),
+        ("Read", false),
+        ("orders", false),
+        ("write", false),
+        ("", false),
+        ("read orders:write", false),
+        (" ", false),
+    ] {
+        assert_eq!(token.has_scope(scope), has, "{scope:?}");
+    }
+    let none = verify(&issuers, &sign(&json!({}), &json!({ "scope": ABSENT }))).unwrap();
+    assert!(!none.has_scope("read") && !none.has_scope(""));
+}
+
+#[test]
+fn what_is_accepted() {
+    let rows: &[(&str, Value, Value)] = &[
+        ("as it is", json!({}), json!({})),
+        ("a media type has no case (T01)", json!({ "typ": "AT+JWT" }), json!({})),
+        (
+            "the prefix may be written (RFC 7515 section 4.1.9)",
+            json!({ "typ": "application/at+jwt" }),
+            json!({}),
+        ),
+        ("in any case", json!({ "typ": "Application/At+Jwt" }), json!({})),
+        ("other header members are ignored", json!({ "jku": "https://evil.test", "x": [1] }), json!({})),
+        ("no kid: the keys that fit are tried", json!({ "kid": ABSENT }), json!({})),
+        ("aud may be an array", json!({}), json!({ "aud": ["other", "api"] })),
+        ("in any order", json!({}), json!({ "aud": ["api", "other"] })),
+        (
+            "a NumericDate may have a fraction",
+            json!({}),
+            json!({ "exp": 1_800_000_000.5, "iat": 1_799_999_999.25 }),
+        ),
+        ("expired within the leeway", json!({}), json!({ "exp": NOW - 9 })),
+        ("nbf within the leeway", json!({}), json!({ "nbf": NOW + 10 })),
+        ("iat within the leeway", json!({}), json!({ "iat": NOW + 10 })),
+        ("scope is no required claim", json!({}), json!({ "scope": ABSENT })),
+        ("no cnf: a bearer token", json!({}), json!({ "cnf": ABSENT })),
+        ("bound to a certificate", json!({}), json!({ "cnf": { "x5t#S256": JKT } })),
+        ("to both", json!({}), json!({ "cnf": { "x5t#S256": JKT, "jkt": JKT } })),
+        ("legacy: JWT", json!({ "typ": "JWT" }), json!({ "iss": "https://legacy.test" })),
+        (
+            "legacy: typ is optional (RFC 7519 section 5.1)",
+            json!({ "typ": ABSENT }),
+            json!({ "iss": "https://legacy.test" }),
+        ),
+        (
+            "legacy: exp, aud and iss are enough",
+            json!({ "typ": "JWT" }),
+            json!({
+                "iss": "https://legacy.test", "sub": ABSENT, "client_id": ABSENT, "jti": ABSENT, "iat": ABSENT
+            }),
+        ),
+    ];
+    let issuers = issuers();
+    for (story, header, claims) in rows {
+        let result = verify(&issuers, &sign(header, claims));
+        assert!(result.is_ok(), "{story}: {result:?}");
+    }
+}
+
+#[test]
+fn what_is_refused() {
+    let issuers = issuers();
+    let mut seen = HashSet::new();
+    let mut refused = |story: &str, token: &str, expected: TokenError| {
+        assert_eq!(verify(&issuers, token).map(|_| ()), Err(expected), "{story}");
+        seen.insert(discriminant(&expected));
+    };
+    for (story, header, expected) in refused_headers() {
+        refused(story, &sign(&header, &json!({})), expected);
+    }
+    for (story, claims, expected) in refused_claims().into_iter().chain(refused_confirmations()) {
+        refused(story, &sign(&json!({}), &claims), expected);
+    }
+    for (story, mut claims, expected) in refused_legacy_claims() {
+        claims["iss"] = json!("https://legacy.test");
+        refused(story, &sign(&json!({ "typ": "JWT" }), &claims), expected);
+    }
+    for (story, token, expected) in refused_tokens() {
+        refused(story, &token, expected);
+    }
+    assert_eq!(seen.len(), 16, "a row for every TokenError");
+}
+
+type Row = (&'static str, Value, TokenError);
+
+fn refused_headers() -> Vec<Row> {
+    use TokenError as E;
+    vec![
+        ("not typed as an access token (T01)", json!({ "typ": "JWT" }), E::Type),
+        ("no typ at all", json!({ "typ": ABSENT }), E::Type),
+        ("a DPoP proof (J07)", json!({ "typ": "dpop+jwt" }), E::Type),
+        ("an introspection answer (J07)", json!({ "typ": "token-introspection+jwt" }), E::Type),
+        ("an authorization request (J07)", json!({ "typ": "oauth-authz-req+jwt" }), E::Type),
+        ("a logout token (J07)", json!({ "typ": "logout+jwt" }), E::Type),
+        ("another tree of media types", json!({ "typ": "text/at+jwt" }), E::Type),
+        ("typ is no string", json!({ "typ": ["at+jwt"] }), E::Malformed),
+        ("kid is no string", json!({ "kid": 1 }), E::Malformed),
+        ("alg none (T04)", json!({ "alg": "none" }), E::Algorithm),
+        ("B34: noNE slipped through lists of bad names", json!({ "alg": "noNE" }), E::Algorithm),
+        ("B33: HS256 with the public key as its secret", json!({ "alg": "HS256" }), E::Algorithm),
+        ("no alg", json!({ "alg": ABSENT }), E::Algorithm),
+        ("an algorithm the issuer does not use (J03)", json!({ "alg": "ES384" }), E::Algorithm),
+        ("in another case", json!({ "alg": "es256" }), E::Algorithm),
+        ("no key of this kind (J03)", json!({ "alg": "EdDSA" }), E::UnknownKey(MAIN)),
+        ("B35: crit ignored by Authlib, PyJWT, fast-jwt", json!({ "crit": ["x"], "x": 1 }), E::Critical),
+        ("B31: jsonwebtoken ignored an empty crit", json!({ "crit": [] }), E::Critical),
+        ("an unencoded payload (RFC 7797)", json!({ "b64": false }), E::Critical),
+        ("another kid", json!({ "kid": "k2" }), E::UnknownKey(MAIN)),
+        ("a kid is compared, never opened (J05)", json!({ "kid": "../../etc/passwd" }), E::UnknownKey(MAIN)),
+    ]
+}
+
+fn refused_claims() -> Vec<Row> {
+    use TokenError as E;
+    vec![
+        // Issuer and audience.
+        ("B31: iss absent passed set_issuer", json!({ "iss": ABSENT }), E::ClaimMissing),
+        ("B31: so did a number", json!({ "iss": 1 }), E::ClaimType),
+        (
+            "B37: fast-jwt took an array that holds ours",
+            json!({ "iss": ["https://main.test", "x"] }),
+            E::ClaimType,
+        ),
+        ("another issuer", json!({ "iss": "https://evil.test" }), E::Issuer),
+        ("a slash more (T02: exact)", json!({ "iss": "https://main.test/" }), E::Issuer),
+        ("in another case", json!({ "iss": "https://Main.test" }), E::Issuer),
+        ("B31: aud absent passed set_audience", json!({ "aud": ABSENT }), E::ClaimMissing),
+        ("B31: so did a number", json!({ "aud": 1 }), E::ClaimType),
+        ("null", json!({ "aud": null }), E::ClaimType),
+        ("one of them is no string", json!({ "aud": ["api", 1] }), E::ClaimType),
+        ("none of them", json!({ "aud": [] }), E::Audience),
+        ("another", json!({ "aud": "https://api.test/" }), E::Audience),
+        // Dates.
+        ("no exp", json!({ "exp": ABSENT }), E::ClaimMissing),
+        (
+            "B30: CVE-2026-25537, a wrong type was taken for absent",
+            json!({ "exp": "1900000000" }),
+            E::ClaimType,
+        ),
+        ("B30: nbf as well", json!({ "nbf": "1900000000" }), E::ClaimType),
+        ("nbf null", json!({ "nbf": null }), E::ClaimType),
+        ("exp beyond all dates", json!({ "exp": 1e300 }), E::ClaimType),
+        ("exp before all dates", json!({ "exp": -1 }), E::ClaimType),
+        ("iat is no number", json!({ "iat": true }), E::ClaimType),
+        ("no iat (T06)", json!({ "iat": ABSENT }), E::ClaimMissing),
+        ("J09: on exp + leeway", json!({ "exp": NOW - 10 }), E::Expired),
+        ("B31: nbf unchecked by default", json!({ "nbf": NOW + 11 }), E::NotYetValid),
+        ("B31: iat never checked", json!({ "iat": NOW + 11 }), E::IssuedInFuture),
+        // The others of RFC 9068 section 2.2.
+        ("no sub (T06)", json!({ "sub": ABSENT }), E::ClaimMissing),
+        ("an empty sub", json!({ "sub": "" }), E::ClaimMissing),
+        ("no client_id (T06)", json!({ "client_id": ABSENT }), E::ClaimMissing),
+        ("no jti (T06)", json!({ "jti": ABSENT }), E::ClaimMissing),
+        ("sub is no string", json!({ "sub": 7 }), E::ClaimType),
+        ("client_id is no string", json!({ "client_id": ["app"] }), E::ClaimType),
+        ("jti is no string", json!({ "jti": 7 }), E::ClaimType),
+        ("scope is no string", json!({ "scope": ["read"] }), E::ClaimType),
+        (
+            "an at+jwt of a legacy issuer",
+            json!({ "iss": "https://legacy.test", "jti": ABSENT }),
+            E::ClaimMissing,
+        ),
+        (
+            "keys that were never there are not the client's fault",
+            json!({ "iss": "https://keyless.test" }),
+            E::KeysUnavailable(KEYLESS),
+        ),
+    ]
+}
+
+/// A `JWT`-typed token may lack what RFC 9068 requires; what it has is checked, and it is no other kind of token.
+fn refused_legacy_claims() -> Vec<Row> {
+    use TokenError as E;
+    vec![
+        ("exp is required", json!({ "exp": ABSENT }), E::ClaimMissing),
+        ("aud is required", json!({ "aud": ABSENT }), E::ClaimMissing),
+        ("sub is a string or absent", json!({ "sub": 7 }), E::ClaimType),
+        ("iat is a number or absent", json!({ "iat": "1" }), E::ClaimType),
+        ("an ID token (J07)", json!({ "at_hash": "x" }), E::Type),
+        ("a logout token (J07)", json!({ "events": {} }), E::Type),
+    ]
+}
+
+fn refused_confirmations() -> Vec<Row> {
+    use TokenError as E;
+    vec![
+        // The confirmation (M04).
+        ("ezpds took cnf:{} for unbound (B18)", json!({ "cnf": {} }), E::Confirmation),
+        ("cnf null", json!({ "cnf": null }), E::Confirmation),
+        ("cnf is no object", json!({ "cnf": JKT }), E::Confirmation),
+        ("an unknown member alone", json!({ "cnf": { "kid": "x" } }), E::Confirmation),
+        (
+            "an unknown member beside a known one",
+            json!({ "cnf": { "jkt": JKT, "jwk": {} } }),
+            E::Confirmation,
+        ),
+        ("jkt is no string", json!({ "cnf": { "jkt": 1 } }), E::Confirmation),
+        ("jkt is no thumbprint", json!({ "cnf": { "jkt": "abc" } }), E::Confirmation),
+        ("jkt with padding", json!({ "cnf": { "jkt": format!("{JKT}=") } }), E::Confirmation),
+        (
+            "H04: a thumbprint URN",
+            json!({ "cnf": { "jkt": format!("urn:ietf:params:oauth:jwk-thumbprint:sha-256:{JKT}") } }),
+            E::Confirmation,
+        ),
+        ("a digest of another size", json!({ "cnf": { "x5t#S256": "AAAA" } }), E::Confirmation),
+        ("a good jkt does not excuse it", json!({ "cnf": { "jkt": JKT, "x5t#S256": 1 } }), E::Confirmation),
+    ]
+}
+
+/// Rows that a patch of good claims cannot say.
+fn refused_tokens() -> Vec<(&'static str, String, TokenError)> {
+    use TokenError as E;
+    let good = sign(&json!({}), &json!({}));
+    let segment = |n: usize| good.split('.').nth(n).unwrap().to_owned();
+    let embedded: Value = serde_json::from_str(&OTHER_KEY.public_jwk()).unwrap();
+    vec![
+        ("longer than is read", "a".repeat(MAX_TOKEN + 1), E::TooLong),
+        ("B40: many dots cost parsers their memory", ".".repeat(MAX_TOKEN), E::Malformed),
+        ("opaque", "d2hhdCBpcyB0aGlz".to_owned(), E::Malformed),
+        ("nothing", String::new(), E::Malformed),
+        ("B38: a JWE has five segments; decrypted is not trusted", format!("{good}.AAAA.AAAA"), E::Malformed),
+        ("no signature (T04)", format!("{}.{}.", segment(0), segment(1)), E::Malformed),
+        ("padding", format!("{good}="), E::Malformed),
+        ("a line break", format!("{good}\n"), E::Malformed),
+        ("claims are no JSON", KEY.sign(&header(&json!({})), "iss=main"), E::Malformed),
+        ("B31: serde takes an array for a struct", KEY.sign(&header(&json!({})), "[]"), E::Malformed),
+        (
+            "B31: of two scopes the last won (J01)",
+            KEY.sign(&header(&json!({})), &claims(&json!({})).replacen('{', r#"{"scope":"admin","#, 1)),
+            E::Malformed,
+        ),
+        (
+            "two algs (J01)",
+            KEY.sign(&header(&json!({})).replacen('{', r#"{"alg":"none","#, 1), &claims(&json!({}))),
+            E::Malformed,
+        ),
+        ("signed with another key", OTHER_KEY.sign(&header(&json!({})), &claims(&json!({}))), E::Signature),
+        (
+            "B36: CVE-2018-0114, the key in the header was trusted (J05)",
+            OTHER_KEY.sign(&header(&json!({ "jwk": embedded })), &claims(&json!({}))),
+            E::Signature,
+        ),
+        (
+            "without kid a wrong signature may mean a new key",
+            OTHER_KEY.sign(&header(&json!({ "kid": ABSENT })), &claims(&json!({}))),
+            E::UnknownKey(MAIN),
+        ),
+        (
+            "the signature of another token",
+            format!("{}.{}.{}", segment(0), encode(claims(&json!({ "sub": "eve" })).as_bytes()), segment(2)),
+            E::Signature,
+        ),
+    ]
+}
+
+/// Keys belong to the issuer that `iss` names (J04): another issuer's good key is nobody's here.
+#[test]
+fn one_issuers_key_signs_nothing_for_another() {
+    let issuers = issuers();
+    issuers.issuer(LEGACY).unwrap().publish(key_set(&[("k1", &OTHER_KEY)]));
+    let token = OTHER_KEY.sign(&header(&json!({})), &claims(&json!({ "iss": "https://legacy.test" })));
+    assert!(verify(&issuers, &token).is_ok());
+    let token = OTHER_KEY.sign(&header(&json!({})), &claims(&json!({})));
+    assert_eq!(verify(&issuers, &token).map(|_| ()), Err(TokenError::Signature));
+}
+
+#[test]
+fn another_hand_signs_what_we_verify() {
+    let pems = [
+        (&rcgen::PKCS_ECDSA_P256_SHA256, jsonwebtoken::Algorithm::ES256, Algorithm::Es256),
+        (&rcgen::PKCS_ECDSA_P384_SHA384, jsonwebtoken::Algorithm::ES384, Algorithm::Es384),
+        (&rcgen::PKCS_ED25519, jsonwebtoken::Algorithm::EdDSA, Algorithm::EdDsa),
+    ];
+    for (kind, theirs, ours) in pems {
+        let pem = rcgen::KeyPair::generate_for(kind).unwrap().serialize_pem();
+        let issuers =
+            Issuers::new(vec![IssuerRules { algorithms: vec![ours], ..rules("main", &["at+jwt"]) }]);
+        issuers.issuer(MAIN).unwrap().publish(key_set(&[("k1", &PrivateKey::read(&pem).unwrap())]));
+        let key = if ours == Algorithm::EdDsa {
+            jsonwebtoken::EncodingKey::from_ed_pem(pem.as_bytes())
+        } else {
+            jsonwebtoken::EncodingKey::from_ec_pem(pem.as_bytes())
+        };
+        let mut header = jsonwebtoken::Header::new(theirs);
+        header.typ = Some("at+jwt".to_owned());
+        header.kid = Some("k1".to_owned());
+        let claims: Value = serde_json::from_str(&claims(&json!({}))).unwrap();
+        let token = jsonwebtoken::encode(&header, &claims, &key.unwrap()).unwrap();
+        assert_eq!(verify(&issuers, &token).unwrap().sub(), Some("alice"), "{ours:?}");
+    }
+}
+
+#[test]
+fn a_token_seen_before_is_the_same_token() {
+    let issuers = issuers();
+    let token = sign(&json!({}), &json!({}));
+    let first = verify(&issuers, &token).unwrap();
+    assert!(Arc::ptr_eq(&first, &verify(&issuers, &token).unwrap()));
+}
+
+/// liboauth2 answered from its cache after `exp` (CWE-613).
+#[test]
+fn time_is_asked_at_every_hit() {
+    let issuers = issuers();
+    let token = sign(&json!({}), &json!({ "nbf": NOW, "exp": NOW + 300 }));
+    let at = |now: i64| verify_at(&issuers, &token, now).map(|_| ());
+    assert_eq!(at(NOW), Ok(()));
+    assert_eq!(at(NOW + 309), Ok(()), "within the leeway");
+    assert_eq!(at(NOW - 11), Err(TokenError::NotYetValid), "the clock went back");
+    assert_eq!(at(NOW + 310), Err(TokenError::Expired));
+    assert_eq!(at(NOW + 310), Err(TokenError::Expired), "forgotten, not forgiven");
+}
+
+#[test]
+fn keys_are_asked_at_every_hit() {
+    let issuers = issuers();
+    let token = sign(&json!({}), &json!({}));
+    let main = issuers.issuer(MAIN).unwrap();
+    let first = verify(&issuers, &token).unwrap();
+    main.publish(key_set(&[("k1", &KEY), ("k2", &OTHER_KEY)]));
+    let second = verify(&issuers, &token).unwrap();
+    assert!(!Arc::ptr_eq(&first, &second), "verified again");
+    assert!(Arc::ptr_eq(&second, &verify(&issuers, &token).unwrap()), "and kept");
+    main.publish(key_set(&[("k2", &OTHER_KEY)]));
+    assert_eq!(verify(&issuers, &token).map(|_| ()), Err(TokenError::UnknownKey(MAIN)), "a removed key");
+    main.publish(key_set(&[("k1", &OTHER_KEY)]));
+    assert_eq!(verify(&issuers, &token).map(|_| ()), Err(TokenError::Signature), "a kid used again");
+    main.withdraw();
+    assert_eq!(verify(&issuers, &token).map(|_| ()), Err(TokenError::KeysUnavailable(MAIN)));
+    main.publish(key_set(&[("k1", &KEY)]));
+    assert!(verify(&issuers, &token).is_ok());
+}
+
+/// A signature check costs us more than the sender: without `kid` four keys are tried, no more.
+#[test]
+fn few_keys_are_tried() {
+    let spare: Vec<_> = (0..4).map(|_| PrivateKey::generate(Algorithm::Es256).unwrap()).collect();
+    let token = sign(&json!({ "kid": ABSENT }), &json!({}));
+    let issuers = issuers();
+    let with = |before: usize| {
+        let mut keys: Vec<_> = spare.iter().take(before).map(|key| ("", key)).collect();
+        keys.push(("k1", &KEY));
+        issuers.issuer(MAIN).unwrap().publish(key_set(&keys));
+        verify(&issuers, &token).map(|_| ())
+    };
+    assert_eq!(with(3), Ok(()));
+    assert_eq!(with(4), Err(TokenError::UnknownKey(MAIN)));
+}
+
+/// FAPI 5.4.3: two keys may share a `kid` if they are of different kinds.
+#[test]
+fn a_kid_that_two_keys_share_is_told_apart_by_algorithm() {
+    let ed = PrivateKey::generate(Algorithm::EdDsa).unwrap();
+    let issuers = issuers();
+    issuers.issuer(MAIN).unwrap().publish(key_set(&[("k1", &ed), ("k1", &KEY)]));
+    assert!(verify(&issuers, &sign(&json!({}), &json!({}))).is_ok());
+    let token = ed.sign(&header(&json!({ "alg": "EdDSA" })), &claims(&json!({})));
+    assert!(verify(&issuers, &token).is_ok());
+}
+
+#[test]
+fn a_key_set_is_read_strictly() {
+    use KeySetError as E;
+    let key: Value = serde_json::from_str(&KEY.public_jwk()).unwrap();
+    let private: Value = serde_json::from_str(&KEY.private_jwk()).unwrap();
+    let with = |patch: Value| -> Value { serde_json::from_str(&patched(key.clone(), &patch)).unwrap() };
+    let set = |keys: Vec<Value>| json!({ "keys": keys }).to_string();
+    let oct = json!({ "kty": "oct", "k": "c2VjcmV0", "kid": "s" });
+    let encryption = with(json!({ "use": "enc" }));
+    let unknown = json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA" });
+    let invalid = with(json!({ "x": "AAAA" }));
+    let rows: Vec<(&str, String, Result<usize, E>)> = vec![
+        ("one key", set(vec![key.clone()]), Ok(1)),
+        ("other members are ignored", json!({ "keys": [key], "issuer": "x" }).to_string(), Ok(1)),
+        (
+            "R08: what cannot verify is left out",
+            set(vec![oct.clone(), encryption.clone(), unknown.clone(), invalid.clone(), key.clone()]),
+            Ok(1),
+        ),
+        ("nothing is left", set(vec![oct, encryption, unknown, invalid]), Err(E::Empty)),
+        ("empty", set(vec![]), Err(E::Empty)),
+        ("a leaked private key", set(vec![key.clone(), private]), Err(E::Private)),
+        ("64 keys", set(vec![key.clone(); 64]), Ok(64)),
+        ("65 keys", set(vec![key.clone(); 65]), Err(E::TooMany)),
+        ("a flood of members", json!({ "keys": [key], "x": vec![0; 5000] }).to_string(), Err(E::TooMany)),
+        ("a page", "<!doctype html>".to_owned(), Err(E::Format)),
+        ("nothing", String::new(), Err(E::Format)),
+        ("no keys", "{}".to_owned(), Err(E::Format)),
+        ("keys is no array", r#"{"keys":{}}"#.to_owned(), Err(E::Format)),
+        ("a key is no object", r#"{"keys":[1]}"#.to_owned(), Err(E::Format)),
+        ("a bare array", json!([key]).to_string(), Err(E::Format)),
+        ("kid is no string", set(vec![with(json!({ "kid": 1 }))]), Err(E::Format)),
+        ("keys twice", format!(r#"{{"keys":[],"keys":[{key}]}}"#), Err(E::Format)),
+    ];
+    for (story, document, expected) in rows {
+        assert_eq!(KeySet::parse(document.as_bytes()).map(|keys| keys.len()), expected, "{story}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_byte_changed_is_a_refusal(place in any::<proptest::sample::Index>(), byte in 0_u8..128) {
+        static GOOD: LazyLock<(Issuers, String)> = LazyLock::new(|| (issuers(), sign(&json!({}), &json!({}))));
+        let (issuers, good) = &*GOOD;
+        let mut bytes = good.clone().into_bytes();
+        let place = place.index(bytes.len());
+        let changed = bytes[place] != byte;
+        bytes[place] = byte;
+        let token = String::from_utf8(bytes).unwrap();
+        prop_assert!(verify(issuers, &token).is_err() == changed);
+    }
+
+    #[test]
+    fn any_claims_are_answered(
+        payload in "\\{(\"(iss|aud|exp|nbf|iat|sub|cnf|scope)\":(\"https://main.test\"|-?[0-9]{1,22}|null|\\{\\}|\\[\\]),?){0,6}\\}"
+    ) {
+        let issuers = issuers();
+        let result = verify(&issuers, &KEY.sign(&header(&json!({})), &payload));
+        prop_assert!(result.is_err());
+    }
+}

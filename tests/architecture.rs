@@ -1,0 +1,159 @@
+//! The house rules: which room may know which, and what the pure rooms must not touch.
+//!
+//! The table is the one in the crate documentation, as data. A room that opens a door it does not have fails here.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken rule of the house ends the test with its place"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Each room and the rooms it may name. `app`, `cli` and `demo` wire the others together and know every room.
+const DOORS: &[(&str, &[&str])] = &[
+    ("clock", &[]),
+    ("jose", &[]),
+    ("uri", &[]),
+    ("dpop", &["clock", "jose", "uri"]),
+    ("token", &["clock", "jose"]),
+    ("replay", &["clock", "jose"]),
+    ("route", &["uri"]),
+    ("denial", &["dpop", "token", "uri"]),
+    ("identity", &["jose"]),
+    ("authorize", &["clock", "denial", "dpop", "identity", "jose", "replay", "token", "uri"]),
+    ("config", &["authorize", "clock", "dpop", "identity", "jose", "replay", "route", "token", "uri"]),
+    ("observe", &["clock", "denial", "jose", "token", "uri"]),
+    ("issuer", &["clock", "config", "jose", "token"]),
+    ("server", &["clock"]),
+    (
+        "proxy",
+        &[
+            "authorize",
+            "clock",
+            "config",
+            "denial",
+            "dpop",
+            "identity",
+            "issuer",
+            "jose",
+            "observe",
+            "replay",
+            "route",
+            "server",
+            "token",
+            "uri",
+        ],
+    ),
+    ("admin", &["clock", "observe"]),
+    ("client", &["clock", "jose", "uri"]),
+];
+const WIRING: &[&str] = &["app", "cli", "demo", "main", "lib"];
+
+/// Rooms that compute and nothing else: they never wait, ask the time, open a file or a socket.
+const PURE: &[&str] = &["jose", "uri", "dpop", "token", "route", "denial", "identity"];
+const IMPURE_WORDS: &[&str] = &["tokio", "hyper", "SystemTime", "std::fs", "std::net", "std::env"];
+
+/// The only places that name the crypto crate, or rustls's view of it.
+const CRYPTO: &[&str] = &["jose", "server/tls", "client", "issuer", "config", "replay/redis"];
+
+#[test]
+fn every_room_uses_only_the_doors_it_has() {
+    let doors: BTreeMap<_, BTreeSet<_>> =
+        DOORS.iter().map(|(room, known)| (*room, known.iter().copied().collect())).collect();
+    let mut broken = Vec::new();
+    for (room, file, text) in sources() {
+        let Some(known) = doors.get(room.as_str()) else { continue };
+        for named in rooms_named_in(&text) {
+            if named != room && !known.contains(named.as_str()) {
+                broken.push(format!("{}: `{room}` may not know `{named}`", file.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "doors that DOORS does not have:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn every_room_is_on_the_map() {
+    let map = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    for (room, file, _) in sources() {
+        if ["main", "lib"].contains(&room.as_str()) {
+            continue;
+        }
+        let has_doors = WIRING.contains(&room.as_str()) || DOORS.iter().any(|(name, _)| *name == room);
+        assert!(has_doors, "{}: add `{room}` to DOORS", file.display());
+        assert!(map.contains(&format!("[`{room}`]")), "`{room}` is not on the map in src/lib.rs");
+    }
+}
+
+#[test]
+fn pure_rooms_only_compute() {
+    for (room, file, text) in sources() {
+        if PURE.contains(&room.as_str()) {
+            for word in IMPURE_WORDS {
+                assert!(
+                    !text.contains(word),
+                    "{}: `{room}` is pure and may not say `{word}`",
+                    file.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_crypto_crate_is_named_in_few_places() {
+    for (_, file, text) in sources() {
+        let path = file.strip_prefix(root().join("src")).unwrap().display().to_string();
+        let free = CRYPTO.iter().any(|place| path.starts_with(place));
+        let named = text
+            .match_indices("ring::")
+            .any(|(at, _)| !text[..at].ends_with(|before: char| before.is_alphanumeric()));
+        assert!(free || !named, "{path} names the crypto crate");
+    }
+}
+
+/// Every source file outside its tests: the room, the path, the code without comments.
+fn sources() -> Vec<(String, PathBuf, String)> {
+    let mut found = Vec::new();
+    collect(&root().join("src"), &mut found);
+    assert!(found.len() > 40, "the sources were not found");
+    found
+}
+
+fn collect(folder: &Path, found: &mut Vec<(String, PathBuf, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            let inside = path.strip_prefix(root().join("src")).unwrap();
+            let room = inside.components().next().unwrap().as_os_str().to_string_lossy().replace(".rs", "");
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.push((room, path, code_of(&text)));
+        }
+    }
+}
+
+/// The text up to its unit tests, without comments.
+fn code_of(text: &str) -> String {
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// `crate::room` and `use crate::{room::…}`.
+fn rooms_named_in(code: &str) -> BTreeSet<String> {
+    let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let direct = code.split("crate::").skip(1).filter(|rest| !rest.starts_with('{')).map(name);
+    let grouped = code.split("crate::{").skip(1).flat_map(|rest| {
+        let group = rest.split(';').next().unwrap_or_default();
+        group.split(',').map(|item| name(item.trim())).collect::<Vec<_>>()
+    });
+    let rooms: BTreeSet<_> = DOORS.iter().map(|(room, _)| *room).collect();
+    direct.chain(grouped).filter(|named| rooms.contains(named.as_str())).collect()
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}

@@ -1,0 +1,18 @@
+//! What the gateway promises, end to end: real sockets, a real upstream, a clock that the test sets.
+
+// `cfg(test)` is always set here; it says that these modules, helpers included, are tests.
+#[cfg(test)]
+#[expect(dead_code, unreachable_pub, clippy::disallowed_methods, reason = "what several test programs share")]
+#[path = "../support/mod.rs"]
+mod support;
+
+#[cfg(test)]
+mod cors;
+#[cfg(test)]
+mod forwarding;
+#[cfg(test)]
+mod nonce;
+#[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod routes;

@@ -1,0 +1,104 @@
+//! A proof is used once.
+
+use crate::support::gateway::{House, get};
+use crate::support::raw::Raw;
+use serde_json::json;
+use std::time::Duration;
+
+const ORDERS: &str = "  - { name: orders, match: { path: /orders }, upstream: legacy }";
+
+#[tokio::test]
+async fn of_many_identical_requests_exactly_one_passes() {
+    let house = House::with_routes(ORDERS).await;
+    let mut connections = Vec::new();
+    for _ in 0..64 {
+        connections.push(Raw::connect(house.gateway).await);
+    }
+    for round in 1..=5 {
+        let token = house.token(json!({}));
+        let proof = house.proof(&token, json!({}));
+        let request = get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)]);
+        let mut answers = tokio::task::JoinSet::new();
+        for mut connection in connections.drain(..) {
+            let request = request.clone();
+            answers.spawn(async move {
+                connection.send(&request).await;
+                let answer = connection.answer().await.unwrap();
+                (connection, answer)
+            });
+        }
+        let mut passed = 0;
+        for (connection, answer) in answers.join_all().await {
+            connections.push(connection);
+            match answer.status {
+                200 => passed += 1,
+                401 => assert!(answer.text().contains("the proof was used before"), "{}", answer.text()),
+                other => panic!("{other}"),
+            }
+        }
+        assert_eq!(passed, 1, "round {round}");
+        assert_eq!(house.upstream.seen().len(), round);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_request_uses_nothing_up() {
+    let house = House::with_routes(ORDERS).await;
+    let token = house.token(json!({}));
+    let proof = house.proof(&token, json!({}));
+    let other_token = house.token(json!({}));
+    let refused = get("/orders", &[("authorization", &format!("DPoP {other_token}")), ("dpop", &proof)]);
+    assert_eq!(house.send(refused).await.status, 401);
+    let good = get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)]);
+    assert_eq!(house.send(&good).await.status, 200);
+    assert_eq!(house.send(&good).await.status, 401);
+}
+
+#[tokio::test]
+async fn what_could_have_been_used_before_the_start_needs_a_nonce() {
+    let house = House::just_started(ORDERS, "").await;
+    let token = house.token(json!({}));
+    let authorization = format!("DPoP {token}");
+    let proof = house.proof(&token, json!({}));
+    let challenge = house.send(get("/orders", &[("authorization", &authorization), ("dpop", &proof)])).await;
+    assert_eq!(challenge.status, 401);
+    assert!(challenge.header("www-authenticate").unwrap().contains("error=\"use_dpop_nonce\""));
+    let nonce = challenge.header("dpop-nonce").unwrap();
+    assert_eq!(house.metric("keyproof_nonce_challenges_total", &["route=\"orders\""]).await, 1.0);
+
+    let proof = house.proof(&token, json!({ "nonce": nonce }));
+    let request = get("/orders", &[("authorization", &authorization), ("dpop", &proof)]);
+    assert_eq!(house.send(&request).await.status, 200);
+    assert_eq!(house.send(&request).await.status, 401);
+
+    // Ten seconds later, the leeway, no proof made now can be from before.
+    house.clock.set(crate::support::gateway::NOW.saturating_add(Duration::from_secs(10)));
+    let proof = house.proof(&token, json!({ "iat": crate::support::gateway::NOW.as_secs() + 10 }));
+    assert_eq!(
+        house.send(get("/orders", &[("authorization", &authorization), ("dpop", &proof)])).await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn waiting_instead_keeps_readiness_back() {
+    let house = House::just_started(ORDERS, "replay: { on_start: wait }").await;
+    let page = house.admin_page("/readyz").await;
+    assert_eq!(page.status, 503);
+    assert!(page.text().contains("replay"), "{}", page.text());
+    let answer = house.good().await;
+    assert_eq!(answer.status, 401);
+    assert!(answer.text().contains("invalid_dpop_proof"), "{}", answer.text());
+    house.clock.set(crate::support::gateway::NOW.saturating_add(Duration::from_secs(10)));
+    assert_eq!(house.admin_page("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn one_client_cannot_crowd_out_the_others() {
+    let house = House::with(ORDERS, "replay: { capacity: 1000, per_key_limit: 2 }").await;
+    assert_eq!(house.good().await.status, 200);
+    assert_eq!(house.good().await.status, 200);
+    let answer = house.good().await;
+    assert_eq!((answer.status, answer.header("retry-after").is_some()), (429, true));
+    assert_eq!(answer.all("www-authenticate"), Vec::<&str>::new());
+}

@@ -1,0 +1,80 @@
+//! One authority, one path, one route.
+
+use crate::support::gateway::House;
+use crate::support::raw::Raw;
+
+const ROUTES: &str = r#"
+  - { name: orders, match: { path: /orders, methods: [GET] }, upstream: legacy, public: true }
+  - { name: files, match: { path: /files }, upstream: legacy, public: true, encoded_slashes: keep }"#;
+
+#[tokio::test]
+async fn every_request_has_one_meaning_or_none() {
+    let house = House::with_routes(ROUTES).await;
+    let cases: &[(&str, u16)] = &[
+        ("GET /orders HTTP/1.1\r\nHost: api.test\r\n\r\n", 200),
+        ("GET /orders HTTP/1.1\r\nHost: API.TEST:443\r\n\r\n", 200),
+        ("GET https://api.test/orders HTTP/1.1\r\nHost: api.test\r\n\r\n", 200),
+        ("GET /orders HTTP/1.0\r\nHost: api.test\r\n\r\n", 200),
+        ("GET /files/a%2fb HTTP/1.1\r\nHost: api.test\r\n\r\n", 200),
+        ("GET /orders HTTP/1.1\r\n\r\n", 400),
+        ("GET /orders HTTP/1.1\r\nHost: api.test\r\nHost: api.test\r\n\r\n", 400),
+        ("GET /orders HTTP/1.1\r\nHost: me@api.test\r\n\r\n", 400),
+        ("GET /orders HTTP/1.1\r\nHost: api.test, evil.test\r\n\r\n", 400),
+        ("GET /orders HTTP/1.1\r\nHost:\r\n\r\n", 400),
+        ("GET /orders HTTP/1.1\r\nHost: evil.test\r\n\r\n", 421),
+        ("GET /orders HTTP/1.1\r\nHost: api.test:8443\r\n\r\n", 421),
+        ("GET https://api.test/orders HTTP/1.1\r\nHost: evil.test\r\n\r\n", 421),
+        ("GET https://evil.test/orders HTTP/1.1\r\nHost: api.test\r\n\r\n", 421),
+        ("GET /orders/../files HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        ("GET /orders/%2e%2E/files HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        ("GET /orders/..;/files HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        ("GET //orders HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        ("GET /orders%2Fa HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        ("GET /orders%5Ca HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        ("GET /orders%00 HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        ("GET /orders%4 HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        ("OPTIONS * HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        ("GET /ordersx HTTP/1.1\r\nHost: api.test\r\n\r\n", 404),
+        ("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n", 404),
+        ("POST /orders HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n", 405),
+        ("get /orders HTTP/1.1\r\nHost: api.test\r\n\r\n", 405),
+        ("TRACE /files HTTP/1.1\r\nHost: api.test\r\n\r\n", 405),
+        ("CONNECT api.test:443 HTTP/1.1\r\nHost: api.test\r\n\r\n", 405),
+    ];
+    for (request, status) in cases {
+        let answer = house.send(request).await;
+        assert_eq!(answer.status, *status, "{request}");
+        if *status != 200 {
+            assert!(
+                answer.header("x-request-id").is_some() && answer.header("cache-control") == Some("no-store"),
+                "{request}"
+            );
+            assert!(answer.text().starts_with("{\"error\":\""), "{request}: {}", answer.text());
+        }
+    }
+    assert_eq!(house.upstream.seen().len(), cases.iter().filter(|(_, status)| *status == 200).count());
+    let denied = house.metric("keyproof_decisions_total", &["decision=\"deny\""]).await;
+    let refused = cases.iter().filter(|(_, status)| *status != 200).count();
+    assert_eq!(denied, f64::from(u32::try_from(refused).unwrap()), "every refusal is counted once");
+}
+
+#[tokio::test]
+async fn a_target_beyond_the_limit_is_too_long() {
+    let house = House::with_routes(ROUTES).await;
+    let get =
+        |length: usize| format!("GET /files/{} HTTP/1.1\r\nHost: api.test\r\n\r\n", "a".repeat(length - 7));
+    assert_eq!(house.send(get(8 * 1024)).await.status, 200);
+    assert_eq!(house.send(get(8 * 1024 + 1)).await.status, 414);
+}
+
+#[tokio::test]
+async fn a_connection_outlives_a_refusal() {
+    let house = House::with_routes(ROUTES).await;
+    let mut connection = Raw::connect(house.gateway).await;
+    for _ in 0..3 {
+        connection.send("GET /nowhere HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
+        assert_eq!(connection.answer().await.unwrap().status, 404);
+        connection.send("GET /orders HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
+        assert_eq!(connection.answer().await.unwrap().status, 200);
+    }
+}

@@ -1,0 +1,58 @@
+// A real authorization server on a free port of loopback: oidc-provider with DPoP, resource indicators and JWT access tokens.
+// Argument: JSON { resource, requireNonce }. Prints one line of JSON, { issuer }, when it listens; ends when stdin does.
+import { randomBytes } from 'node:crypto'
+import http from 'node:http'
+import { exportJWK, generateKeyPair } from 'jose'
+import { Provider } from 'oidc-provider'
+
+const { resource, requireNonce } = JSON.parse(process.argv[2])
+
+async function signingKey(alg, kid) {
+  const { privateKey } = await generateKeyPair(alg, { extractable: true })
+  return { ...(await exportJWK(privateKey)), alg, kid, use: 'sig' }
+}
+
+function client(id, more) {
+  return {
+    client_id: id,
+    client_secret: `${id}-secret`,
+    grant_types: ['client_credentials'],
+    redirect_uris: [],
+    response_types: [],
+    dpop_bound_access_tokens: true,
+    ...more,
+  }
+}
+
+const server = http.createServer()
+server.listen(0, '127.0.0.1', async () => {
+  const issuer = `http://127.0.0.1:${server.address().port}`
+  const provider = new Provider(issuer, {
+    jwks: { keys: [await signingKey('ES256', 'es'), await signingKey('Ed25519', 'ed')] },
+    clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    clients: [client('basic'), client('post', { token_endpoint_auth_method: 'client_secret_post' })],
+    scopes: ['orders:read', 'orders:write'],
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => requireNonce },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo(_ctx, asked) {
+          if (asked !== resource) throw new Error('unknown resource')
+          return {
+            scope: 'orders:read orders:write',
+            audience: resource,
+            accessTokenFormat: 'jwt',
+            accessTokenTTL: 300,
+            jwt: { sign: { alg: 'ES256' } },
+          }
+        },
+      },
+    },
+  })
+  server.on('request', provider.callback())
+  console.log(JSON.stringify({ issuer }))
+})
+
+process.stdin.resume().on('end', () => process.exit(0))

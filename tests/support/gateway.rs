@@ -1,0 +1,183 @@
+//! A whole gateway in this process, with an issuer whose key the test holds, a client with a key, and an upstream that records.
+
+use super::raw::{Answer, Raw};
+use super::upstream::Recording;
+use keyproof::app::App;
+use keyproof::clock::{Clock, UnixTime};
+use keyproof::config;
+use keyproof::jose::{Algorithm, PrivateKey, encode, sha256};
+use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// What the upstream answers.
+pub const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok";
+/// The moment at which tests happen, long after the gateway's start.
+pub const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+/// The host that clients call, as `Host` and `htu` name it.
+pub const HOST: &str = "api.test";
+
+/// The gateway and everything around it; stops when dropped.
+pub struct House {
+    pub gateway: SocketAddr,
+    pub admin: SocketAddr,
+    pub upstream: Recording,
+    pub clock: Clock,
+    pub issuer: PrivateKey,
+    pub client: PrivateKey,
+    _stop: DropGuard,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    /// A gateway with these routes, written in YAML as in the contract; `upstream: legacy` is the recording one.
+    pub async fn with_routes(routes: &str) -> Self {
+        Self::with(routes, "").await
+    }
+
+    /// The same with more top-level settings.
+    pub async fn with(routes: &str, settings: &str) -> Self {
+        Self::with_issuers(routes, "", settings).await
+    }
+
+    /// The same with more issuers, whose keys need not come.
+    pub async fn with_issuers(routes: &str, issuers: &str, settings: &str) -> Self {
+        // Long enough after the start that no proof could have been used before it.
+        let house =
+            Self::begin(routes, issuers, settings, NOW.saturating_sub(Duration::from_secs(3600))).await;
+        house.clock.set(NOW);
+        house
+    }
+
+    /// A gateway that has only just started, at [`NOW`].
+    pub async fn just_started(routes: &str, settings: &str) -> Self {
+        Self::begin(routes, "", settings, NOW).await
+    }
+
+    async fn begin(routes: &str, issuers: &str, settings: &str, start: UnixTime) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let issuer = PrivateKey::generate(Algorithm::Es256).unwrap();
+        let upstream = Recording::start(OK).await;
+        let key = merged(serde_json::from_str(&issuer.public_jwk()).unwrap(), json!({ "kid": "one" }));
+        std::fs::write(folder.path().join("jwks.json"), format!(r#"{{"keys":[{key}]}}"#)).unwrap();
+        let file = folder.path().join("keyproof.yaml");
+        std::fs::write(&file, configuration(&upstream, routes, issuers, settings)).unwrap();
+        let (plan, _) = config::load(&file).unwrap_or_else(|problems| panic!("{problems}"));
+        let clock = Clock::manual(start);
+        let app = App::build(plan, clock.clone(), None).await.unwrap();
+        let (gateway, admin) = (app.addresses()[0], app.admin_address());
+        let stop = CancellationToken::new();
+        tokio::spawn(app.run(stop.clone()));
+        let client = PrivateKey::generate(Algorithm::Es256).unwrap();
+        Self { gateway, admin, upstream, clock, issuer, client, _stop: stop.drop_guard(), _folder: folder }
+    }
+
+    /// A token for the client's key, with every claim of RFC 9068; `changes` replace claims, `null` removes them.
+    pub fn token(&self, changes: Value) -> String {
+        self.token_with(json!({}), changes)
+    }
+
+    /// The same with changes to the header too.
+    pub fn token_with(&self, header: Value, changes: Value) -> String {
+        let now = NOW.as_secs();
+        let claims = json!({
+            "iss": "https://id.test", "aud": "https://api.test", "sub": "alice", "client_id": "shop",
+            "iat": now - 10, "exp": now + 300, "jti": unique(), "scope": "orders:read profile",
+            "cnf": { "jkt": self.client.public().thumbprint().to_string() },
+        });
+        let header = merged(json!({ "typ": "at+jwt", "alg": "ES256", "kid": "one" }), header);
+        self.issuer.sign(&header, &merged(claims, changes))
+    }
+
+    /// A proof by the client's key for `token`, for `GET https://api.test/orders`; `changes` replace claims, `null` removes them.
+    pub fn proof(&self, token: &str, changes: Value) -> String {
+        proof(&self.client, json!({}), token, changes)
+    }
+
+    /// Sends a request by hand, on a connection of its own.
+    pub async fn send(&self, request: impl AsRef<[u8]>) -> Answer {
+        let mut connection = Raw::connect(self.gateway).await;
+        connection.send(request).await;
+        connection.answer().await.expect("an answer")
+    }
+
+    /// `GET /orders` with a good token and a good proof.
+    pub async fn good(&self) -> Answer {
+        let token = self.token(json!({}));
+        let proof = self.proof(&token, json!({}));
+        self.send(get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)])).await
+    }
+
+    /// The page `/metrics` of the admin address, or another.
+    pub async fn admin_page(&self, path: &str) -> Answer {
+        let mut connection = Raw::connect(self.admin).await;
+        connection.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
+        connection.answer().await.expect("an answer")
+    }
+
+    /// The value of a counter: the sum of the lines that begin with `name` and have every label.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let page = self.admin_page("/metrics").await.text();
+        let lines = page
+            .lines()
+            .filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+}
+
+fn configuration(upstream: &Recording, routes: &str, issuers: &str, settings: &str) -> String {
+    format!(
+        r#"
+listeners: [{{ name: public, address: "127.0.0.1:0" }}]
+admin: {{ address: "127.0.0.1:0" }}
+public_origins: ["https://{HOST}"]
+issuers:
+  - {{ name: main, issuer: "https://id.test", audiences: ["https://api.test"], jwks_file: jwks.json }}
+{issuers}
+upstreams:
+  - {{ name: legacy, servers: ["http://{}"] }}
+routes:
+{routes}
+{settings}
+"#,
+        upstream.address
+    )
+}
+
+/// A proof by any key, with changes to header and claims.
+pub fn proof(key: &PrivateKey, header: Value, token: &str, changes: Value) -> String {
+    let jwk: Value = serde_json::from_str(&key.public_jwk()).unwrap();
+    let claims = json!({
+        "jti": unique(), "htm": "GET", "htu": format!("https://{HOST}/orders"), "iat": NOW.as_secs(),
+        "ath": encode(&sha256(&[token.as_bytes()])),
+    });
+    let header = merged(json!({ "typ": "dpop+jwt", "alg": key.algorithm().name(), "jwk": jwk }), header);
+    key.sign(&header, &merged(claims, changes))
+}
+
+/// A GET request of HTTP/1.1 to the gateway's public host.
+pub fn get(path: &str, headers: &[(&str, &str)]) -> String {
+    request("GET", path, headers)
+}
+
+/// Any request without a body.
+pub fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("{method} {path} HTTP/1.1\r\nhost: {HOST}\r\n{headers}\r\n")
+}
+
+/// `base` with the members of `changes` in place of its own, and without those that are `null`.
+fn merged(base: Value, changes: Value) -> String {
+    let members = |value: Value| value.as_object().expect("an object").clone();
+    let mut all: Map<String, Value> = members(base);
+    all.extend(members(changes));
+    all.retain(|_, value| !value.is_null());
+    Value::Object(all).to_string()
+}
+
+fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("id-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,5 @@
+//! What tests share.
+
+pub mod gateway;
+pub mod raw;
+pub mod upstream;

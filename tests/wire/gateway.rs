@@ -1,0 +1,162 @@
+//! The plumbing with the shortest page there can be: everything is forwarded.
+
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use keyproof::config::UpstreamPlan;
+use keyproof::proxy::{self, Origination, Pace, RequestBody, ResponseBody, Rider, Upstream, UpstreamError};
+use keyproof::server::{Drain, Limits, Listener, Peer, Protocol, Serve, Tls};
+use keyproof::uri::Scheme;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How the gateway under test is set up.
+pub struct Setup {
+    pub servers: Vec<SocketAddr>,
+    pub connect_timeout: Duration,
+    pub response_timeout: Duration,
+    pub pace: Pace,
+    pub limits: Limits,
+    pub tls: Option<Tls>,
+}
+
+impl Setup {
+    pub fn to(server: SocketAddr) -> Self {
+        Self {
+            servers: vec![server],
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(10),
+            pace: Pace::DEFAULT,
+            limits: Limits::DEFAULT,
+            tls: None,
+        }
+    }
+
+    pub fn start(self) -> Gateway {
+        let plan = UpstreamPlan {
+            name: "api".into(),
+            servers: self.servers.iter().map(|server| server.to_string().parse().unwrap()).collect(),
+            connect_timeout: self.connect_timeout,
+            response_timeout: self.response_timeout,
+        };
+        let record = Arc::new(Record::default());
+        let page =
+            Page { upstream: Arc::new(Upstream::new(&plan)), pace: self.pace, record: Arc::clone(&record) };
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Vec::new()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let drain = Drain::new();
+        let connections = listener.connections();
+        drain.spawn(listener.run(0, self.tls, page, self.limits, drain.clone()));
+        Gateway { address, drain, record, open: Box::new(move || connections.open()) }
+    }
+}
+
+/// A gateway that runs.
+pub struct Gateway {
+    pub address: SocketAddr,
+    pub drain: Drain,
+    pub record: Arc<Record>,
+    /// How many connections are open.
+    pub open: Box<dyn Fn() -> usize + Send + Sync>,
+}
+
+/// What became of the answers.
+#[derive(Debug, Default)]
+pub struct Record {
+    pub begun: AtomicUsize,
+    pub sent: AtomicUsize,
+    pub complete: AtomicUsize,
+    pub broken: AtomicUsize,
+    pub over: AtomicUsize,
+    pub errors: Mutex<Vec<UpstreamError>>,
+}
+
+impl Record {
+    /// Waits until a count is reached.
+    pub async fn reaches(&self, count: impl Fn(&Self) -> &AtomicUsize, goal: usize) {
+        eventually(|| count(self).load(Ordering::SeqCst) >= goal).await;
+    }
+}
+
+/// Waits until something is so, for as long as tests have patience.
+pub async fn eventually(mut so: impl FnMut() -> bool) {
+    let waiting = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(crate::support::raw::PATIENCE, waiting).await.expect("it comes to be in time");
+}
+
+#[derive(Clone)]
+struct Page {
+    upstream: Arc<Upstream>,
+    pace: Pace,
+    record: Arc<Record>,
+}
+
+/// Counts one answer.
+pub struct Count(Arc<Record>);
+
+impl Rider for Count {
+    fn sent(&mut self, bytes: usize) {
+        self.0.sent.fetch_add(bytes, Ordering::SeqCst);
+    }
+
+    fn complete(&mut self) {
+        self.0.complete.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn broken(&mut self) {
+        self.0.broken.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.0.over.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Serve for Page {
+    type Body = ResponseBody<Count>;
+
+    async fn serve(&self, peer: &Peer, request: Request<Incoming>) -> Response<Self::Body> {
+        self.record.begun.fetch_add(1, Ordering::SeqCst);
+        let count = Count(Arc::clone(&self.record));
+        assert!(request.uri().path() != "/panic", "a panic on demand");
+        let host = request.headers().get(header::HOST).cloned();
+        let authority =
+            request.uri().authority().map(|authority| HeaderValue::from_str(authority.as_str()).unwrap());
+        let authority = authority.or(host).unwrap_or_else(|| HeaderValue::from_static("nobody"));
+        let scheme = if peer.tls { Scheme::Https } else { Scheme::Http };
+        let version = request.version();
+        assert_eq!(version == http::Version::HTTP_2, peer.protocol == Protocol::Http2);
+
+        let mut request = request.map(|body| RequestBody::new(body, self.pace));
+        proxy::strip_request(request.headers_mut(), false);
+        let from =
+            Origination { peer: peer.address.ip(), trusted: false, scheme, authority: &authority, version };
+        proxy::set_forwarded(request.headers_mut(), &from);
+        if !request.headers().contains_key(header::HOST) {
+            request.headers_mut().insert(header::HOST, authority);
+        }
+        match self.upstream.send(request).await {
+            Ok(mut response) => {
+                proxy::strip_response(response.headers_mut());
+                response.map(|body| ResponseBody::upstream(body, count))
+            }
+            Err(error) => {
+                self.record.errors.lock().unwrap().push(error);
+                let body = proxy::respond::error_body(error.label(), "");
+                let id = HeaderValue::from_static("id");
+                let mut response = proxy::respond::json(error.status(), body, id, count);
+                if error.status() == StatusCode::BAD_REQUEST {
+                    proxy::respond::close(response.headers_mut());
+                }
+                response
+            }
+        }
+    }
+}

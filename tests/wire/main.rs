@@ -1,0 +1,23 @@
+//! The HTTP plumbing, byte by byte: what hyper refuses, what it lets through, what becomes of bodies,
+//! upstreams and drains.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test fails by panicking, and its helpers are tests too; tests spawn where it suits them"
+)]
+
+#[cfg(test)]
+#[expect(dead_code, reason = "what several test programs share, none of them uses all of")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bodies;
+mod drain;
+mod framing;
+mod gateway;
+mod http2;
+mod limits;
+mod upstreams;
