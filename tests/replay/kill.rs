@@ -52,7 +52,7 @@ fn child() {
         journal: Some(directory.join("journal")),
         redis: None,
     };
-    let settings = Settings { plan: &plan, retention: Duration::from_secs(70), terms: &[], secret: None };
+    let settings = Settings { plan: &plan, retention: Duration::from_secs(70), terms: &[] };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let store = Store::open(&settings, &clock).await.unwrap();

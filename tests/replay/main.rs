@@ -9,3 +9,5 @@
 )]
 
 mod kill;
+mod redis;
+mod server;

@@ -36,12 +36,7 @@ impl Terms {
     }
 
     fn open(&self, directory: &Path, now: UnixTime) -> Result<JournalStore, OpenError> {
-        let settings = Settings {
-            plan: &self.plan,
-            retention: Duration::from_secs(70),
-            terms: &self.terms,
-            secret: None,
-        };
+        let settings = Settings { plan: &self.plan, retention: Duration::from_secs(70), terms: &self.terms };
         JournalStore::open(directory, &settings, &Clock::manual(now))
     }
 }
