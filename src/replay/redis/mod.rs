@@ -240,7 +240,8 @@ impl RedisStore {
     }
 
     fn fail(&self, live: &Arc<Live>, error: &RedisError) -> Outcome {
-        if error.code() == Some("OOM") {
+        let failures = error.clone().into_server_errors().unwrap_or_default();
+        if failures.iter().any(|(_, failure)| failure.code() == "OOM") {
             self.complain(&Refusal::OutOfMemory);
             return Outcome::Full;
         }
