@@ -1,7 +1,9 @@
-//! The memory store beside dashmap, and what the journal costs. `cargo bench --bench replay`; a row of its own: `-- memory 10000000 1`.
+//! The memory store beside dashmap, and what the journal costs. `cargo bench --bench replay`; a row of its
+//! own: `-- memory 10000000 1`.
 //!
-//! Each row is a process of its own. It fills the store to so many live proofs, then goes on at the same rate, so that every insert has one
-//! that expires; dashmap is swept eight times a window, by the thread that finds it due.
+//! Each row is a process of its own. It fills the store to so many live proofs, then goes on at the same
+//! rate, so that every insert has one that expires; dashmap is swept eight times a window, by the thread that
+//! finds it due.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

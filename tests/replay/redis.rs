@@ -429,7 +429,8 @@ async fn whatever_happens_nothing_is_accepted_twice() {
 /// Where [`tls_child`] finds the server.
 const TLS_URL: &str = "KEYPROOF_REPLAY_TEST_URL";
 
-/// The authority's certificate comes from the system's store, which `SSL_CERT_FILE` names: a process of its own has another.
+/// The authority's certificate comes from the system's store, which `SSL_CERT_FILE` names: a process of its
+/// own has another.
 #[test]
 fn over_tls_a_known_authority_is_needed() {
     if !installed() {
