@@ -1,8 +1,10 @@
-//! Was this proof ever used? One verb, [`Store::check_and_insert`]: atomic, and the last check before forwarding.
+//! Was this proof ever used? One verb, [`Store::check_and_insert`]: atomic, and the last check before
+//! forwarding.
 //!
-//! A store remembers a proof from its acceptance to the last moment at which it could be accepted again (`until`). What it cannot remember it
-//! does not accept: a full store refuses ([`Outcome::Full`]), one that cannot be asked refuses ([`Outcome::Unavailable`]), and one that
-//! may have forgotten says so ([`Outcome::Forgotten`], [`Store::complete_since`]) and the caller asks for a nonce, which only a client
+//! A store remembers a proof from its acceptance to the last moment at which it could be accepted again
+//! (`until`). What it cannot remember it does not accept: a full store refuses ([`Outcome::Full`]), one that
+//! cannot be asked refuses ([`Outcome::Unavailable`]), and one that may have forgotten says so
+//! ([`Outcome::Forgotten`], [`Store::complete_since`]) and the caller asks for a nonce, which only a client
 //! that holds the key can put into a new proof (RFC 9449 section 8).
 
 mod journal;
@@ -19,7 +21,8 @@ pub use settings::{OnStart, OpenError, RedisPlan, ReplayPlan, Settings};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-/// What is used up: 128 bits of a keyed hash of (`jkt`, `jti`), and 64 of the `jkt` alone, for the limit per key.
+/// What is used up: 128 bits of a keyed hash of (`jkt`, `jti`), and 64 of the `jkt` alone, for the limit per
+/// key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReplayKey {
     /// Which proof.
@@ -48,7 +51,6 @@ pub enum Outcome {
 
 /// A replay store.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a process has one")]
 pub enum Store {
     /// In this process's memory.
     Memory(MemoryStore),
@@ -59,7 +61,8 @@ pub enum Store {
 }
 
 impl Store {
-    /// The store that the plan asks for, complete since now or since what it finds vouches for. Reading a journal blocks.
+    /// The store that the plan asks for, complete since now or since what it finds vouches for. Reading a
+    /// journal blocks.
     ///
     /// # Errors
     /// The journal is in use, or cannot be read or written; the addresses of Redis are none.
@@ -77,7 +80,8 @@ impl Store {
         }
     }
 
-    /// The key of a proof in this store. The store's own secret goes into it, so nobody can aim at a shard or a collision.
+    /// The key of a proof in this store. The store's own secret goes into it, so nobody can aim at a shard or
+    /// a collision.
     pub fn key(&self, jkt: &Thumbprint, jti: &str) -> ReplayKey {
         match self {
             Self::Memory(store) => keyed(&store.secret, jkt, jti),
@@ -86,7 +90,8 @@ impl Store {
         }
     }
 
-    /// Remembers the proof until `until`, inclusive, unless it is remembered already: atomic, so of many at once exactly one is [`Outcome::Fresh`].
+    /// Remembers the proof until `until`, inclusive, unless it is remembered already: atomic, so of many at
+    /// once exactly one is [`Outcome::Fresh`].
     pub async fn check_and_insert(&self, key: ReplayKey, until: UnixTime, now: UnixTime) -> Outcome {
         match self {
             Self::Memory(store) => store.check_and_insert(key, until, now),
@@ -95,8 +100,8 @@ impl Store {
         }
     }
 
-    /// [`Store::check_and_insert`] for a proof that can have been used from `first_use` on (its earliest acceptance, or its nonce's making): also
-    /// [`Outcome::Forgotten`] if the store may have forgotten that.
+    /// [`Store::check_and_insert`] for a proof that can have been used from `first_use` on (its earliest
+    /// acceptance, or its nonce's making): also [`Outcome::Forgotten`] if the store may have forgotten that.
     pub async fn check_and_insert_since(
         &self,
         key: ReplayKey,
@@ -108,21 +113,24 @@ impl Store {
             return Outcome::Forgotten;
         }
         let outcome = self.check_and_insert(key, until, now).await;
-        // Again: the loss may have been noticed while Redis was asked, and the answer be that of the server after it.
+        // Again: the loss may have been noticed while Redis was asked, and the answer be that of the server
+        // after it.
         if outcome == Outcome::Fresh && first_use < self.complete_since() {
             return Outcome::Forgotten;
         }
         outcome
     }
 
-    /// The moment before which the store may have forgotten: a proof that could have been used before it proves nothing by being unknown.
-    /// It may move while a proof is checked: to be asked after [`Store::check_and_insert`], as [`Store::check_and_insert_since`] does.
+    /// The moment before which the store may have forgotten: a proof that could have been used before it
+    /// proves nothing by being unknown. It may move while a proof is checked: to be asked after
+    /// [`Store::check_and_insert`], as [`Store::check_and_insert_since`] does.
     pub fn complete_since(&self) -> UnixTime {
         self.since().moment()
     }
 
-    /// Vouches for nothing before `moment` any more; an earlier one changes nothing. To be called with the present when a reload
-    /// changes the acceptance window: under other limits an expired and dropped proof might be acceptable again.
+    /// Vouches for nothing before `moment` any more; an earlier one changes nothing. To be called with the
+    /// present when a reload changes the acceptance window: under other limits an expired and dropped proof
+    /// might be acceptable again.
     pub fn complete_from(&self, moment: UnixTime) {
         match self {
             Self::Memory(store) => store.since.raise(moment),
@@ -131,8 +139,8 @@ impl Store {
         }
     }
 
-    /// [`Store::tend`]s once a second, for ever, and at once when Redis is in trouble: to be spawned beside the requests. Without it a lost
-    /// connection to Redis stays lost.
+    /// [`Store::tend`]s once a second, for ever, and at once when Redis is in trouble: to be spawned beside
+    /// the requests. Without it a lost connection to Redis stays lost.
     pub async fn watch(&self, clock: &Clock) {
         match self {
             Self::Redis(store) => store.watch(clock).await,
@@ -159,8 +167,8 @@ impl Store {
         }
     }
 
-    /// To be called once a second or so: keeps the count right where no request comes, and does what would otherwise delay one. The
-    /// store is right without it.
+    /// To be called once a second or so: keeps the count right where no request comes, and does what would
+    /// otherwise delay one. The store is right without it.
     pub async fn tend(&self, now: UnixTime) {
         match self {
             Self::Memory(store) => store.advance(now),

@@ -11,8 +11,8 @@ pub struct Settings<'a> {
     pub plan: &'a ReplayPlan,
     /// The longest time between a proof's acceptance and its `until`.
     pub retention: Duration,
-    /// Every duration that decides `until`, in a fixed order. A store that outlives this process notices when one of them has
-    /// changed: under other terms a proof that was dropped might be accepted again.
+    /// Every duration that decides `until`, in a fixed order. A store that outlives this process notices when
+    /// one of them has changed: under other terms a proof that was dropped might be accepted again.
     pub terms: &'a [Duration],
 }
 

@@ -1,4 +1,5 @@
-//! Ten million proofs, a tenth of them replays, across ten `kill -9`: none is fresh twice, and what was acknowledged is remembered.
+//! Ten million proofs, a tenth of them replays, across ten `kill -9`: none is fresh twice, and what was
+//! acknowledged is remembered.
 //!
 //! Small unless `KEYPROOF_REPLAY_PROOFS` says how many.
 
@@ -146,7 +147,7 @@ impl Model {
         while self.next < end {
             let mut batch = Vec::new();
             while batch.len() < BATCH && self.next < end {
-                if self.random() % 10 == 0 && self.next > 0 {
+                if self.random().is_multiple_of(10) && self.next > 0 {
                     let back = self.random() % self.next.min(500_000);
                     batch.push(self.next - 1 - back);
                 } else {

@@ -162,7 +162,7 @@ async fn a_restart_without_persistence_is_noticed() {
     }
     let mut server = Server::start(&[]);
     let (one, two) = (connected(&server).await, connected(&server).await);
-    let before = CLOCK.now();
+    let since = one.complete_since();
     assert_eq!(spend(&one, "a").await, Outcome::Fresh);
     server.kill();
     assert_eq!(spend(&one, "b").await, Outcome::Unavailable);
@@ -170,8 +170,8 @@ async fn a_restart_without_persistence_is_noticed() {
     for store in [&one, &two] {
         assert_ne!(spend(store, "a").await, Outcome::Fresh, "before anybody looked");
         recover(store).await;
-        assert!(store.complete_since() > before);
-        assert_eq!(spend_since(store, "a", before).await, Outcome::Forgotten);
+        assert!(store.complete_since() > since);
+        assert_eq!(spend_since(store, "a", since).await, Outcome::Forgotten);
     }
     assert_eq!(one.complete_since(), two.complete_since());
     assert_eq!(spend_since(&one, "c", one.complete_since()).await, Outcome::Fresh);
@@ -185,13 +185,13 @@ async fn a_restart_with_an_old_snapshot_is_noticed() {
     let mut server = Server::start(&[]);
     let store = connected(&server).await;
     server.ask("SAVE");
-    let before = CLOCK.now();
+    let since = store.complete_since();
     assert_eq!(spend(&store, "a").await, Outcome::Fresh);
     server.restart();
     assert!(server.ask("KEYS keyproof:replay:epoch*").contains("epoch"), "the old epoch is in the snapshot");
     assert_ne!(spend(&store, "a").await, Outcome::Fresh);
     recover(&store).await;
-    assert!(store.complete_since() > before);
+    assert!(store.complete_since() > since);
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn a_flush_is_noticed_by_the_next_request() {
     }
     let server = Server::start(&[]);
     let (one, two) = (connected(&server).await, connected(&server).await);
-    let before = CLOCK.now();
+    let since = one.complete_since();
     assert_eq!(spend(&one, "a").await, Outcome::Fresh);
     server.ask("FLUSHALL");
     assert_eq!(spend(&one, "a").await, Outcome::Forgotten);
@@ -211,9 +211,9 @@ async fn a_flush_is_noticed_by_the_next_request() {
     assert_eq!(spend(&two, "c").await, Outcome::Forgotten);
     recover(&two).await;
     assert_eq!(one.complete_since(), two.complete_since());
-    assert!(one.complete_since() > before);
+    assert!(one.complete_since() > since);
     assert_eq!(key(&one, "d"), key(&two, "d"));
-    assert_eq!(spend_since(&two, "e", before).await, Outcome::Forgotten);
+    assert_eq!(spend_since(&two, "e", since).await, Outcome::Forgotten);
 }
 
 #[tokio::test]
@@ -275,7 +275,6 @@ async fn a_promoted_replica_begins_anew() {
     let store = open(&[url], Options::default()).await;
     assert!(store.is_ready());
     let since = store.complete_since();
-    let before = CLOCK.now();
     assert_eq!(spend(&store, "a").await, Outcome::Fresh);
     primary.kill();
     assert_eq!(spend(&store, "b").await, Outcome::Unavailable);
@@ -283,27 +282,32 @@ async fn a_promoted_replica_begins_anew() {
     assert_ne!(spend(&store, "a").await, Outcome::Fresh);
     recover(&store).await;
     assert!(store.complete_since() > since);
-    assert!(store.complete_since() > before);
-    assert_eq!(spend_since(&store, "c", before).await, Outcome::Forgotten);
+    assert_eq!(spend_since(&store, "c", since).await, Outcome::Forgotten);
     assert_eq!(spend_since(&store, "d", store.complete_since()).await, Outcome::Fresh);
 }
 
-/// The same process, the same connection, another history: only the replication id tells.
+/// The same process and an epoch that is still there, but another history: only the replication id tells.
 #[tokio::test]
 async fn a_primary_that_was_a_replica_meanwhile_is_noticed() {
     if !installed() {
         return;
     }
-    let (server, other) = (Server::start(&[]), Server::start(&[]));
+    let server = Server::start(&[]);
     let store = connected(&server).await;
-    let before = CLOCK.now();
+    let since = store.complete_since();
+    let other = Server::start(&["--replicaof", "127.0.0.1", &server.port.to_string()]);
+    other.wait_until("INFO replication", "master_link_status:up");
+    other.wait_until("KEYS *", "epoch");
+    other.ask("REPLICAOF NO ONE");
     assert_eq!(spend(&store, "a").await, Outcome::Fresh);
     server.ask(&format!("REPLICAOF 127.0.0.1 {}", other.port));
     server.wait_until("INFO replication", "master_link_status:up");
     assert_eq!(spend(&store, "b").await, Outcome::Unavailable);
     server.ask("REPLICAOF NO ONE");
+    assert_eq!(server.ask("KEYS kp:*"), "", "a is lost");
+    assert!(server.ask("KEYS *").contains("epoch"), "and the epoch is not");
     recover(&store).await;
-    assert!(store.complete_since() > before);
+    assert!(store.complete_since() > since);
 }
 
 fn cluster() -> Vec<Server> {
@@ -335,7 +339,7 @@ async fn a_cluster_has_an_epoch_for_each_primary() {
     for node in &nodes {
         assert!(node.ask("KEYS kp:*").lines().count() > 10, "every node has a share");
     }
-    let before = CLOCK.now();
+    let since = one.complete_since();
     nodes[2].ask("FLUSHALL");
     let mut outcomes = Vec::new();
     for n in 0..60 {
@@ -344,7 +348,7 @@ async fn a_cluster_has_an_epoch_for_each_primary() {
     assert!(!outcomes.contains(&Outcome::Fresh));
     assert!(outcomes.contains(&Outcome::Forgotten));
     recover(&one).await;
-    assert!(one.complete_since() > before);
+    assert!(one.complete_since() > since);
 }
 
 #[tokio::test]
@@ -366,4 +370,116 @@ async fn a_slot_that_moves_is_noticed() {
     for n in 0..60 {
         assert_eq!(spend(&store, &format!("{n}")).await, Outcome::Fresh);
     }
+}
+
+/// A proof that was made for one replica, with a nonce no older than what that replica's store vouched for.
+struct Proof {
+    jti: String,
+    first_use: UnixTime,
+    until: UnixTime,
+    accepted: bool,
+}
+
+/// Uses and replays on two replicas, flushes and restarts, in any order: nothing is accepted twice.
+#[tokio::test]
+async fn whatever_happens_nothing_is_accepted_twice() {
+    if !installed() {
+        return;
+    }
+    let mut server = Server::start(&[]);
+    let stores = [connected(&server).await, connected(&server).await];
+    let steps = std::env::var("KEYPROOF_REPLAY_STEPS").map_or(600, |text| text.parse().unwrap());
+    let mut proofs: Vec<Proof> = Vec::new();
+    let mut chance = 0x2545_F491_4F6C_DD1D_u64;
+    let mut random = |below: usize| {
+        chance ^= chance << 13;
+        chance ^= chance >> 7;
+        chance ^= chance << 17;
+        usize::try_from(chance % 1_000_003).unwrap() % below
+    };
+    for step in 0..steps {
+        let store = &stores[random(2)];
+        match random(100) {
+            0..50 => {
+                let now = CLOCK.now();
+                let first_use = now.max(store.complete_since());
+                let until = now.saturating_add(LIFE);
+                proofs.push(Proof { jti: format!("{step}"), first_use, until, accepted: false });
+            }
+            90..93 => drop(server.ask("FLUSHALL")),
+            93..95 => server.restart(),
+            95.. => store.tend(CLOCK.now()).await,
+            _ => {}
+        }
+        // The last one, and one of any age, at either replica.
+        for _ in 0..2 {
+            let Some(last) = proofs.len().checked_sub(1) else { continue };
+            let which = if random(2) == 0 { last } else { random(proofs.len()) };
+            let (proof, store) = (&mut proofs[which], &stores[random(2)]);
+            let key = key(store, &proof.jti);
+            let outcome = store.check_and_insert_since(key, proof.first_use, proof.until, CLOCK.now()).await;
+            assert!(outcome != Outcome::Fresh || !proof.accepted, "{} twice, step {step}", proof.jti);
+            proof.accepted |= outcome == Outcome::Fresh;
+        }
+    }
+    let accepted = proofs.iter().filter(|proof| proof.accepted).count();
+    assert!(accepted > steps / 20, "and some are accepted at all: {accepted} of {}", proofs.len());
+}
+
+/// Where [`tls_child`] finds the server.
+const TLS_URL: &str = "KEYPROOF_REPLAY_TEST_URL";
+
+/// The authority's certificate comes from the system's store, which `SSL_CERT_FILE` names: a process of its
+/// own has another.
+#[test]
+fn over_tls_a_known_authority_is_needed() {
+    if !installed() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let issuer = rcgen::CertifiedIssuer::self_signed(authority, rcgen::KeyPair::generate().unwrap()).unwrap();
+    let server_key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = certificate.signed_by(&server_key, &issuer).unwrap();
+    let (ca, pem) = (file("ca.pem", issuer.pem()), file("server.pem", certificate.pem()));
+    let key = file("key.pem", server_key.serialize_pem());
+    let port = crate::server::free_port().to_string();
+    let server = Server::start(&[
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &pem,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let child = |authority: &str| {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--ignored", "--exact", "redis::tls_child"]).stdout(std::process::Stdio::null());
+        child.env(TLS_URL, format!("rediss://localhost:{port}/0")).env("SSL_CERT_FILE", authority);
+        child.stderr(std::process::Stdio::null()).status().unwrap().success()
+    };
+    assert!(child(&ca));
+    assert!(!child(&pem), "another authority");
+    drop(server);
+}
+
+/// Not a test: what the one above starts.
+#[tokio::test]
+#[ignore = "the child of the test above"]
+async fn tls_child() {
+    let Ok(url) = std::env::var(TLS_URL) else { return };
+    let store = open(&[url], Options::default()).await;
+    assert_eq!(spend(&store, "a").await, Outcome::Fresh);
+    assert_eq!(spend(&store, "a").await, Outcome::Replayed);
 }

@@ -67,7 +67,7 @@ impl Server {
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
 
-    /// Sends a command and returns the first line of the answer, or the second where the first is a length.
+    /// Sends a command and returns the lines of the answer.
     pub(crate) fn ask(&self, command: &str) -> String {
         self.try_ask(command).unwrap()
     }
@@ -85,11 +85,28 @@ impl Server {
     fn try_ask(&self, command: &str) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes())?;
-        let lines: Vec<String> = BufReader::new(stream).lines().collect::<Result<_, _>>()?;
-        // Without the answer to QUIT.
-        Ok(lines[..lines.len().saturating_sub(1)].join("\n"))
+        stream.write_all(format!("{command}\r\n").as_bytes())?;
+        let mut lines = Vec::new();
+        read_answer(&mut BufReader::new(stream), &mut lines)?;
+        Ok(lines.join("\n"))
     }
+}
+
+/// The lines of an answer, of all its elements where it is an array.
+fn read_answer(from: &mut impl BufRead, lines: &mut Vec<String>) -> std::io::Result<()> {
+    let mut line = String::new();
+    from.read_line(&mut line)?;
+    let count = line.get(1..).and_then(|count| count.trim().parse::<i64>().ok()).unwrap_or(0);
+    match line.chars().next() {
+        Some('*') => (0..count).try_for_each(|_| read_answer(from, lines))?,
+        Some('$') => {
+            let mut bytes = vec![0; usize::try_from(count + 2).unwrap_or(0)];
+            from.read_exact(&mut bytes)?;
+            lines.extend(String::from_utf8_lossy(&bytes).trim_end().lines().map(str::to_owned));
+        }
+        _ => lines.push(line.trim_end().to_owned()),
+    }
+    Ok(())
 }
 
 impl Drop for Server {
@@ -112,7 +129,7 @@ fn spawn(program: &str, directory: &Path, port: u16, arguments: &[String]) -> Ch
 }
 
 /// A port that nobody listens on, nor on the one that a cluster's bus takes, 10,000 above.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -204,12 +204,12 @@ fn at(like: &ConnectionAddr, host: Option<String>, port: u16) -> Option<Connecti
             insecure: *insecure,
             tls_params: tls_params.clone(),
         }),
-        _ => None,
+        ConnectionAddr::Unix(_) | _ => None,
     }
 }
 
-/// `redis+sentinel://[user:password@]host:port[,host:port]/service[/database]`; `rediss+sentinel` for TLS, to Sentinel and to Redis.
-/// User and password are those of Redis.
+/// `redis+sentinel://[user:password@]host:port[,host:port]/service[/database]`; `rediss+sentinel` for TLS, to
+/// Sentinel and to Redis. User and password are those of Redis.
 fn sentinel(url: &str) -> Result<Way, RedisError> {
     let bad = || {
         RedisError::from((

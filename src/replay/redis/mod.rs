@@ -1,31 +1,39 @@
-//! The store that all replicas share: one Redis primary, found by address or by Sentinel, or the primaries of a cluster.
+//! The store that all replicas share: one Redis primary, found by address or by Sentinel, or the primaries of
+//! a cluster.
 //!
 //! # One insert
 //!
-//! `SET key 1 PX ttl NX`, `GET epoch`, `TIME`, in this order, in one round trip on the one multiplexed connection to the primary. The `SET` decides: of many at
-//! once, on any number of replicas, one is answered `OK`. The two after it say whether that means anything: the epoch is still there
-//! *after* the `SET`, so nothing was flushed before it, and the server's clock, by which keys expire, has not jumped. `ttl` covers
-//! the proof's life and [`CLOCK_DIFFERENCE`], by which the replicas' clocks may differ. Replicas of Redis are never asked.
+//! `SET key 1 PX ttl NX`, `GET epoch`, `TIME`, in this order, in one round trip on the one multiplexed
+//! connection to the primary. The `SET` decides: of many at once, on any number of replicas, one is answered
+//! `OK`. The two after it say whether that means anything: the epoch is still there
+//! *after* the `SET`, so nothing was flushed before it, and the server's clock, by which keys expire, has not
+//! jumped. `ttl` covers the proof's life and [`CLOCK_DIFFERENCE`], by which the replicas' clocks may differ.
+//! Replicas of Redis are never asked.
 //!
 //! # When data is lost
 //!
-//! Redis answers a failover, a restart or a `FLUSHALL` as if nothing had been. So every primary has an *epoch*: a key whose name holds what
-//! the server is (its `run_id`, its `master_replid`, which is new after every promotion, its count of evicted keys, and in a cluster its
-//! slots) and what the keys were made with, and whose value is the moment since which its data is complete. Who finds no such key
-//! writes one for the present (`SET NX`), and everybody who sees it moves [`super::Store::complete_since`] there. A connection
-//! leads to one server process for as long as it lives, and no request uses one before its epoch has been read; so a promoted or restarted server,
-//! which has another name, is noticed before its first answer, and a flushed one with it. Servers are looked at again every second.
+//! Redis answers a failover, a restart or a `FLUSHALL` as if nothing had been. So every primary has an
+//! *epoch*: a key whose name holds what the server is (its `run_id`, its `master_replid`, which is new after
+//! every promotion, its count of evicted keys, and in a cluster its slots) and what the keys were made with,
+//! and whose value is the moment since which its data is complete. Who finds no such key writes one for the
+//! present (`SET NX`), and everybody who sees it moves [`super::Store::complete_since`] there. A connection
+//! leads to one server process for as long as it lives, and no request uses one before its epoch has been
+//! read; so a promoted or restarted server, which has another name, is noticed before its first answer, and a
+//! flushed one with it. Servers are looked at again every second.
 //!
-//! The moment lies [`CLOCK_DIFFERENCE`] ahead, because a proof that was lost may have been accepted by a replica whose clock is ahead; for as
-//! long nonces made before do not help either.
+//! The moment lies [`CLOCK_DIFFERENCE`] ahead, because a proof that was lost may have been accepted by a
+//! replica whose clock is ahead; for as long nonces made before do not help either.
 //!
 //! # What it cannot do
 //!
-//! *Two primaries at once.* A primary that is cut off and replaced goes on accepting until it notices. Set `min-replicas-to-write` and
-//! `min-replicas-max-lag` in Redis; with Sentinel we ask it every second who the primary is.
-//! *Replicas that do not agree* in their clocks (by more than [`CLOCK_DIFFERENCE`]; there is a warning) or in the acceptance window (while a change is rolled out):
-//! the one that forgets first decides. *Limits*: neither the capacity nor the limit per key is enforced; Redis answers `OOM` when it is full.
-//! *A lost answer* (time-out) is refused, and the proof may have been used up by it. *A slot on its way* to another node of a cluster is refused.
+//! *Two primaries at once.* A primary that is cut off and replaced goes on accepting until it notices. Set
+//! `min-replicas-to-write` and `min-replicas-max-lag` in Redis; with Sentinel we ask it every second who the
+//! primary is.
+//! *Replicas that do not agree* in their clocks (by more than [`CLOCK_DIFFERENCE`]; there is a warning) or in
+//! the acceptance window (while a change is rolled out): the one that forgets first decides. *Limits*:
+//! neither the capacity nor the limit per key is enforced; Redis answers `OOM` when it is full.
+//! *A lost answer* (time-out) is refused, and the proof may have been used up by it. *A slot on its way* to
+//! another node of a cluster is refused.
 
 mod connect;
 mod slots;
@@ -47,7 +55,8 @@ use vet::{Primary, Refusal, Terms};
 
 /// How far the clocks of two replicas may be apart.
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
-/// How far the clock of the server may jump before what it has expired is in doubt. A key lives as much longer.
+/// How far the clock of the server may jump before what it has expired is in doubt. A key lives as much
+/// longer.
 const JUMP: Duration = Duration::from_secs(2);
 /// How often the servers are looked at.
 const WATCH: Duration = Duration::from_secs(1);
@@ -92,7 +101,8 @@ struct Complaint {
 }
 
 impl RedisStore {
-    /// Reads the addresses and tries to connect once; a server that is not there is waited for, and proofs are refused meanwhile.
+    /// Reads the addresses and tries to connect once; a server that is not there is waited for, and proofs
+    /// are refused meanwhile.
     ///
     /// # Errors
     /// An address is none.
@@ -240,7 +250,8 @@ impl RedisStore {
     }
 
     fn fail(&self, live: &Arc<Live>, error: &RedisError) -> Outcome {
-        if error.code() == Some("OOM") {
+        let failures = error.clone().into_server_errors().unwrap_or_default();
+        if failures.iter().any(|(_, failure)| failure.code() == "OOM") {
             self.complain(&Refusal::OutOfMemory);
             return Outcome::Full;
         }

@@ -5,11 +5,12 @@ use crate::clock::{Stopwatch, UnixTime};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// More stretches than this are taken as one.
+/// Of more stretches than this the oldest are taken as one.
 const STRETCHES: usize = 16;
 
-/// Redis counts a key's life from the moment it was set, and knows nothing of a wall clock that is set back here: the key is gone, and the proof is
-/// acceptable again. So each stretch of time in which the clock ran evenly is remembered with the proofs that can have been used in it.
+/// Redis counts a key's life from the moment it was set, and knows nothing of a wall clock that is set back
+/// here: the key is gone, and the proof is acceptable again. So each stretch of time in which the clock ran
+/// evenly is remembered with the proofs that can have been used in it.
 #[derive(Debug)]
 pub(super) struct OwnClock {
     retention: Duration,
@@ -39,7 +40,8 @@ impl OwnClock {
         Self { retention, stretches: Mutex::new(stretches) }
     }
 
-    /// Whether a proof with this `until` can have been used before the clock was set back, and its key have expired since.
+    /// Whether a proof with this `until` can have been used before the clock was set back, and its key have
+    /// expired since.
     pub(super) fn may_have_expired(&self, until: UnixTime, now: UnixTime) -> bool {
         let mut stretches = self.stretches.lock().unwrap_or_else(PoisonError::into_inner);
         stretches.observe(now, self.retention);
@@ -61,23 +63,27 @@ impl Stretches {
         self.latest = self.latest.max(now);
     }
 
-    /// The two oldest become one, of which everything may have expired.
+    /// The two oldest become one, with the later of their clocks.
     fn merge(&mut self) {
         if let [first, second, ..] = self.past[..]
             && self.past.len() > STRETCHES
         {
             let untils = (first.untils.0.min(second.untils.0), first.untils.1.max(second.untils.1));
-            self.past.splice(..2, [Stretch { untils, at: UnixTime::MAX, ended: second.ended }]);
+            let at = first.shows().max(second.shows());
+            self.past.splice(..2, [Stretch { untils, at, ended: Stopwatch::start() }]);
         }
     }
 }
 
 impl Stretch {
+    /// What its clock would show now.
+    fn shows(&self) -> UnixTime {
+        self.at.saturating_add(self.ended.elapsed())
+    }
+
     fn may_have_expired(&self, until: UnixTime) -> bool {
         let (first, last) = self.untils;
-        first <= until
-            && until <= last
-            && until.saturating_add(CLOCK_DIFFERENCE) < self.at.saturating_add(self.ended.elapsed())
+        first <= until && until <= last && until.saturating_add(CLOCK_DIFFERENCE) < self.shows()
     }
 }
 
@@ -121,7 +127,7 @@ mod tests {
         for step in 0..100 {
             assert!(!clock.may_have_expired(at(-step * 1000 + 500), at(-step * 1000)));
         }
-        assert!(clock.may_have_expired(at(0), at(-100_000)));
+        assert!(clock.may_have_expired(at(-50), at(-100_000)));
         assert!(clock.stretches.lock().unwrap().past.len() <= STRETCHES);
     }
 }

@@ -184,7 +184,7 @@ impl Primary {
     /// Whether the server's clock shows something else than it should.
     pub(super) fn has_jumped(&self, time: (i64, i64)) -> bool {
         let (then, ago) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        then.saturating_add(ago.elapsed()).abs_diff(duration(time)) > JUMP
+        jumped(then, ago.elapsed(), duration(time))
     }
 }
 
@@ -209,6 +209,11 @@ fn duration((secs, micros): (i64, i64)) -> Duration {
     Duration::from_secs(unsigned(secs)).saturating_add(Duration::from_micros(unsigned(micros)))
 }
 
+/// Whether a clock that showed `then` shows `now` though something else has `elapsed`.
+fn jumped(then: Duration, elapsed: Duration, now: Duration) -> bool {
+    then.saturating_add(elapsed).abs_diff(now) > JUMP
+}
+
 /// The server's clock is what all replicas can compare theirs with.
 fn warn_of_difference(time: Duration, now: UnixTime) {
     let own = now.since(UnixTime::EPOCH);
@@ -219,5 +224,20 @@ fn warn_of_difference(time: Duration, now: UnixTime) {
             seconds,
             "the clocks of this machine and of Redis differ; replicas whose clocks differ may accept a proof twice"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_either_way_is_noticed() {
+        let seconds = Duration::from_secs;
+        for (elapsed, now, noticed) in
+            [(0, 100, false), (10, 110, false), (10, 111, false), (10, 113, true), (10, 100, true)]
+        {
+            assert_eq!(jumped(seconds(100), seconds(elapsed), seconds(now)), noticed, "{elapsed} {now}");
+        }
     }
 }
