@@ -9,7 +9,7 @@ use std::process::ExitCode;
 const EXAMPLES: &str = "\
 Examples:
   keyproof check config/keyproof.yaml
-  keyproof check config/keyproof.yaml && systemctl reload keyproof
+  keyproof check /etc/keyproof/keyproof.yaml && systemctl restart keyproof
 
 Exit codes: 0 fine, 64 problems.";
 

@@ -81,6 +81,11 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// The command line as clap knows it: what the commands in documents and units are tried with.
+pub fn definition() -> clap::Command {
+    Arguments::command()
+}
+
 impl Command {
     fn run(self, out: &mut impl Write, err: &mut impl Write) -> ExitCode {
         match self {

@@ -1,5 +1,11 @@
 //! What the YAML says, as it says it: every key of the file, its kind, its default and its meaning.
 
+#![expect(
+    rustdoc::bare_urls,
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments on keys are the schema's descriptions too, and those are plain text"
+)]
+
 use super::problem::{Findings, Place};
 use super::read::{Entries, List, Read, Spot, about, choice, did_you_mean, object, property, section};
 use super::tree::{Node, Placed};

@@ -1,8 +1,8 @@
-//! The reasons, one by one.
+//! The reasons, one by one, and a request that brings each of them about.
 
 use crate::support::gateway::{House, NOW, get, proof, request};
 use keyproof::denial::{
-    AuthorityError, BindingError, CredentialsError, Denial, Kind, ProofCountError, ReplayError,
+    AuthorityError, BindingError, CredentialsError, Denial, ProofCountError, ReplayError,
 };
 use keyproof::dpop::ProofError;
 use keyproof::jose::{Algorithm, PrivateKey};
@@ -10,17 +10,18 @@ use keyproof::token::{IssuerId, TokenError};
 use keyproof::uri::PathError;
 use serde_json::{Value, json};
 
-const ROUTES: &str = r#"
+/// The routes that the requests are for.
+pub(crate) const ROUTES: &str = r#"
   - { name: orders, match: { path: /orders, methods: [GET] }, upstream: legacy, scopes: ["orders:read"] }
   - { name: nonce, match: { path: /nonce }, upstream: legacy, nonce: required }
   - { name: bearer, match: { path: /bearer }, upstream: legacy, accept: [bearer] }
   - { name: public, match: { path: /public }, upstream: legacy, public: true }"#;
 
 /// Makes a request to this gateway.
-type Make = Box<dyn Fn(&House) -> String>;
+pub(crate) type Make = Box<dyn Fn(&House) -> String>;
 
 /// How a refusal is brought about.
-enum Case {
+pub(crate) enum Case {
     /// By this request.
     Sent(Make),
     /// By this request to a gateway with these settings, which has only just started.
@@ -34,13 +35,13 @@ enum Case {
 macro_rules! cases {
     ($($($pattern:pat_param)|+ => $denial:expr, $case:expr;)*) => {
         /// Compiles only if every reason has a case.
-        const fn every_reason_has_a_case(denial: Denial) {
+        pub(crate) const fn every_reason_has_a_case(denial: Denial) {
             match denial {
                 $($($pattern)|+ => (),)*
             }
         }
 
-        fn all() -> Vec<(Denial, Case)> {
+        pub(crate) fn all() -> Vec<(Denial, Case)> {
             vec![$(($denial, $case)),*]
         }
     };
@@ -187,83 +188,15 @@ cases! {
         });
 }
 
-#[tokio::test]
-async fn every_refusal_is_what_its_row_says() {
-    for (denial, case) in all() {
-        every_reason_has_a_case(denial);
-        let (house, request) = match case {
-            Case::Elsewhere => continue,
-            Case::Sent(request) => {
-                let house = House::with_issuers(ROUTES, DOWN, "").await;
-                let request = request(&house);
-                (house, request)
-            }
-            Case::Started(settings, request) => {
-                let house = House::just_started(ROUTES, settings).await;
-                let request = request(&house);
-                (house, request)
-            }
-            Case::AfterAGoodOne(settings, request) => {
-                let house = House::with(ROUTES, settings).await;
-                assert_eq!(house.send(good(&house, "the same")).await.status, 200, "{denial:?}");
-                let request = request(&house);
-                (house, request)
-            }
-        };
-        let upstream_before = house.upstream.seen().len();
-        let answer = house.send(request).await;
-        let kind = denial.row().kind;
-        assert_eq!(answer.status, kind.status().as_u16(), "{denial:?}: {}", answer.text());
-        let body: Value = serde_json::from_str(&answer.text()).unwrap();
-        assert_eq!(
-            body,
-            json!({ "error": kind.error(), "error_description": denial.to_string() }),
-            "{denial:?}"
-        );
-        assert_eq!(answer.header("content-type"), Some("application/json"));
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
-        assert!(answer.header("x-request-id").is_some());
-        assert_eq!(answer.header("retry-after").is_some(), kind.retry_after().is_some(), "{denial:?}");
-        assert_eq!(answer.header("dpop-nonce").is_some(), kind.error() == "use_dpop_nonce", "{denial:?}");
-        assert_eq!(!answer.all("www-authenticate").is_empty(), is_about_authentication(kind), "{denial:?}");
-        assert_eq!(house.upstream.seen().len(), upstream_before, "{denial:?} reached the upstream");
-        let label = format!("reason=\"{}\"", denial.label());
-        assert_eq!(
-            house.metric("keyproof_decisions_total", &["decision=\"deny\"", &label]).await,
-            1.0,
-            "{denial:?}"
-        );
-        assert_eq!(house.metric("keyproof_decisions_total", &["decision=\"deny\""]).await, 1.0, "{denial:?}");
-    }
-}
-
-#[test]
-fn labels_are_distinct_and_texts_fit_into_a_challenge() {
-    let mut labels: Vec<_> = all().iter().map(|(denial, _)| denial.label()).collect();
-    let count = labels.len();
-    labels.sort_unstable();
-    labels.dedup();
-    assert_eq!(labels.len(), count);
-    for (denial, _) in all() {
-        let text = denial.to_string();
-        assert!(text.bytes().all(|byte| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~')), "{text}");
-    }
-}
-
 /// A second issuer, whose keys can never be fetched.
-const DOWN: &str = r#"  - { name: down, issuer: "https://down.test", audiences: ["https://api.test"], jwks_uri: "http://127.0.0.1:9/jwks" }"#;
-
-/// What carries challenges.
-fn is_about_authentication(kind: Kind) -> bool {
-    matches!(kind.status().as_u16(), 401 | 403) || kind == Kind::InvalidRequest
-}
+pub(crate) const DOWN: &str = r#"  - { name: down, issuer: "https://down.test", audiences: ["https://api.test"], jwks_uri: "http://127.0.0.1:9/jwks" }"#;
 
 fn with_proof(token: &str, proof: &str) -> String {
     get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", proof)])
 }
 
 /// A good request whose proof has this `jti`; the same token every time.
-fn good(house: &House, jti: &str) -> String {
+pub(crate) fn good(house: &House, jti: &str) -> String {
     let token = house.token(json!({}));
     let proof = house.proof(&token, json!({ "jti": jti }));
     with_proof(&token, &proof)

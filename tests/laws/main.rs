@@ -1,0 +1,35 @@
+//! What keyproof promises, whatever comes: laws across the rooms, tried with thousands of made-up cases.
+//!
+//! - A proof is accepted at most once while it can be accepted, whatever the clocks do, and the first time it is.
+//! - Of many copies of one request exactly one passes, however many threads bring them.
+//! - Two spellings of a URI are one or two as RFC 3986 has it, never as it suits somebody.
+//! - No spelling of an identity header survives; what the upstream is told, the token said.
+//! - Every challenge can be read by a client that reads to the letter.
+//! - A refused request changes nothing.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a broken promise ends the test with its place"
+)]
+
+#[cfg(test)]
+mod challenge;
+#[cfg(test)]
+mod headers;
+#[cfg(test)]
+mod once;
+#[cfg(test)]
+#[expect(dead_code, reason = "the list is shared; what carries it out is not needed for every law")]
+#[path = "../denials/reasons.rs"]
+mod reasons;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+#[expect(dead_code, unreachable_pub, clippy::disallowed_methods, reason = "what several test programs share")]
+#[path = "../support/mod.rs"]
+mod support;
+#[cfg(test)]
+mod uris;
+#[cfg(test)]
+mod world;
