@@ -91,7 +91,8 @@ impl App {
             &tasks,
             &stop_tasks,
         );
-        let replay = Arc::new(open_store(&plan, &clock).await?);
+        // Boxed: what Redis needs is deep, and whoever waits for a start would carry it.
+        let replay = Arc::new(Box::pin(open_store(&plan, &clock)).await?);
         tasks.spawn(watch(Arc::clone(&replay), clock.clone(), stop_tasks.clone()));
         let source = Arc::clone(&replay);
         if let Some(log) = log.clone() {
@@ -237,8 +238,10 @@ fn readiness(plan: &Plan, keys: &Arc<KeyKeeper>, replay: &Arc<Store>, clock: &Cl
     if plan.replay.on_start == OnStart::Wait {
         let (replay, clock, leeway) = (Arc::clone(replay), clock.clone(), plan.window.leeway);
         readiness.check(move || {
-            // From then on an honest client's proof, made just now, cannot have been used before the store remembers.
-            let settled = replay.complete_since().saturating_add(leeway);
+            // From then on an honest client's proof, made just now, cannot have been used before the store remembers. Its `iat` is a
+            // whole second, up to one before the moment it was made.
+            let settled =
+                replay.complete_since().saturating_add(leeway).saturating_add(Duration::from_secs(1));
             match clock.now() < settled {
                 true => vec!["replay: waiting until no new proof can be from before the start".to_owned()],
                 false => Vec::new(),

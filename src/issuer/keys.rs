@@ -40,7 +40,8 @@ struct Progress {
     running: bool,
     finished: u64,
     succeeded: bool,
-    began: Option<Stopwatch>,
+    /// When the last attempt that an unknown key caused began.
+    asked: Option<Stopwatch>,
     ended: Option<Stopwatch>,
 }
 
@@ -101,7 +102,7 @@ impl Keeper {
     pub(super) fn begin(&self) -> Memory {
         let mut memory = Memory::default();
         if let KeySource::File(path) = &self.source {
-            self.mark_begun();
+            self.mark_begun(false);
             self.settle(&mut memory, read_file(path).map_err(RefreshError::from));
         }
         memory
@@ -111,8 +112,8 @@ impl Keeper {
     pub(super) async fn run(self: Arc<Self>, mut memory: Memory, stop: CancellationToken) {
         let life = async {
             loop {
-                self.until_next(memory.next).await;
-                self.attempt(&mut memory).await;
+                let asked = self.until_next(memory.next).await;
+                self.attempt(&mut memory, asked).await;
             }
         };
         tokio::select! {
@@ -147,13 +148,14 @@ impl Keeper {
     }
 
     /// Whether an unknown key may not cause an attempt yet. Failed attempts count: an endpoint that is down
-    /// must not be asked for every token that a stranger makes up.
+    /// must not be asked for every token that a stranger makes up. Those that nobody asked for do not: a rotation
+    /// just after the start must not refuse honest clients until the cooldown is over.
     fn cools(&self, progress: &Progress) -> bool {
-        progress.began.is_some_and(|began| began.elapsed() < self.timing.cooldown)
+        progress.asked.is_some_and(|asked| asked.elapsed() < self.timing.cooldown)
     }
 
-    /// Waits until it is time, or until somebody may ask and does.
-    async fn until_next(&self, delay: Duration) {
+    /// Waits until it is time, or until somebody may ask and does: `true`.
+    async fn until_next(&self, delay: Duration) -> bool {
         let asked = async {
             loop {
                 self.wanted.notified().await;
@@ -164,13 +166,13 @@ impl Keeper {
             }
         };
         tokio::select! {
-            () = sleep(delay) => {}
-            () = asked => {}
+            () = sleep(delay) => false,
+            () = asked => true,
         }
     }
 
-    async fn attempt(&self, memory: &mut Memory) {
-        self.mark_begun();
+    async fn attempt(&self, memory: &mut Memory, asked: bool) {
+        self.mark_begun(asked);
         let obtained = timeout(self.timing.attempt, self.obtain()).await;
         let obtained = obtained.unwrap_or_else(|_| Err(FetchError::Timeout.into()));
         self.settle(memory, obtained);
@@ -191,10 +193,12 @@ impl Keeper {
         }
     }
 
-    fn mark_begun(&self) {
+    fn mark_begun(&self, asked: bool) {
         self.progress.send_modify(|progress| {
             progress.running = true;
-            progress.began = Some(Stopwatch::start());
+            if asked {
+                progress.asked = Some(Stopwatch::start());
+            }
         });
     }
 

@@ -42,7 +42,7 @@ impl std::fmt::Debug for KeyKeeper {
 struct Timing {
     /// One attempt, discovery included, and how long a request waits for one.
     attempt: Duration,
-    /// From the start of an attempt to the next that an unknown key may cause.
+    /// From the start of an attempt that an unknown key caused to the next one.
     cooldown: Duration,
     /// Between two attempts when all is well and the endpoint's `max-age` says nothing.
     interval: Duration,

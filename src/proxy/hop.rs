@@ -49,6 +49,14 @@ pub fn strip_request(headers: &mut HeaderMap, trusted: bool) {
     }
 }
 
+/// Whether the body comes in no transfer coding, or in `chunked` once and nothing else: another coding would end here with
+/// `Transfer-Encoding`, and the upstream would take the coded bytes for the content (RFC 9112 section 6.1).
+pub(super) fn is_chunked_at_most(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
+    let chunked = |line: &HeaderValue| line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    lines.next().is_none_or(chunked) && lines.next().is_none()
+}
+
 /// Removes from a response what ends at the gateway.
 pub fn strip_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);

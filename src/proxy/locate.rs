@@ -9,6 +9,7 @@ use http::header::{HOST, HeaderName};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Version};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The longest request target that is read, path and query, in bytes.
@@ -67,6 +68,10 @@ impl Map {
         if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET) {
             return Err(Denial::TargetTooLong);
         }
+        if head.version != Version::HTTP_2 && head.uri.authority().is_some() && head.uri.scheme().is_none() {
+            // `GET orders HTTP/1.1`: only CONNECT takes the authority alone (RFC 9112 section 3.2.3).
+            return Err(PathError::NotAbsolute.into());
+        }
         let number = self.origin_of(head, sender)?;
         let site = self.sites.get(number).ok_or(AuthorityError::Unknown)?;
         Ok(Place { site, path: CanonicalPath::parse(head.uri.path())?, number })
@@ -98,11 +103,14 @@ impl Map {
         let scheme = if sender.tls { Scheme::Https } else { Scheme::Http };
         let host = only(&head.headers, &HOST)?;
         let target = head.uri.authority().map(Authority::as_str);
+        if head.uri.scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
+            return Err(AuthorityError::Invalid);
+        }
         match (head.version, target, host) {
             // RFC 9113 section 8.3.1: a `Host` beside `:authority` must say the same.
             (Version::HTTP_2, Some(target), Some(host)) if target != host => {
-                let (target, host) = (self.named(target, scheme)?, self.named(host, scheme)?);
-                if target == host { Ok(target) } else { Err(AuthorityError::Invalid) }
+                let target = self.named(target, scheme)?;
+                if self.named(host, scheme) == Ok(target) { Ok(target) } else { Err(AuthorityError::Invalid) }
             }
             (Version::HTTP_2, Some(target), _) => self.named(target, scheme),
             // RFC 9112 section 3.2: exactly one `Host`, whatever the target says; 3.2.2: the target's authority counts.
@@ -130,9 +138,19 @@ impl Map {
             Some((place, _)) => {
                 Ok(all.find(|(_, other)| other.scheme() == scheme).map_or(place, |(other, _)| other))
             }
-            None if Origin::from_authority(scheme, authority).is_ok() => Err(AuthorityError::Unknown),
+            None if Origin::from_authority(scheme, &without_root(authority)).is_ok() => {
+                Err(AuthorityError::Unknown)
+            }
             None => Err(AuthorityError::Invalid),
         }
+    }
+}
+
+/// The authority without the dot of the root (RFC 1034 section 3.1): a valid name, but never one of ours.
+fn without_root(authority: &str) -> Cow<'_, str> {
+    match authority.strip_suffix('.') {
+        Some(name) => name.into(),
+        None => authority.replacen(".:", ":", 1).into(),
     }
 }
 

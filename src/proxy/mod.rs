@@ -132,7 +132,10 @@ impl Gateway {
         now: UnixTime,
         exchange: &mut Exchange,
     ) -> Result<(forward::Answer, &'a Route), Stop<'a>> {
-        // What was asked: one authority, one path, one route.
+        // What was asked: one body, one authority, one path, one route.
+        if !hop::is_chunked_at_most(&head.headers) {
+            return Err(Denial::Body.into());
+        }
         let place = self.map.place(&head, sender)?;
         exchange.path(&place.path);
         if let Some((answer, route)) = self.preflight(&head, &place) {

@@ -156,6 +156,7 @@ fn material() -> tempfile::TempDir {
     write("tls/clients.crt", b"");
     write("tls/garbage.crt", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     write("jwks.json", b"{\"keys\":[]}");
+    write("private.json", br#"{"keys":[{"kty":"EC","crv":"P-256","x":"a","y":"b","d":"c"}]}"#);
     write("secrets/nonce", format!("{}\n{}\n", "a".repeat(32), "b".repeat(64)).as_bytes());
     write("secrets/short", b"password\n");
     write("secrets/three", format!("{0}\n{0}\n{0}\n", "a".repeat(40)).as_bytes());

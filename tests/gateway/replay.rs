@@ -1,6 +1,6 @@
 //! A proof is used once.
 
-use crate::support::gateway::{House, get, proof};
+use crate::support::gateway::{House, NOW, get, proof};
 use crate::support::raw::Raw;
 use keyproof::jose::{Algorithm, PrivateKey};
 use serde_json::json;
@@ -73,8 +73,8 @@ async fn what_could_have_been_used_before_the_start_needs_a_nonce() {
     assert_eq!(house.send(&request).await.status, 401);
 
     // Ten seconds later, the leeway, no proof made now can be from before.
-    house.clock.set(crate::support::gateway::NOW.saturating_add(Duration::from_secs(10)));
-    let proof = house.proof(&token, json!({ "iat": crate::support::gateway::NOW.as_secs() + 10 }));
+    house.clock.set(NOW.saturating_add(Duration::from_secs(10)));
+    let proof = house.proof(&token, json!({ "iat": NOW.as_secs() + 10 }));
     assert_eq!(
         house.send(get("/orders", &[("authorization", &authorization), ("dpop", &proof)])).await.status,
         200
@@ -90,8 +90,15 @@ async fn waiting_instead_keeps_readiness_back() {
     let answer = house.good().await;
     assert_eq!(answer.status, 401);
     assert!(answer.text().contains("invalid_dpop_proof"), "{}", answer.text());
-    house.clock.set(crate::support::gateway::NOW.saturating_add(Duration::from_secs(10)));
+    house.clock.set(NOW.saturating_add(Duration::from_millis(10_999)));
+    assert_eq!(house.admin_page("/readyz").await.status, 503);
+    // As soon as it says that it is ready it takes what is made then, although `iat` is a whole second, and up to one in the past.
+    house.clock.set(NOW.saturating_add(Duration::from_millis(11_000)));
     assert_eq!(house.admin_page("/readyz").await.status, 200);
+    let token = house.token(json!({}));
+    let proof = house.proof(&token, json!({ "iat": NOW.as_secs() + 10 }));
+    let fields = [("authorization", &*format!("DPoP {token}")), ("dpop", &*proof)];
+    assert_eq!(house.send(get("/orders", &fields)).await.status, 200);
 }
 
 /// A flood by one client, of twice what the store can hold, leaves a second client served.

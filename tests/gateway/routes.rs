@@ -25,6 +25,24 @@ async fn every_request_has_one_meaning_or_none() {
         ("GET /orders HTTP/1.1\r\nHost: api.test:8443\r\n\r\n", 421),
         ("GET https://api.test/orders HTTP/1.1\r\nHost: evil.test\r\n\r\n", 421),
         ("GET https://evil.test/orders HTTP/1.1\r\nHost: api.test\r\n\r\n", 421),
+        // The dot of the root makes another name of it, not a malformed one.
+        ("GET /orders HTTP/1.1\r\nHost: api.test.\r\n\r\n", 421),
+        ("GET /orders HTTP/1.1\r\nHost: api.test.:443\r\n\r\n", 421),
+        ("GET /orders HTTP/1.1\r\nHost: .\r\n\r\n", 400),
+        ("GET orders HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        ("GET api.test:443 HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        ("GET ftp://api.test/orders HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        // What another coding hides would reach the upstream as if it were the content.
+        ("POST /files HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
+        (
+            "POST /files HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "POST /files HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        ("POST /files HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n", 200),
         ("GET /orders/../files HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
         ("GET /orders/%2e%2E/files HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
         ("GET /orders/..;/files HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),

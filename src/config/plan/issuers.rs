@@ -5,7 +5,7 @@ use crate::config::document::{Document, Issuer};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
 use crate::config::value::written;
-use crate::token::IssuerRules;
+use crate::token::{IssuerRules, KeySet, KeySetError};
 use std::path::Path;
 use std::time::Duration;
 use url::{Host, Url};
@@ -81,7 +81,7 @@ fn key_source(issuer: &Issuer, folder: &Path, findings: &mut Findings) -> Option
             None
         }
         (Some(uri), None) => endpoint(uri, insecure, findings).map(KeySource::Uri),
-        (None, Some(file)) => files::read(file, folder, findings).map(|(path, _)| KeySource::File(path)),
+        (None, Some(file)) => key_file(file, folder, findings),
         (None, None) => {
             let url = endpoint(identifier?, insecure, findings)?;
             if url.query().is_some() {
@@ -92,6 +92,19 @@ fn key_source(issuer: &Issuer, folder: &Path, findings: &mut Findings) -> Option
             Some(KeySource::Discovery(url))
         }
     }
+}
+
+/// A JWK Set. It may be empty still: the issuer's first key can come later, and readiness waits for it.
+fn key_file(file: &Text, folder: &Path, findings: &mut Findings) -> Option<KeySource> {
+    let (path, contents) = files::read(file, folder, findings)?;
+    if let Err(error @ (KeySetError::Format | KeySetError::TooMany | KeySetError::Private)) =
+        KeySet::parse(&contents)
+    {
+        let help = "name a JWK Set with the issuer's public keys (RFC 7517 section 5)";
+        findings.problem(&file.place, format!("{} is no use: {error}", file.shown()), help);
+        return None;
+    }
+    Some(KeySource::File(path))
 }
 
 /// An https URL, or a plain http one to loopback or with `insecure_http: true`.
