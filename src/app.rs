@@ -92,7 +92,7 @@ impl App {
             &stop_tasks,
         );
         let replay = Arc::new(open_store(&plan, &clock).await?);
-        tasks.spawn(tend(Arc::clone(&replay), clock.clone(), stop_tasks.clone()));
+        tasks.spawn(watch(Arc::clone(&replay), clock.clone(), stop_tasks.clone()));
         let source = Arc::clone(&replay);
         if let Some(log) = log.clone() {
             metrics.set_dropped_lines_source(Box::new(move || log.dropped()));
@@ -199,7 +199,6 @@ async fn open_store(plan: &Plan, clock: &Clock) -> Result<Store, AppError> {
         plan: &plan.replay,
         retention: retention(plan),
         terms: &[plan.window.max_age, plan.window.leeway, plan.nonce_lifetime],
-        secret: plan.nonce_secrets.first(),
     };
     let store = Store::open(&settings, clock).await?;
     let begins_empty = store.complete_since() >= start;
@@ -210,11 +209,9 @@ async fn open_store(plan: &Plan, clock: &Clock) -> Result<Store, AppError> {
     Ok(store)
 }
 
-/// Lets the store do, once a second, what no request should wait for.
-async fn tend(replay: Arc<Store>, clock: Clock, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await.is_some() {
-        replay.tend(clock.now()).await;
-    }
+/// Lets the store do what no request should wait for.
+async fn watch(replay: Arc<Store>, clock: Clock, stop: CancellationToken) {
+    stop.run_until_cancelled(replay.watch(&clock)).await;
 }
 
 /// The longest time from a proof's acceptance to the last moment at which it could be accepted again.
@@ -230,6 +227,13 @@ fn readiness(plan: &Plan, keys: &Arc<KeyKeeper>, replay: &Arc<Store>, clock: &Cl
         true => Vec::new(),
         false => vec!["issuers: an issuer's keys have not been fetched yet".to_owned()],
     });
+    if plan.replay.redis.as_ref().is_some_and(|redis| !redis.accept_on_failure) {
+        let replay = Arc::clone(replay);
+        readiness.check(move || match replay.is_ready() {
+            true => Vec::new(),
+            false => vec!["replay: the store cannot be asked".to_owned()],
+        });
+    }
     if plan.replay.on_start == OnStart::Wait {
         let (replay, clock, leeway) = (Arc::clone(replay), clock.clone(), plan.window.leeway);
         readiness.check(move || {

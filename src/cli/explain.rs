@@ -214,7 +214,8 @@ impl Question {
         let Some(algorithm) = token.header.alg.as_deref().and_then(Algorithm::from_name) else {
             return row(Outcome::Failed, "an alg that is not accepted");
         };
-        let mut tried = keys.candidates(token.header.kid.as_deref(), algorithm).peekable();
+        let mut tried =
+            keys.named(token.header.kid.as_deref(), algorithm).chain(keys.nameless(algorithm)).peekable();
         if tried.peek().is_none() {
             return row(Outcome::Failed, "no key of this kid and alg in the key set");
         }

@@ -5,7 +5,9 @@ use crate::jose::json::{Object, Value};
 use crate::jose::{Algorithm, HeaderError, JoseHeader, JwkError, PublicKey};
 
 /// The longest proof that is read, in bytes. RSA keys of 4096 bits need about 2 KiB.
-pub const MAX_PROOF: usize = 8 * 1024;
+pub const MAX_PROOF: usize = 4 * 1024;
+/// How many members and items a proof's payload may have; RFC 9449 section 4.2 names eight.
+pub(super) const MAX_CLAIMS: usize = 64;
 /// The longest `jti` that is taken, in bytes (RFC 9449 section 11.1).
 pub const MAX_JTI: usize = 256;
 

@@ -1,6 +1,6 @@
 //! The checks in order, and what is left when all of them passed.
 
-use super::proof::{MAX_PROOF, ProofClaims, ProofKey};
+use super::proof::{MAX_CLAIMS, MAX_PROOF, ProofClaims, ProofKey};
 use super::{AcceptanceWindow, Check, Nonce, NonceMint, ProofError, TargetUri, report};
 use crate::clock::UnixTime;
 use crate::jose::json::Object;
@@ -86,7 +86,7 @@ impl Verifier {
             Some(key) => key,
             None => Arc::new(ProofKey::read(jws.header_segment, &self.algorithms)?),
         };
-        let payload = Object::parse(&jws.payload).map_err(|_| ProofError::Json)?;
+        let payload = Object::parse_bounded(&jws.payload, MAX_CLAIMS).map_err(|_| ProofError::Json)?;
         let claims = ProofClaims::read(&payload)?;
         check_htm(claims.htm, expected.method)?;
         expected.target.check(claims.htu)?;

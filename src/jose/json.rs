@@ -9,7 +9,7 @@ use std::borrow::Cow;
 /// How deep a document may nest.
 pub const MAX_DEPTH: usize = 8;
 /// How many members and array items a document may have in all, where nobody says otherwise.
-pub const MAX_NODES: usize = 256;
+pub const MAX_NODES: usize = 1024;
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]

@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_new_trace_has_the_requests_identifier() {
-        let id = RequestId::new(&HeaderMap::new(), false);
+        let id = RequestId::new(&HeaderMap::new());
         let sent = Trace::begun(&id).to_header();
         assert!(sent.to_str().unwrap().starts_with(&format!("00-{}-", id.as_str())), "{sent:?}");
         assert!(sent.to_str().unwrap().ends_with("-01"), "{sent:?}");

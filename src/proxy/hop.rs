@@ -7,7 +7,6 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use std::fmt::Write;
 use std::net::IpAddr;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -77,45 +76,47 @@ pub fn set_forwarded(headers: &mut HeaderMap, from: &Origination<'_>) {
         Scheme::Http => "http",
         Scheme::Https => "https",
     };
-    append(headers, X_FORWARDED_FOR, from.trusted, &from.peer.to_canonical().to_string());
-    append(headers, FORWARDED, from.trusted, &forwarded_element(from, proto));
+    let peer = from.peer.to_canonical().to_string();
+    let element = forwarded_element(from, &peer, proto);
+    append(headers, X_FORWARDED_FOR, from.trusted, peer);
+    append(headers, FORWARDED, from.trusted, element);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
     headers.insert(X_FORWARDED_HOST, from.authority.clone());
     let via = if from.version == Version::HTTP_2 { "2 keyproof" } else { "1.1 keyproof" };
     if headers.contains_key(VIA) {
-        append(headers, VIA, true, via);
+        append(headers, VIA, true, via.to_owned());
     } else {
         headers.insert(VIA, HeaderValue::from_static(via));
     }
 }
 
 /// `for=192.0.2.1;host=api.example.com;proto=https`; what is no token is quoted (RFC 7239 section 4).
-fn forwarded_element(from: &Origination<'_>, proto: &str) -> String {
+fn forwarded_element(from: &Origination<'_>, peer: &str, proto: &str) -> String {
     let mut element = String::with_capacity(96);
-    // Writing into a string does not fail.
-    match from.peer.to_canonical() {
-        IpAddr::V4(address) => write!(element, "for={address}"),
-        IpAddr::V6(address) => write!(element, "for=\"[{address}]\""),
-    }
-    .ok();
+    let (open, close) = if from.peer.to_canonical().is_ipv6() { ("\"[", "]\"") } else { ("", "") };
+    element.extend(["for=", open, peer, close]);
     if let Ok(host) = from.authority.to_str() {
         let quote = if host.bytes().all(is_token) { "" } else { "\"" };
-        write!(element, ";host={quote}{host}{quote}").ok();
+        element.extend([";host=", quote, host, quote]);
     }
-    write!(element, ";proto={proto}").ok();
+    element.extend([";proto=", proto]);
     element
 }
 
 /// Sets a list field to `element`, or continues the list that is there.
-fn append(headers: &mut HeaderMap, name: HeaderName, keep: bool, element: &str) {
-    let mut list = Vec::with_capacity(element.len());
+fn append(headers: &mut HeaderMap, name: HeaderName, keep: bool, element: String) {
+    let mut list = Vec::new();
     if keep {
         for value in headers.get_all(&name) {
             list.extend_from_slice(value.as_bytes());
             list.extend_from_slice(b", ");
         }
     }
-    list.extend_from_slice(element.as_bytes());
+    if list.is_empty() {
+        list = element.into_bytes();
+    } else {
+        list.extend_from_slice(element.as_bytes());
+    }
     // Pieces of header values make a header value.
     if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
         headers.insert(name, value);
@@ -136,7 +137,8 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    for name in HOP_BY_HOP {
+    // Comparing the few names there are is cheaper than looking each of these up, and nearly always there is none.
+    while let Some(name) = headers.keys().find(|name| HOP_BY_HOP.contains(name)).cloned() {
         headers.remove(name);
     }
 }

@@ -1,22 +1,28 @@
-//! Was this proof ever used? One verb, [`Store::check_and_insert`]: atomic, and the last check before forwarding.
+//! Was this proof ever used? One verb, [`Store::check_and_insert`]: atomic, and the last check before
+//! forwarding.
 //!
-//! A store remembers a proof from its acceptance to the last moment at which it could be accepted again (`until`). What it cannot remember it
-//! does not accept: a full store refuses ([`Outcome::Full`]), one that cannot be asked refuses ([`Outcome::Unavailable`]), and one that
-//! may have forgotten says so ([`Outcome::Forgotten`], [`Store::complete_since`]) and the caller asks for a nonce, which only a client
+//! A store remembers a proof from its acceptance to the last moment at which it could be accepted again
+//! (`until`). What it cannot remember it does not accept: a full store refuses ([`Outcome::Full`]), one that
+//! cannot be asked refuses ([`Outcome::Unavailable`]), and one that may have forgotten says so
+//! ([`Outcome::Forgotten`], [`Store::complete_since`]) and the caller asks for a nonce, which only a client
 //! that holds the key can put into a new proof (RFC 9449 section 8).
 
 mod journal;
 mod memory;
+mod redis;
 mod settings;
 
 use crate::clock::{Clock, UnixTime};
 use crate::jose::{Secret, Thumbprint};
 pub use journal::JournalStore;
 pub use memory::MemoryStore;
+pub use redis::{CLOCK_DIFFERENCE, RedisStore};
 pub use settings::{OnStart, OpenError, RedisPlan, ReplayPlan, Settings};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-/// What is used up: 128 bits of a keyed hash of (`jkt`, `jti`), and 64 of the `jkt` alone, for the limit per key.
+/// What is used up: 128 bits of a keyed hash of (`jkt`, `jti`), and 64 of the `jkt` alone, for the limit per
+/// key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReplayKey {
     /// Which proof.
@@ -45,21 +51,26 @@ pub enum Outcome {
 
 /// A replay store.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a process has one")]
 pub enum Store {
     /// In this process's memory.
     Memory(MemoryStore),
     /// In memory and on disk.
     Journal(JournalStore),
+    /// In Redis, for all replicas.
+    Redis(RedisStore),
 }
 
 impl Store {
-    /// The store that the plan asks for, complete since now or since what it finds vouches for. Reading a journal blocks.
+    /// The store that the plan asks for, complete since now or since what it finds vouches for. Reading a
+    /// journal blocks.
     ///
     /// # Errors
-    /// The journal is in use, or cannot be read or written.
+    /// The journal is in use, or cannot be read or written; the addresses of Redis are none.
     pub async fn open(settings: &Settings<'_>, clock: &Clock) -> Result<Self, OpenError> {
         let plan = settings.plan;
+        if plan.redis.is_some() {
+            return Box::pin(RedisStore::open(settings, clock)).await.map(Self::Redis);
+        }
         match &plan.journal {
             Some(directory) => JournalStore::open(directory, settings, clock).map(Self::Journal),
             None => {
@@ -69,39 +80,101 @@ impl Store {
         }
     }
 
-    /// The key of a proof in this store. The store's own secret goes into it, so nobody can aim at a shard or a collision.
+    /// The key of a proof in this store. The store's own secret goes into it, so nobody can aim at a shard or
+    /// a collision.
     pub fn key(&self, jkt: &Thumbprint, jti: &str) -> ReplayKey {
-        keyed(self.secret(), jkt, jti)
+        match self {
+            Self::Memory(store) => keyed(&store.secret, jkt, jti),
+            Self::Journal(store) => keyed(&store.memory.secret, jkt, jti),
+            Self::Redis(store) => keyed(&store.secret(), jkt, jti),
+        }
     }
 
-    /// Remembers the proof until `until`, inclusive, unless it is remembered already: atomic, so of many at once exactly one is [`Outcome::Fresh`].
+    /// Remembers the proof until `until`, inclusive, unless it is remembered already: atomic, so of many at
+    /// once exactly one is [`Outcome::Fresh`].
     pub async fn check_and_insert(&self, key: ReplayKey, until: UnixTime, now: UnixTime) -> Outcome {
         match self {
             Self::Memory(store) => store.check_and_insert(key, until, now),
             Self::Journal(store) => store.check_and_insert(key, until, now),
+            // In a box, so that the future of a request that asks no server stays small.
+            Self::Redis(store) => Box::pin(store.check_and_insert(key, until, now)).await,
         }
     }
 
-    /// The moment before which the store may have forgotten: a proof that could have been used before it proves nothing by being unknown.
+    /// [`Store::check_and_insert`] for a proof that can have been used from `first_use` on (its earliest
+    /// acceptance, or its nonce's making): also [`Outcome::Forgotten`] if the store may have forgotten that.
+    pub async fn check_and_insert_since(
+        &self,
+        key: ReplayKey,
+        first_use: UnixTime,
+        until: UnixTime,
+        now: UnixTime,
+    ) -> Outcome {
+        if first_use < self.complete_since() {
+            return Outcome::Forgotten;
+        }
+        let outcome = self.check_and_insert(key, until, now).await;
+        // Again: the loss may have been noticed while Redis was asked, and the answer be that of the server
+        // after it.
+        if outcome == Outcome::Fresh && first_use < self.complete_since() {
+            return Outcome::Forgotten;
+        }
+        outcome
+    }
+
+    /// The moment before which the store may have forgotten: a proof that could have been used before it
+    /// proves nothing by being unknown. It may move while a proof is checked: to be asked after
+    /// [`Store::check_and_insert`], as [`Store::check_and_insert_since`] does.
     pub fn complete_since(&self) -> UnixTime {
         self.since().moment()
     }
 
-    /// Vouches for nothing before `moment` any more; an earlier one changes nothing. To be called with the present when a reload
-    /// changes the acceptance window: under other limits an expired and dropped proof might be acceptable again.
+    /// Vouches for nothing before `moment` any more; an earlier one changes nothing. To be called with the
+    /// present when a reload changes the acceptance window: under other limits an expired and dropped proof
+    /// might be acceptable again.
     pub fn complete_from(&self, moment: UnixTime) {
         match self {
             Self::Memory(store) => store.since.raise(moment),
             Self::Journal(store) => store.complete_from(moment),
+            Self::Redis(store) => store.since().raise(moment),
         }
     }
 
-    /// To be called once a second or so: keeps the count right where no request comes, and does what would otherwise delay one. The
-    /// store is right without it.
+    /// [`Store::tend`]s once a second, for ever, and at once when Redis is in trouble: to be spawned beside
+    /// the requests. Without it a lost connection to Redis stays lost.
+    pub async fn watch(&self, clock: &Clock) {
+        match self {
+            Self::Redis(store) => store.watch(clock).await,
+            Self::Memory(_) | Self::Journal(_) => loop {
+                self.tend(clock.now()).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            },
+        }
+    }
+
+    /// Whether the store can be asked now: always, but for a Redis that is not there or not fit.
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Self::Memory(_) | Self::Journal(_) => true,
+            Self::Redis(store) => store.is_ready(),
+        }
+    }
+
+    /// How many requests passed without a check because `on_failure` is `accept`.
+    pub fn accepted_unchecked(&self) -> u64 {
+        match self {
+            Self::Memory(_) | Self::Journal(_) => 0,
+            Self::Redis(store) => store.accepted_unchecked(),
+        }
+    }
+
+    /// To be called once a second or so: keeps the count right where no request comes, and does what would
+    /// otherwise delay one. The store is right without it.
     pub async fn tend(&self, now: UnixTime) {
         match self {
             Self::Memory(store) => store.advance(now),
             Self::Journal(store) => store.tend(now),
+            Self::Redis(store) => store.tend(now).await,
         }
     }
 
@@ -110,6 +183,7 @@ impl Store {
         match self {
             Self::Memory(store) => store.len(),
             Self::Journal(store) => store.memory.len(),
+            Self::Redis(store) => store.len(),
         }
     }
 
@@ -123,13 +197,7 @@ impl Store {
         match self {
             Self::Memory(store) => store.capacity(),
             Self::Journal(store) => store.memory.capacity(),
-        }
-    }
-
-    fn secret(&self) -> &Secret {
-        match self {
-            Self::Memory(store) => &store.secret,
-            Self::Journal(store) => &store.memory.secret,
+            Self::Redis(store) => store.capacity(),
         }
     }
 
@@ -137,6 +205,7 @@ impl Store {
         match self {
             Self::Memory(store) => &store.since,
             Self::Journal(store) => &store.memory.since,
+            Self::Redis(store) => store.since(),
         }
     }
 }
@@ -173,7 +242,6 @@ impl Since {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn store() -> Store {
         Store::Memory(MemoryStore::new(10, 10, Duration::from_secs(60), UnixTime::from_secs(1_700_000_000)))

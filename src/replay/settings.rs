@@ -1,6 +1,6 @@
 //! What a store is told at its start.
 
-use crate::jose::{Secret, sha256};
+use crate::jose::sha256;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,11 +11,9 @@ pub struct Settings<'a> {
     pub plan: &'a ReplayPlan,
     /// The longest time between a proof's acceptance and its `until`.
     pub retention: Duration,
-    /// Every duration that decides `until`, in a fixed order. A store that outlives this process notices when one of them has
-    /// changed: under other terms a proof that was dropped might be accepted again.
+    /// Every duration that decides `until`, in a fixed order. A store that outlives this process notices when
+    /// one of them has changed: under other terms a proof that was dropped might be accepted again.
     pub terms: &'a [Duration],
-    /// The first nonce secret, where the configuration names one: what all replicas share. Absent: the store finds its own.
-    pub secret: Option<&'a Secret>,
 }
 
 impl Settings<'_> {
@@ -44,6 +42,9 @@ pub enum OpenError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// The addresses of Redis cannot be read.
+    #[error("replay.redis.url: {0}")]
+    Redis(String),
 }
 
 /// The replay store.

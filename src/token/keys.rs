@@ -55,16 +55,21 @@ impl KeySet {
         if keys.is_empty() { Err(KeySetError::Empty) } else { Ok(Self { keys }) }
     }
 
-    /// The keys to try for a token: those of this `kid` that support `algorithm`; without a `kid` all that
-    /// support it.
-    pub fn candidates<'a>(
+    /// The keys to try for a token that support `algorithm`: those of its `kid`, or all where it names none.
+    pub fn named<'a>(
         &'a self,
         kid: Option<&'a str>,
         algorithm: Algorithm,
     ) -> impl Iterator<Item = &'a PublicKey> {
+        let fits = move |name: &Option<String>| kid.is_none() || name.as_deref() == kid;
+        self.keys.iter().filter(move |(name, key)| fits(name) && key.supports(algorithm)).map(|(_, key)| key)
+    }
+
+    /// The keys without a name that support `algorithm`: `kid` is a hint (RFC 7515 section 4.1.4), so they may be anybody's.
+    pub fn nameless(&self, algorithm: Algorithm) -> impl Iterator<Item = &PublicKey> {
         self.keys
             .iter()
-            .filter(move |(k, key)| (kid.is_none() || k.as_deref() == kid) && key.supports(algorithm))
+            .filter(move |(name, key)| name.is_none() && key.supports(algorithm))
             .map(|(_, key)| key)
     }
 

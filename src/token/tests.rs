@@ -493,6 +493,20 @@ fn few_keys_are_tried() {
     assert_eq!(with(4), Err(TokenError::UnknownKey(MAIN)));
 }
 
+/// `kid` is a hint (RFC 7515 section 4.1.4): issuers with one key often publish it without a name.
+#[test]
+fn a_key_without_a_name_may_be_anybodys() {
+    let issuers = issuers();
+    issuers.issuer(MAIN).unwrap().publish(key_set(&[("", &KEY)]));
+    assert!(verify(&issuers, &sign(&json!({}), &json!({}))).is_ok());
+    let forged = OTHER_KEY.sign(&header(&json!({})), &claims(&json!({})));
+    assert_eq!(
+        verify(&issuers, &forged).map(|_| ()),
+        Err(TokenError::UnknownKey(MAIN)),
+        "it may be a new key's"
+    );
+}
+
 /// FAPI 5.4.3: two keys may share a `kid` if they are of different kinds.
 #[test]
 fn a_kid_that_two_keys_share_is_told_apart_by_algorithm() {

@@ -4,7 +4,7 @@ use super::cache::{TokenCache, weight_of};
 use super::issuer::Published;
 use super::{Issuer, IssuerId, IssuerRules, VerifiedToken, check};
 use crate::clock::UnixTime;
-use crate::jose::{Algorithm, CompactJws, HeaderError, JoseHeader, Sha256, json};
+use crate::jose::{Algorithm, CompactJws, HeaderError, JoseHeader, PublicKey, Sha256, json};
 use std::sync::Arc;
 
 /// The longest access token that is read, in bytes.
@@ -184,16 +184,14 @@ fn verify_signature(
     published: &Published,
     id: IssuerId,
 ) -> Result<(), TokenError> {
-    let mut failure = TokenError::UnknownKey(id);
-    for key in published.keys.candidates(kid, algorithm).take(MAX_CANDIDATES) {
-        if jws.verify(algorithm, key).is_ok() {
-            return Ok(());
-        }
-        if kid.is_some() {
-            failure = TokenError::Signature;
-        }
+    let verifies = |key: &PublicKey| jws.verify(algorithm, key).is_ok();
+    let (keys, mut named) =
+        (&published.keys, published.keys.named(kid, algorithm).take(MAX_CANDIDATES).peekable());
+    let is_final = kid.is_some() && named.peek().is_some();
+    if named.any(verifies) || kid.is_some() && keys.nameless(algorithm).take(MAX_CANDIDATES).any(verifies) {
+        return Ok(());
     }
-    Err(failure)
+    Err(if is_final { TokenError::Signature } else { TokenError::UnknownKey(id) })
 }
 
 const fn header_error(error: HeaderError) -> TokenError {

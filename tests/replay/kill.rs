@@ -1,4 +1,5 @@
-//! Ten million proofs, a tenth of them replays, across ten `kill -9`: none is fresh twice, and what was acknowledged is remembered.
+//! Ten million proofs, a tenth of them replays, across ten `kill -9`: none is fresh twice, and what was
+//! acknowledged is remembered.
 //!
 //! Small unless `KEYPROOF_REPLAY_PROOFS` says how many.
 
@@ -52,7 +53,7 @@ fn child() {
         journal: Some(directory.join("journal")),
         redis: None,
     };
-    let settings = Settings { plan: &plan, retention: Duration::from_secs(70), terms: &[], secret: None };
+    let settings = Settings { plan: &plan, retention: Duration::from_secs(70), terms: &[] };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let store = Store::open(&settings, &clock).await.unwrap();
@@ -146,7 +147,7 @@ impl Model {
         while self.next < end {
             let mut batch = Vec::new();
             while batch.len() < BATCH && self.next < end {
-                if self.random() % 10 == 0 && self.next > 0 {
+                if self.random().is_multiple_of(10) && self.next > 0 {
                     let back = self.random() % self.next.min(500_000);
                     batch.push(self.next - 1 - back);
                 } else {

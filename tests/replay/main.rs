@@ -1,11 +1,13 @@
 //! The replay store against the world outside the process: kills, and real Redis servers.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
+    clippy::as_conversions,
     reason = "helpers of tests are tests"
 )]
 
 mod kill;
+mod redis;
+mod server;

@@ -83,7 +83,7 @@ fn limits_are_exact() {
         format!("{{{}}}", members.join(","))
     };
     for (text, accepted) in
-        [(items(255), true), (items(256), false), (members(256), true), (members(257), false)]
+        [(items(1023), true), (items(1024), false), (members(1024), true), (members(1025), false)]
     {
         assert_eq!(Object::parse(text.as_bytes()).is_ok(), accepted);
     }

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use hyper::client::conn::http1::{Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -40,7 +40,9 @@ impl Pool {
     /// A connection that seems usable.
     pub(super) fn take(&self) -> Option<SendRequest<RequestBody>> {
         let mut idle = self.idle();
-        while let Some(candidate) = idle.pop_back() {
+        // Those used last may not have settled yet: they stay.
+        while let Some(place) = idle.iter().rposition(Idle::is_over_or_ready) {
+            let candidate = idle.remove(place)?;
             if candidate.usable() {
                 return Some(candidate.connection);
             }
@@ -49,21 +51,20 @@ impl Pool {
     }
 
     /// Takes back a connection whose answer is read to the end.
-    pub(super) fn give_back(self: &Arc<Self>, mut connection: SendRequest<RequestBody>, limit: Duration) {
-        if connection.is_ready() {
-            self.put(connection, limit);
-            return;
-        }
+    ///
+    /// Its task may not have seen that end yet, or may still be sending the request's body. It then rests here until it is ready; to wait for
+    /// it would take a task and a timer for every request.
+    pub(super) fn give_back(&self, connection: SendRequest<RequestBody>, limit: Duration) {
         if connection.is_closed() || limit.is_zero() {
             return;
         }
-        // Its task has not yet seen the end that we saw, or is still sending the request's body.
-        let pool = Arc::clone(self);
-        drop(self.runtime.spawn(async move {
-            if let Ok(Ok(())) = tokio::time::timeout(SETTLE_TIME, connection.ready()).await {
-                pool.put(connection, limit);
-            }
-        }));
+        let mut idle = self.idle();
+        while idle.front().is_some_and(Idle::is_over) {
+            idle.pop_front();
+        }
+        if idle.len() < MAX_IDLE {
+            idle.push_back(Idle { connection, since: Stopwatch::start(), limit });
+        }
     }
 
     /// Drives a connection until it closes. Drain does not wait for it: it waits for the requests.
@@ -72,16 +73,6 @@ impl Pool {
             // How it ends, the request on it is told; an idle one concerns nobody.
             connection.await.ok();
         }));
-    }
-
-    fn put(&self, connection: SendRequest<RequestBody>, limit: Duration) {
-        let mut idle = self.idle();
-        while idle.front().is_some_and(|oldest| !oldest.usable()) {
-            idle.pop_front();
-        }
-        if idle.len() < MAX_IDLE && !limit.is_zero() {
-            idle.push_back(Idle { connection, since: Stopwatch::start(), limit });
-        }
     }
 
     fn idle(&self) -> MutexGuard<'_, VecDeque<Idle>> {
@@ -93,6 +84,16 @@ impl Pool {
 impl Idle {
     fn usable(&self) -> bool {
         self.connection.is_ready() && self.since.elapsed() < self.limit
+    }
+
+    /// Will never be usable again: closed, too old, or not settled in time.
+    fn is_over(&self) -> bool {
+        let limit = if self.connection.is_ready() { self.limit } else { SETTLE_TIME.min(self.limit) };
+        self.connection.is_closed() || self.since.elapsed() >= limit
+    }
+
+    fn is_over_or_ready(&self) -> bool {
+        self.connection.is_ready() || self.is_over()
     }
 }
 

@@ -1,23 +1,28 @@
-//! The store in memory that survives its process: every accepted proof is written down before it is forwarded.
+//! The store in memory that survives its process: every accepted proof is written down before it is
+//! forwarded.
 //!
 //! # What it promises
 //!
-//! Whoever opens the directory after a normal stop or a `kill -9` answers as if the process had never stopped: a proof counts as used only once its
-//! record is in the file, and what a process wrote survives the process. Nothing is forced to the disk, so it does not survive the machine: after a
-//! restart of the kernel the records are read, but do not vouch, and [`super::Store::complete_since`] is the start again. The same goes for
-//! whatever else leaves doubt: a damaged or half-written record, a missing segment, another format version, a capacity too small for
-//! what was read, or other [`super::Settings::terms`], under which something that was dropped might be accepted again.
+//! Whoever opens the directory after a normal stop or a `kill -9` answers as if the process had never
+//! stopped: a proof counts as used only once its record is in the file, and what a process wrote survives the
+//! process. Nothing is forced to the disk, so it does not survive the machine: after a restart of the kernel
+//! the records are read, but do not vouch, and [`super::Store::complete_since`] is the start again. The same
+//! goes for whatever else leaves doubt: a damaged or half-written record, a missing segment, another format
+//! version, a capacity too small for what was read, or other [`super::Settings::terms`], under which
+//! something that was dropped might be accepted again.
 //!
-//! A write that fails is [`Outcome::Unavailable`], and the proof is not used up. The segment is given up, marked for successors, and
-//! another begun, at most ten times a second; a successor is told that the journal is complete since that one began.
+//! A write that fails is [`Outcome::Unavailable`], and the proof is not used up. The segment is given up,
+//! marked for successors, and another begun, at most ten times a second; a successor is told that the journal
+//! is complete since that one began.
 //!
-//! If the clock has gone back behind what was dropped, that is [`Outcome::Forgotten`], exactly as if the process had gone on running.
+//! If the clock has gone back behind what was dropped, that is [`Outcome::Forgotten`], exactly as if the
+//! process had gone on running.
 //!
 //! # What it costs
 //!
-//! One `pwrite` of 32 bytes for each accepted proof, 1-2 us, on the thread that serves the request and under the locks of the proof's
-//! shard: a disk that stalls stalls the acceptance of proofs, as it must. Segments are begun and dropped by [`super::Store::tend`];
-//! a request does it only where nobody tends.
+//! One `pwrite` of 32 bytes for each accepted proof, 1-2 us, on the thread that serves the request and under
+//! the locks of the proof's shard: a disk that stalls stalls the acceptance of proofs, as it must. Segments
+//! are begun and dropped by [`super::Store::tend`]; a request does it only where nobody tends.
 
 mod recover;
 mod segment;
@@ -49,7 +54,8 @@ pub struct JournalStore {
 }
 
 impl JournalStore {
-    /// Takes the directory, creating it where it is missing, and reads what is still live. Blocks: about a second for every few million proofs.
+    /// Takes the directory, creating it where it is missing, and reads what is still live. Blocks: about a
+    /// second for every few million proofs.
     ///
     /// # Errors
     /// The directory is in use by another process, or cannot be read or written.

@@ -82,7 +82,8 @@ fn doubt(
     }
 }
 
-/// Reads a segment's records one after the other. `false`: one was damaged or half written, and what follows it was not read.
+/// Reads a segment's records one after the other. `false`: one was damaged or half written, and what follows
+/// it was not read.
 ///
 /// # Errors
 /// The file cannot be read.

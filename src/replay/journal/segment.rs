@@ -1,5 +1,5 @@
-//! The format: a header of 160 bytes, then records of 32. Both lengths divide a page evenly, so that no record lies across two pages and a killed
-//! process leaves none half written.
+//! The format: a header of 160 bytes, then records of 32, which divide a page evenly: no record lies across
+//! two pages, and a killed process leaves none half written.
 
 use crate::clock::UnixTime;
 use crate::replay::ReplayKey;
@@ -9,7 +9,8 @@ use std::time::Duration;
 pub(super) const HEADER: usize = 160;
 /// The length of a record.
 pub(super) const RECORD: usize = 32;
-/// Raised with every change of the format or of how a key is made; files of another version vouch for nothing.
+/// Raised with every change of the format or of how a key is made; files of another version vouch for
+/// nothing.
 const MAGIC: &[u8; 24] = b"keyproof replay journal\n";
 const VERSION: u64 = 1;
 /// A record's `until` counts from this long before its segment began.
@@ -166,7 +167,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_record_reads_as_it_was_written_and_nowhere_else(id: u128, owner: u64, secs in -80_000_i64..4_000_000, bit in 0_usize..RECORD * 8) {
+        fn a_record_reads_as_it_was_written_and_nowhere_else(
+            id: u128, owner: u64, secs in -80_000_i64..4_000_000, bit in 0_usize..RECORD * 8,
+        ) {
             let until = UnixTime::from_secs(1_700_000_000 + secs);
             let key = ReplayKey { id, owner };
             let bytes = header().record(key, until).unwrap();

@@ -36,12 +36,7 @@ impl Terms {
     }
 
     fn open(&self, directory: &Path, now: UnixTime) -> Result<JournalStore, OpenError> {
-        let settings = Settings {
-            plan: &self.plan,
-            retention: Duration::from_secs(70),
-            terms: &self.terms,
-            secret: None,
-        };
+        let settings = Settings { plan: &self.plan, retention: Duration::from_secs(70), terms: &self.terms };
         JournalStore::open(directory, &settings, &Clock::manual(now))
     }
 }
@@ -233,7 +228,8 @@ fn an_expired_proof_is_not_new_again_when_the_clock_goes_back_after_a_restart() 
     assert_eq!(store.check_and_insert(key(1), after(60), after(30)), Outcome::Forgotten);
 }
 
-/// A directory that vanishes stands in for a disk that fails: the open file goes on, the next segment cannot be begun.
+/// A directory that vanishes stands in for a disk that fails: the open file goes on, the next segment cannot
+/// be begun.
 #[test]
 fn a_failed_write_uses_nothing_up_and_is_no_silent_gap() {
     let parent = tempfile::tempdir().unwrap();
@@ -298,7 +294,10 @@ proptest! {
         let mut store = open(directory.path(), now);
         for event in events {
             match event {
-                Event::Clock { by } => now += by,
+                Event::Clock { by } => {
+                    now += by;
+                    store.tend(after(now));
+                }
                 Event::Restart => {
                     drop(store);
                     store = open(directory.path(), now);
@@ -306,7 +305,8 @@ proptest! {
                 Event::Crash { keep } => {
                     drop(store);
                     crash(directory.path(), keep);
-                    // A clock that goes back while the machine is down is beyond what anything on it can know exactly: start later.
+                    // A clock that goes back while the machine is down is beyond what anything on it can know
+                    // exactly: start later.
                     let latest = used.values().copied().max().unwrap_or(now);
                     now = now.max(latest + 1);
                     store = open(directory.path(), now);

@@ -90,22 +90,22 @@ impl Writer {
     /// # Errors
     /// It could not be begun.
     pub(super) fn tend(&mut self, now: UnixTime) -> io::Result<()> {
-        if self.is_due(now) {
+        let has_gone_back = now < self.header.origin.saturating_sub(self.slice);
+        if self.is_due(now) || has_gone_back {
             self.next_segment(now).inspect_err(|_| self.give_up(now))?;
         }
         Ok(())
     }
 
-    /// Vouches for nothing before `since` any more; written down with the next segment, which is begun at the next chance.
+    /// Vouches for nothing before `since` any more; written down with the next segment, which is begun at the
+    /// next chance.
     pub(super) fn vouch_from(&mut self, since: UnixTime) {
         self.header.since = self.header.since.max(since);
         self.restamp = true;
     }
 
     fn is_due(&self, now: UnixTime) -> bool {
-        let end = self.header.origin.saturating_add(self.slice);
-        let before = self.header.origin.saturating_sub(self.slice);
-        self.open.is_none() || self.restamp || now >= end || now < before
+        self.open.is_none() || self.restamp || now >= self.header.origin.saturating_add(self.slice)
     }
 
     /// The segment is marked, so that a successor does not take it for whole, and no longer written.
@@ -119,14 +119,16 @@ impl Writer {
         self.failed_at = Some(now);
     }
 
-    /// Begins a segment at `now`. What has expired is dropped after the new header has said so: at no moment is something gone and not accounted for.
+    /// Begins a segment at `now`. What has expired is dropped after the new header has said so: at no moment
+    /// is something gone and not accounted for.
     fn next_segment(&mut self, now: UnixTime) -> io::Result<()> {
         let sequence = self.header.sequence.saturating_add(1);
         if self.open.is_some() {
             let path = segment_path(&self.directory, self.header.sequence);
             self.kept.push(Kept { path, sequence: self.header.sequence, latest: self.latest });
         }
-        // From here on the old one is kept whatever happens: nothing may be appended to what counts as finished.
+        // From here on the old one is kept whatever happens: nothing may be appended to what counts as
+        // finished.
         self.open = None;
         // Only from the front: a successor takes a gap for a loss.
         let expired = self.kept.iter().take_while(|kept| kept.latest < now).count();

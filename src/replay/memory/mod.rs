@@ -2,30 +2,38 @@
 //!
 //! # What it promises
 //!
-//! No id is answered [`Outcome::Fresh`] twice while its proof can be accepted, whatever the clock does and whatever is thrown at the store.
+//! No id is answered [`Outcome::Fresh`] twice while its proof can be accepted, whatever the clock does and
+//! whatever is thrown at the store.
 //!
 //! # How it forgets
 //!
-//! Proofs are kept by *generation*: the slice of time, a twelfth of the retention, in which their `until` lies. The window of generations
-//! begins with the one that holds the present. When the window moves, a generation that falls out of it is dead at once: its count is taken
-//! off, and its entries are from then on free places. Nothing is scanned; every insert cleans eight places of its shard, which is
-//! more than it fills. So an entry is remembered up to its `until`, inclusive, and outlives it by less than one slice.
+//! Proofs are kept by *generation*: the slice of time, a twelfth of the retention, in which their `until`
+//! lies. The window of generations begins with the one that holds the present. When the window moves, a
+//! generation that falls out of it is dead at once: its count is taken off, and its entries are from then on
+//! free places. Nothing is scanned; every insert cleans eight places of its shard, which is more than it
+//! fills. So an entry is remembered up to its `until`, inclusive, and outlives it by less than one slice.
 //!
 //! # When the clock steps
 //!
-//! The window follows the wall clock, because the proofs' dates do. What makes that safe is one rule: **a generation that was ever dropped
-//! with a proof in it is never used again.** If the clock goes back and a proof comes whose `until` lies in such a generation, the store
-//! cannot know it, and answers [`Outcome::Forgotten`]. Two calls with the same id have the same `until`; if the first was `Fresh`, its
-//! entry is either still in its generation (`Replayed`), or the generation was dropped (`Forgotten`). There is no third way.
+//! The window follows the wall clock, because the proofs' dates do: forward with the requests, backwards only
+//! with [`MemoryStore::advance`], which is told the present and not when some request came. What makes that safe is
+//! one rule: **a generation that was ever dropped with a proof in it is never used again.** If a proof comes
+//! whose `until` lies in such a generation, or before the window, the store cannot know it, and answers
+//! [`Outcome::Forgotten`]. Two calls with the same id have the same `until`; if the first was `Fresh`, its
+//! entry is either still in its generation (`Replayed`), or the generation was dropped (`Forgotten`). There
+//! is no third way.
 //!
-//! The rule is about what was in use, so it locks out few: a step back by less than a proof's life leaves new proofs alone, since
-//! their `until` lies beyond everything that was dropped. A clock that ran an hour ahead for a minute and came back leaves behind
-//! that minute, an hour from now, if anybody got through in it. Only a clock that was wrong for long, and was believed, refuses for as long as it
-//! was ahead; anything shorter would trust a proof that may have been used.
+//! The rule is about what was in use, so it locks out few: a step back by less than a proof's life leaves new
+//! proofs alone, since their `until` lies beyond everything that was dropped. A clock that ran an hour ahead
+//! for a minute and came back leaves behind that minute, an hour from now, if anybody got through in it. Only
+//! a clock that was wrong for long, and was believed, refuses for as long as it was ahead; anything shorter
+//! would trust a proof that may have been used.
 //!
-//! The same id can have another `until` after a reload that changed the acceptance window. [`super::Store::complete_from`] is for that.
+//! The same id can have another `until` after a reload that changed the acceptance window.
+//! [`super::Store::complete_from`] is for that.
 //!
-//! A process that starts after the clock was set back knows nothing of its predecessor's time: the journal does, memory cannot.
+//! A process that starts after the clock was set back knows nothing of its predecessor's time: the journal
+//! does, memory cannot.
 
 mod quota;
 mod table;
@@ -46,10 +54,11 @@ const PER_SHARD: usize = 4096;
 /// More shards than this gain nothing.
 const MOST_SHARDS: usize = 256;
 
-/// Proofs remembered in this process's memory: sharded, pre-sized, expired by generations, never evicting a live one.
+/// Proofs remembered in this process's memory: sharded, pre-sized, expired by generations, never evicting a
+/// live one.
 ///
-/// A place takes 20 bytes and a live proof at capacity 30; memory is touched as it fills. An insert takes three short locks: the
-/// window's (shared), the shard's and the owner's counter's.
+/// A place takes 20 bytes and a live proof at capacity 30; memory is touched as it fills. An insert takes
+/// three short locks: the window's (shared), the shard's and the owner's counter's.
 #[derive(Debug)]
 pub struct MemoryStore {
     pub(super) secret: Secret,
@@ -64,8 +73,9 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// A store for `capacity` live proofs, `per_key_limit` of one key, that begins at `start`. `retention` is the longest time between a
-    /// proof's acceptance and its `until`; more than twice of it is still remembered, beyond that the store is [`Outcome::Unavailable`].
+    /// A store for `capacity` live proofs, `per_key_limit` of one key, that begins at `start`. `retention` is
+    /// the longest time between a proof's acceptance and its `until`; more than twice of it is still
+    /// remembered, beyond that the store is [`Outcome::Unavailable`].
     pub fn new(capacity: usize, per_key_limit: usize, retention: Duration, start: UnixTime) -> Self {
         Self::with_secret(Secret::random(), capacity, per_key_limit, retention, start)
     }
@@ -100,8 +110,8 @@ impl MemoryStore {
         self.insert_if(key, until, now, || Ok(()))
     }
 
-    /// The same, if `commit` succeeds: it is called once everything else is decided, before the proof counts as used, and at most once
-    /// for all who bring the same proof at the same time.
+    /// The same, if `commit` succeeds: it is called once everything else is decided, before the proof counts
+    /// as used, and at most once for all who bring the same proof at the same time.
     pub(super) fn insert_if(
         &self,
         key: ReplayKey,
@@ -110,7 +120,10 @@ impl MemoryStore {
         commit: impl FnOnce() -> Result<(), Outcome>,
     ) -> Outcome {
         let Some(generation) = self.timeline.generation(until) else { return Outcome::Unavailable };
-        let Some(window) = self.window_at(now) else { return Outcome::Unavailable };
+        if self.timeline.generation(now).is_none() {
+            return Outcome::Unavailable;
+        }
+        let window = self.window_at(now);
         match window.place(generation) {
             Place::Remembered => {
                 self.insert(&window, key, generation, commit).err().unwrap_or(Outcome::Fresh)
@@ -120,7 +133,8 @@ impl MemoryStore {
         }
     }
 
-    /// Takes in a proof that a predecessor accepted, whatever its owner's limit. `false`: there was no room, and it is not remembered.
+    /// Takes in a proof that a predecessor accepted, whatever its owner's limit. `false`: there was no room,
+    /// and it is not remembered.
     pub(super) fn restore(&self, key: ReplayKey, until: UnixTime) -> bool {
         let Some(generation) = self.timeline.generation(until) else { return false };
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
@@ -148,8 +162,8 @@ impl MemoryStore {
         }
     }
 
-    /// What a predecessor dropped is never used again: everything that has expired, and everything up to `until` if the clock has gone back
-    /// behind that.
+    /// What a predecessor dropped is never used again: everything that has expired, and everything up to
+    /// `until` if the clock has gone back behind that.
     pub(super) fn forget_to(&self, until: UnixTime, now: UnixTime) {
         let expired = self.timeline.generation(now).map_or(0, |generation| generation.saturating_sub(1));
         let dropped = if until < now { 0 } else { self.timeline.generation(until).unwrap_or(u32::MAX) };
@@ -172,26 +186,35 @@ impl MemoryStore {
         self.capacity
     }
 
-    /// Brings the count up to date where no request does.
+    /// Moves the window to `now`, which must have been read just now: also backwards, if the clock has gone back.
     pub fn advance(&self, now: UnixTime) {
-        drop(self.window_at(now));
+        let stands = |window: &Window| !window.is_behind(now) && !window.is_ahead(now);
+        if !stands(&self.window.read().unwrap_or_else(PoisonError::into_inner)) {
+            self.slide(now, stands);
+        }
     }
 
-    /// The window, moved to `now`, and held still while the guard lives: no generation is dropped under an insert.
-    fn window_at(&self, now: UnixTime) -> Option<RwLockReadGuard<'_, Window>> {
+    /// The window, moved forward to `now` if need be, and held still while the guard lives: no generation is dropped under an insert.
+    ///
+    /// It is not moved back: this `now` was read when the request came, and the request may have waited since. A window that went back
+    /// with it would drop what everybody else is using.
+    fn window_at(&self, now: UnixTime) -> RwLockReadGuard<'_, Window> {
         let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
-        if window.stands_at(now) {
-            return Some(window);
+        if !window.is_behind(now) {
+            return window;
         }
         drop(window);
-        let base = self.timeline.generation(now)?;
+        self.slide(now, |window| !window.is_behind(now));
+        self.window.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves the window to `now` unless it `stands` already.
+    fn slide(&self, now: UnixTime, stands: impl FnOnce(&Window) -> bool) {
+        let Some(base) = self.timeline.generation(now) else { return };
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
-        if !window.stands_at(now) {
+        if !stands(&window) {
             window.slide(&self.timeline, base, |generation| self.drain(generation));
         }
-        drop(window);
-        // Another request may have moved it on meanwhile; that is a window too, and its own rules keep it right.
-        Some(self.window.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes a generation's proofs off the count. Whether there were any.
@@ -252,7 +275,8 @@ impl MemoryStore {
     }
 }
 
-/// Half as many places again as live proofs, for short searches, and room for the unevenness of chance: eight standard deviations.
+/// Half as many places again as live proofs, for short searches, and room for the unevenness of chance: eight
+/// standard deviations.
 fn places_per_shard(capacity: usize, shards: usize) -> usize {
     let mean = capacity.div_ceil(shards.max(1));
     let uneven = mean.isqrt().saturating_mul(8);

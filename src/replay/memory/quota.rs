@@ -7,18 +7,21 @@ use std::sync::{Mutex, PoisonError};
 const STRIPES: usize = 64;
 /// Counters in a row of a stripe.
 const COLUMNS: usize = 512;
-/// Owners share counters; each has two, in two rows, and the smaller counts. Two owners share both once in 2^24.
+/// Owners share counters; each has two, in two rows, and the smaller counts. Two owners share both once in
+/// 2^24.
 const ROWS: usize = 2;
 
-/// A count-min sketch of (owner, generation): whoever shares both counters of an owner at the limit is refused with it, one client in
-/// millions; nobody is ever allowed more than the limit, and a flood of new owners costs no memory.
+/// A count-min sketch of (owner, generation): whoever shares both counters of an owner at the limit is
+/// refused with it, one client in millions; nobody is ever allowed more than the limit, and a flood of new
+/// owners costs no memory.
 #[derive(Debug)]
 pub(super) struct Quota {
     stripes: Vec<Mutex<Stripe>>,
     limit: usize,
 }
 
-/// `[generation, count]` for each row, column and generation of the ring. A cell of another generation counts nothing: nothing is ever cleared.
+/// `[generation, count]` for each row, column and generation of the ring. A cell of another generation counts
+/// nothing: nothing is ever cleared.
 type Stripe = Vec<[u32; 2]>;
 
 impl Quota {
@@ -28,7 +31,8 @@ impl Quota {
         Self { stripes: std::iter::repeat_with(stripe).take(STRIPES).collect(), limit }
     }
 
-    /// Counts one more proof of `owner` in `generation`, if it has room left and `reserve` agrees; nobody else counts for it meanwhile.
+    /// Counts one more proof of `owner` in `generation`, if it has room left and `reserve` agrees; nobody
+    /// else counts for it meanwhile.
     pub(super) fn admit(
         &self,
         owner: u64,
@@ -66,7 +70,8 @@ fn count_one(stripe: &mut Stripe, columns: [usize; ROWS], generation: u32) {
     }
 }
 
-/// An owner's stripe, and its column in each row. The owner is a keyed hash already: its bits are chance enough.
+/// An owner's stripe, and its column in each row. The owner is a keyed hash already: its bits are chance
+/// enough.
 fn places(owner: u64) -> (usize, [usize; ROWS]) {
     let bits = |shift: u32, below: usize| usize::try_from(owner >> shift).unwrap_or(0) % below;
     (bits(0, STRIPES), [bits(6, COLUMNS), COLUMNS + bits(15, COLUMNS)])

@@ -1,9 +1,11 @@
 //! One shard: an open-addressing table of ids and the generation each belongs to.
 
-/// How many places every insert cleans. A dead entry waits for at most `places / SWEPT` inserts, while its place can be taken at any time.
+/// How many places every insert cleans. A dead entry waits for at most `places / SWEPT` inserts, while its
+/// place can be taken at any time.
 const SWEPT: usize = 8;
 
-/// Ids with linear probing. The places are allocated at once and zeroed by the operating system, page by page as they are touched.
+/// Ids with linear probing. The places are allocated at once and zeroed by the operating system, page by page
+/// as they are touched.
 #[derive(Debug)]
 pub(super) struct Table {
     ids: Vec<u128>,
@@ -29,7 +31,8 @@ impl Table {
         Self { ids: vec![0; places], generations: vec![0; places], cursor: 0 }
     }
 
-    /// Looks for `id`. An entry that is dead but not yet swept counts as present: a longer memory never admits a replay.
+    /// Looks for `id`. An entry that is dead but not yet swept counts as present: a longer memory never
+    /// admits a replay.
     pub(super) fn find(&self, id: u128, alive: impl Fn(u32) -> bool) -> Found {
         let home = self.home(id);
         let (before, after) = (0..home, home..self.ids.len());
@@ -70,7 +73,8 @@ impl Table {
         }
     }
 
-    /// Empties `place` and closes the gap, so that no search stops short: entries behind it move up if their way led through it.
+    /// Empties `place` and closes the gap, so that no search stops short: entries behind it move up if their
+    /// way led through it.
     fn remove(&mut self, place: usize) {
         let mut gap = place;
         let mut place = self.after(gap);

@@ -7,10 +7,12 @@ use std::time::Duration;
 pub(super) const GENERATIONS: u32 = 32;
 /// How many of them make up the retention. The rest is room for retention that a reload makes longer.
 const PER_RETENTION: u32 = 12;
-/// How many ranges of forgotten generations are told apart. More are merged, which forgets nothing: it only refuses more.
+/// How many ranges of forgotten generations are told apart. More are merged, which forgets nothing: it only
+/// refuses more.
 const RANGES: usize = 16;
 
-/// Moments to generations: generation `g` holds the proofs whose `until` lies in one slice of time, `width` long.
+/// Moments to generations: generation `g` holds the proofs whose `until` lies in one slice of time, `width`
+/// long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeline {
     width: i64,
@@ -18,7 +20,8 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    /// Slices of a twelfth of `retention`, a second at least, so that 32 bits count them for 68 years either way of `start`.
+    /// Slices of a twelfth of `retention`, a second at least, so that 32 bits count them for 68 years either
+    /// way of `start`.
     pub(super) fn new(retention: Duration, start: UnixTime) -> Self {
         let slice = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX) / i64::from(PER_RETENTION);
         let width = slice.saturating_add(1).max(1000);
@@ -38,7 +41,8 @@ impl Timeline {
     }
 }
 
-/// The generations that are remembered, `base` and the 31 after it, except those of which some were dropped before.
+/// The generations that are remembered, `base` and the 31 after it, except those of which some were dropped
+/// before.
 #[derive(Debug)]
 pub(super) struct Window {
     base: u32,
@@ -67,9 +71,14 @@ impl Window {
         window
     }
 
-    /// Whether the window is where it should be at `now`.
-    pub(super) fn stands_at(&self, now: UnixTime) -> bool {
-        self.stands.contains(&now.as_millis())
+    /// Whether the window has to move forward for `now`.
+    pub(super) fn is_behind(&self, now: UnixTime) -> bool {
+        now.as_millis() >= self.stands.end
+    }
+
+    /// Whether it has to move back.
+    pub(super) fn is_ahead(&self, now: UnixTime) -> bool {
+        now.as_millis() < self.stands.start
     }
 
     /// Where `generation` lies.
@@ -82,7 +91,8 @@ impl Window {
         }
     }
 
-    /// Moves the window to begin at `base`, forwards or backwards. `drain` empties a generation that falls out and says whether anything was in it.
+    /// Moves the window to begin at `base`, forwards or backwards. `drain` empties a generation that falls
+    /// out and says whether anything was in it.
     pub(super) fn slide(&mut self, timeline: &Timeline, base: u32, mut drain: impl FnMut(u32) -> bool) {
         let kept = base..base.saturating_add(GENERATIONS);
         for generation in self.base..self.base.saturating_add(GENERATIONS) {
@@ -99,7 +109,7 @@ impl Window {
         self.mask();
     }
 
-    /// Two slices of patience before moving back: requests take their `now` on arrival and reach the store in any order.
+    /// Two slices of patience before moving back: a clock may be mended a little.
     fn settle(&mut self, timeline: &Timeline, base: u32) {
         self.base = base;
         self.stands =

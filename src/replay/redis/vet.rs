@@ -1,0 +1,243 @@
+//! What a server must be before anything is asked of it, and since when its data is complete.
+
+use super::connect::{Node, Place};
+use super::{CLOCK_DIFFERENCE, JUMP, slots};
+use crate::clock::{Stopwatch, UnixTime};
+use crate::jose::{encode, random, sha256};
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{RedisError, cmd, pipe};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long an epoch outlives those who look at it.
+const EPOCH_LIFE: Duration = Duration::from_secs(86_400);
+/// Where the key lies that proofs' keys are made with.
+const SECRET_KEY: &str = "keyproof:replay:secret";
+
+/// What decides how long proofs live.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) hash: u64,
+    pub(super) retention: Duration,
+}
+
+/// A primary that was vetted, on the connection it was vetted on.
+#[derive(Debug)]
+pub(super) struct Primary {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) epoch_key: String,
+    /// The epoch's value, compared as it stands.
+    pub(super) epoch: String,
+    pub(super) complete_since: UnixTime,
+    facts: Facts,
+    pub(super) place: Place,
+    /// The slots it owns; all of them outside a cluster.
+    slots: Vec<(u16, u16)>,
+    /// What the server's clock showed, and how long ago.
+    clock: Mutex<(Duration, Stopwatch)>,
+}
+
+/// Why servers are not asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("{0}")]
+    Redis(#[from] RedisError),
+    #[error("it does not answer in time")]
+    Slow,
+    #[error("this server is no primary")]
+    NoPrimary,
+    #[error("it is loading its data")]
+    Loading,
+    #[error(
+        "maxmemory-policy is {0}, which drops used proofs when memory runs short and lets them be replayed; set it with \
+         `CONFIG SET maxmemory-policy noeviction` and in redis.conf"
+    )]
+    Evicts(String),
+    #[error(
+        "INFO lacks {0}; allow the command INFO to this user, and connect to Redis itself, not to a proxy"
+    )]
+    NoInfo(&'static str),
+    #[error("its memory is full: raise maxmemory")]
+    OutOfMemory,
+    #[error("its data was lost (a failover, a restart or a flush): proofs from before get a nonce challenge")]
+    EpochLost,
+    #[error("its clock has jumped, by which keys expire: proofs from before get a nonce challenge")]
+    ClockJumped,
+    #[error("the primary or the slots of the cluster have changed")]
+    Moved,
+    #[error("the cluster has no complete map of its slots")]
+    NoSlots,
+}
+
+/// What tells one run of one primary from every other, and from itself after a loss.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    run_id: String,
+    replication_id: String,
+    evicted: String,
+}
+
+/// Asks a server what it is.
+pub(super) async fn facts(connection: &mut MultiplexedConnection) -> Result<Facts, Refusal> {
+    let info: String = cmd("INFO").query_async(connection).await?;
+    let field = |name: &'static str| {
+        let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.map(|value| value.trim().to_owned()).ok_or(Refusal::NoInfo(name))
+    };
+    if field("loading")? != "0" {
+        return Err(Refusal::Loading);
+    }
+    if field("role")? != "master" {
+        return Err(Refusal::NoPrimary);
+    }
+    match field("maxmemory_policy").or(policy(connection).await) {
+        Ok(policy) if policy == "noeviction" => {}
+        Ok(policy) => return Err(Refusal::Evicts(policy)),
+        Err(_) => tracing::warn!("Redis does not tell its maxmemory-policy; make sure that it is noeviction"),
+    }
+    Ok(Facts {
+        run_id: field("run_id")?,
+        replication_id: field("master_replid")?,
+        evicted: field("evicted_keys")?,
+    })
+}
+
+async fn policy(connection: &mut MultiplexedConnection) -> Result<String, Refusal> {
+    let pair: Vec<String> = cmd("CONFIG").arg("GET").arg("maxmemory-policy").query_async(connection).await?;
+    pair.into_iter().nth(1).ok_or(Refusal::NoInfo("maxmemory_policy"))
+}
+
+/// The secret that proofs' keys are made with: the first who comes makes it.
+pub(super) async fn secret(connection: &mut MultiplexedConnection) -> Result<[u8; 32], Refusal> {
+    let mut pipeline = pipe();
+    pipeline.cmd("SET").arg(SECRET_KEY).arg(encode(&random::<32>())).arg("NX").ignore();
+    pipeline.cmd("GET").arg(SECRET_KEY);
+    let (text,): (String,) = pipeline.query_async(connection).await?;
+    Ok(sha256(&[text.as_bytes()]))
+}
+
+/// The slot of the secret.
+pub(super) fn secret_slot() -> u16 {
+    slots::slot(SECRET_KEY)
+}
+
+impl Primary {
+    /// Reads the server's epoch, or begins it `now`; with `renew`, begins it in any case.
+    pub(super) async fn vet(
+        Node { mut connection, slots, place }: Node,
+        terms: &Terms,
+        secret: &[u8; 32],
+        now: UnixTime,
+        renew: bool,
+    ) -> Result<Self, Refusal> {
+        let facts = facts(&mut connection).await?;
+        let epoch_key = epoch_key(&facts, &slots, terms, secret);
+        let since = now.saturating_add(CLOCK_DIFFERENCE);
+        let fresh = format!("{}.{}", since.as_millis(), encode(&random::<8>()));
+        let mut pipeline = pipe();
+        let set = pipeline.cmd("SET").arg(&epoch_key).arg(fresh).arg("PX").arg(epoch_life(terms));
+        if !renew {
+            set.arg("NX");
+        }
+        set.ignore().cmd("GET").arg(&epoch_key).cmd("TIME");
+        let (epoch, time): (String, (i64, i64)) = pipeline.query_async(&mut connection).await?;
+        let millis = epoch.split_once('.').and_then(|(millis, _)| millis.parse().ok());
+        let complete_since = UnixTime::from_millis(millis.ok_or(Refusal::EpochLost)?);
+        let time = duration(time);
+        warn_of_difference(time, now);
+        let clock = Mutex::new((time, Stopwatch::start()));
+        Ok(Self { connection, epoch_key, epoch, complete_since, facts, place, slots, clock })
+    }
+
+    /// Looks again whether all is as it was. The number of keys in the database.
+    pub(super) async fn look(&self, terms: &Terms) -> Result<usize, Refusal> {
+        let mut connection = self.connection.clone();
+        if facts(&mut connection).await? != self.facts {
+            return Err(Refusal::EpochLost);
+        }
+        let mut pipeline = pipe();
+        pipeline
+            .cmd("GET")
+            .arg(&self.epoch_key)
+            .cmd("PEXPIRE")
+            .arg(&self.epoch_key)
+            .arg(epoch_life(terms))
+            .ignore();
+        pipeline.cmd("DBSIZE").cmd("TIME");
+        let (epoch, size, time): (Option<String>, usize, (i64, i64)) =
+            pipeline.query_async(&mut connection).await?;
+        if epoch.as_ref() != Some(&self.epoch) {
+            return Err(Refusal::EpochLost);
+        }
+        if self.has_jumped(time) {
+            return Err(Refusal::ClockJumped);
+        }
+        // Clocks drift: each look is compared with the one before.
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = (duration(time), Stopwatch::start());
+        Ok(size)
+    }
+
+    pub(super) fn owns(&self, slot: u16) -> bool {
+        slots::owns(&self.slots, slot)
+    }
+
+    /// Whether the server's clock shows something else than it should.
+    pub(super) fn has_jumped(&self, time: (i64, i64)) -> bool {
+        let (then, ago) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        jumped(then, ago.elapsed(), duration(time))
+    }
+}
+
+/// A key whose name is all that must not change, and which lies on this primary.
+fn epoch_key(facts: &Facts, slots: &[(u16, u16)], terms: &Terms, secret: &[u8; 32]) -> String {
+    let tag = slots::tag_within(slots);
+    let all = format!("{facts:?} {slots:?} {:x}", terms.hash);
+    let name = sha256(&[b"keyproof epoch v1", secret, all.as_bytes()]);
+    format!(
+        "keyproof:replay:epoch:{{{tag}}}:{}",
+        encode(name.first_chunk::<16>().map_or(&[], |bytes| &bytes[..]))
+    )
+}
+
+fn epoch_life(terms: &Terms) -> u64 {
+    u64::try_from(terms.retention.saturating_add(EPOCH_LIFE).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What `TIME` answers: seconds and microseconds.
+fn duration((secs, micros): (i64, i64)) -> Duration {
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+    Duration::from_secs(unsigned(secs)).saturating_add(Duration::from_micros(unsigned(micros)))
+}
+
+/// Whether a clock that showed `then` shows `now` though something else has `elapsed`.
+fn jumped(then: Duration, elapsed: Duration, now: Duration) -> bool {
+    then.saturating_add(elapsed).abs_diff(now) > JUMP
+}
+
+/// The server's clock is what all replicas can compare theirs with.
+fn warn_of_difference(time: Duration, now: UnixTime) {
+    let own = now.since(UnixTime::EPOCH);
+    let apart = time.abs_diff(own);
+    if apart > CLOCK_DIFFERENCE {
+        let seconds = apart.as_secs();
+        tracing::warn!(
+            seconds,
+            "the clocks of this machine and of Redis differ; replicas whose clocks differ may accept a proof twice"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_either_way_is_noticed() {
+        let seconds = Duration::from_secs;
+        for (elapsed, now, noticed) in
+            [(0, 100, false), (10, 110, false), (10, 111, false), (10, 113, true), (10, 100, true)]
+        {
+            assert_eq!(jumped(seconds(100), seconds(elapsed), seconds(now)), noticed, "{elapsed} {now}");
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! The store in Redis, against real servers that are stopped, flushed, replaced and misconfigured.
+
+use crate::server::{Server, installed};
+use keyproof::clock::{Clock, Stopwatch, UnixTime};
+use keyproof::jose::Thumbprint;
+use keyproof::replay::{OnStart, Outcome, RedisPlan, ReplayKey, ReplayPlan, Settings, Store};
+use std::sync::Arc;
+use std::time::Duration;
+
+const CLOCK: Clock = Clock::system();
+const LIFE: Duration = Duration::from_secs(60);
+
+struct Options {
+    timeout: Duration,
+    accept: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        // Machines that test are slow at times.
+        Self { timeout: Duration::from_secs(2), accept: false }
+    }
+}
+
+async fn open(urls: &[String], options: Options) -> Store {
+    let redis =
+        RedisPlan { urls: urls.to_vec(), timeout: options.timeout, accept_on_failure: options.accept };
+    let plan = ReplayPlan {
+        capacity: 1000,
+        per_key_limit: 1000,
+        on_start: OnStart::Challenge,
+        journal: None,
+        redis: Some(redis),
+    };
+    let settings = Settings { plan: &plan, retention: Duration::from_secs(70), terms: &[LIFE] };
+    Store::open(&settings, &CLOCK).await.unwrap()
+}
+
+async fn connected(server: &Server) -> Store {
+    let store = open(&[server.url()], Options::default()).await;
+    assert!(store.is_ready());
+    store
+}
+
+fn key(store: &Store, jti: &str) -> ReplayKey {
+    store.key(&Thumbprint::new([7; 32]), jti)
+}
+
+/// A proof with this `jti`, made now.
+async fn spend(store: &Store, jti: &str) -> Outcome {
+    let now = CLOCK.now();
+    store.check_and_insert(key(store, jti), now.saturating_add(LIFE), now).await
+}
+
+/// The same as the gateway does it: a proof that was first acceptable `first_use`.
+async fn spend_since(store: &Store, jti: &str, first_use: UnixTime) -> Outcome {
+    let now = CLOCK.now();
+    store.check_and_insert_since(key(store, jti), first_use, now.saturating_add(LIFE), now).await
+}
+
+/// Tends until the store is ready again.
+async fn recover(store: &Store) {
+    let watch = Stopwatch::start();
+    while !store.is_ready() {
+        store.tend(CLOCK.now()).await;
+        assert!(watch.elapsed() < Duration::from_secs(30), "it never came back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn two_replicas_share_what_was_used() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let (one, two) = (connected(&server).await, connected(&server).await);
+    assert_eq!(key(&one, "a"), key(&two, "a"));
+    assert_eq!(one.complete_since(), two.complete_since(), "the moment is Redis's, not a replica's");
+    assert_eq!(spend(&one, "a").await, Outcome::Fresh);
+    assert_eq!(spend(&two, "a").await, Outcome::Replayed);
+    assert_eq!(spend(&two, "b").await, Outcome::Fresh);
+    assert_eq!(spend(&one, "b").await, Outcome::Replayed);
+    one.tend(CLOCK.now()).await;
+    assert!(one.is_ready() && one.len() >= 2);
+}
+
+#[tokio::test]
+async fn a_key_outlives_its_proof_by_the_difference_of_the_clocks() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = connected(&server).await;
+    assert_eq!(spend(&store, "a").await, Outcome::Fresh);
+    let keys = server.ask("KEYS kp:*");
+    let ttl: u64 = server
+        .ask(&format!("PTTL {}", keys.lines().last().unwrap()))
+        .trim_start_matches(':')
+        .parse()
+        .unwrap();
+    assert!((65_000..=67_000).contains(&ttl), "{ttl}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_at_once_on_two_replicas_exactly_one_is_fresh() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let stores = [Arc::new(connected(&server).await), Arc::new(connected(&server).await)];
+    let rounds = std::env::var("KEYPROOF_REPLAY_ROUNDS").map_or(60, |text| text.parse().unwrap());
+    for copies in [64, 256] {
+        for round in 0..rounds {
+            let jti = format!("{copies} {round}");
+            let mut tasks = tokio::task::JoinSet::new();
+            for copy in 0..copies {
+                let (store, jti) = (Arc::clone(&stores[copy % 2]), jti.clone());
+                tasks.spawn(async move { spend(&store, &jti).await });
+            }
+            let outcomes = tasks.join_all().await;
+            let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count();
+            assert_eq!((count(Outcome::Fresh), count(Outcome::Replayed)), (1, copies - 1), "round {round}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_evicts_is_refused() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
+    let store = open(&[server.url()], Options::default()).await;
+    assert!(!store.is_ready());
+    assert_eq!(spend(&store, "a").await, Outcome::Unavailable);
+    server.ask("CONFIG SET maxmemory-policy noeviction");
+    recover(&store).await;
+    assert_eq!(spend(&store, "a").await, Outcome::Fresh);
+    server.ask("CONFIG SET maxmemory-policy volatile-ttl");
+    store.tend(CLOCK.now()).await;
+    assert_eq!(spend(&store, "b").await, Outcome::Unavailable, "changed while it ran");
+}
+
+#[tokio::test]
+async fn full_is_full() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = connected(&server).await;
+    server.ask("CONFIG SET maxmemory 1mb");
+    assert_eq!(spend(&store, "a").await, Outcome::Full);
+    server.ask("CONFIG SET maxmemory 0");
+    assert_eq!(spend(&store, "a").await, Outcome::Fresh, "the refused proof was not used up");
+}
+
+#[tokio::test]
+async fn a_restart_without_persistence_is_noticed() {
+    if !installed() {
+        return;
+    }
+    let mut server = Server::start(&[]);
+    let (one, two) = (connected(&server).await, connected(&server).await);
+    let since = one.complete_since();
+    assert_eq!(spend(&one, "a").await, Outcome::Fresh);
+    server.kill();
+    assert_eq!(spend(&one, "b").await, Outcome::Unavailable);
+    server.restart();
+    for store in [&one, &two] {
+        assert_ne!(spend(store, "a").await, Outcome::Fresh, "before anybody looked");
+        recover(store).await;
+        assert!(store.complete_since() > since);
+        assert_eq!(spend_since(store, "a", since).await, Outcome::Forgotten);
+    }
+    assert_eq!(one.complete_since(), two.complete_since());
+    assert_eq!(spend_since(&one, "c", one.complete_since()).await, Outcome::Fresh);
+}
+
+#[tokio::test]
+async fn a_restart_with_an_old_snapshot_is_noticed() {
+    if !installed() {
+        return;
+    }
+    let mut server = Server::start(&[]);
+    let store = connected(&server).await;
+    server.ask("SAVE");
+    let since = store.complete_since();
+    assert_eq!(spend(&store, "a").await, Outcome::Fresh);
+    server.restart();
+    assert!(server.ask("KEYS keyproof:replay:epoch*").contains("epoch"), "the old epoch is in the snapshot");
+    assert_ne!(spend(&store, "a").await, Outcome::Fresh);
+    recover(&store).await;
+    assert!(store.complete_since() > since);
+}
+
+#[tokio::test]
+async fn a_flush_is_noticed_by_the_next_request() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let (one, two) = (connected(&server).await, connected(&server).await);
+    let since = one.complete_since();
+    assert_eq!(spend(&one, "a").await, Outcome::Fresh);
+    server.ask("FLUSHALL");
+    assert_eq!(spend(&one, "a").await, Outcome::Forgotten);
+    assert_eq!(spend(&one, "b").await, Outcome::Unavailable, "until it has been looked at");
+    recover(&one).await;
+    // The other has not noticed: its epoch is gone, and one's is not its own.
+    assert_eq!(spend(&two, "c").await, Outcome::Forgotten);
+    recover(&two).await;
+    assert_eq!(one.complete_since(), two.complete_since());
+    assert!(one.complete_since() > since);
+    assert_eq!(key(&one, "d"), key(&two, "d"));
+    assert_eq!(spend_since(&two, "e", since).await, Outcome::Forgotten);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_refused_in_time_and_comes_back() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let options = Options { timeout: Duration::from_millis(100), ..Options::default() };
+    let store = open(&[server.url()], options).await;
+    let since = store.complete_since();
+    server.signal("STOP");
+    let watch = Stopwatch::start();
+    for round in 0..20 {
+        assert_eq!(spend(&store, &format!("{round}")).await, Outcome::Unavailable);
+    }
+    assert!(watch.elapsed() < Duration::from_secs(10), "{:?}", watch.elapsed());
+    assert!(!store.is_ready(), "after many, the connection is given up");
+    server.signal("CONT");
+    recover(&store).await;
+    // A lost answer may have used the proof up; the store does not say otherwise.
+    assert_eq!(spend(&store, "new").await, Outcome::Fresh);
+    assert_eq!(store.complete_since(), since, "nothing was lost");
+}
+
+#[tokio::test]
+async fn accept_is_loud() {
+    if !installed() {
+        return;
+    }
+    let mut server = Server::start(&[]);
+    let store = open(&[server.url()], Options { accept: true, ..Options::default() }).await;
+    assert_eq!(spend(&store, "a").await, Outcome::Fresh);
+    assert_eq!(spend(&store, "a").await, Outcome::Replayed);
+    assert_eq!(store.accepted_unchecked(), 0);
+    server.kill();
+    for _ in 0..3 {
+        assert_eq!(spend(&store, "a").await, Outcome::Fresh);
+    }
+    assert_eq!(store.accepted_unchecked(), 3);
+}
+
+#[tokio::test]
+async fn a_promoted_replica_begins_anew() {
+    if !installed() {
+        return;
+    }
+    let mut primary = Server::start(&[]);
+    let replica = Server::start(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
+    replica.wait_until("INFO replication", "master_link_status:up");
+    let configuration = format!(
+        "sentinel monitor replay 127.0.0.1 {} 1\nsentinel down-after-milliseconds replay 500\n\
+         sentinel failover-timeout replay 3000\n",
+        primary.port
+    );
+    let sentinel = Server::run("redis-sentinel", &[], &configuration);
+    sentinel.wait_until("SENTINEL replicas replay", &replica.port.to_string());
+    let url = format!("redis+sentinel://127.0.0.1:{}/replay", sentinel.port);
+    let store = open(&[url], Options::default()).await;
+    assert!(store.is_ready());
+    let since = store.complete_since();
+    assert_eq!(spend(&store, "a").await, Outcome::Fresh);
+    primary.kill();
+    assert_eq!(spend(&store, "b").await, Outcome::Unavailable);
+    replica.wait_until("INFO replication", "role:master");
+    assert_ne!(spend(&store, "a").await, Outcome::Fresh);
+    recover(&store).await;
+    assert!(store.complete_since() > since);
+    assert_eq!(spend_since(&store, "c", since).await, Outcome::Forgotten);
+    assert_eq!(spend_since(&store, "d", store.complete_since()).await, Outcome::Fresh);
+}
+
+/// The same process and an epoch that is still there, but another history: only the replication id tells.
+#[tokio::test]
+async fn a_primary_that_was_a_replica_meanwhile_is_noticed() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = connected(&server).await;
+    let since = store.complete_since();
+    let other = Server::start(&["--replicaof", "127.0.0.1", &server.port.to_string()]);
+    other.wait_until("INFO replication", "master_link_status:up");
+    other.wait_until("KEYS *", "epoch");
+    other.ask("REPLICAOF NO ONE");
+    assert_eq!(spend(&store, "a").await, Outcome::Fresh);
+    server.ask(&format!("REPLICAOF 127.0.0.1 {}", other.port));
+    server.wait_until("INFO replication", "master_link_status:up");
+    assert_eq!(spend(&store, "b").await, Outcome::Unavailable);
+    server.ask("REPLICAOF NO ONE");
+    assert_eq!(server.ask("KEYS kp:*"), "", "a is lost");
+    assert!(server.ask("KEYS *").contains("epoch"), "and the epoch is not");
+    recover(&store).await;
+    assert!(store.complete_since() > since);
+}
+
+fn cluster() -> Vec<Server> {
+    let nodes: Vec<Server> = (0..3).map(|_| Server::start(&["--cluster-enabled", "yes"])).collect();
+    for (node, range) in nodes.iter().zip(["0 5460", "5461 10922", "10923 16383"]) {
+        node.ask(&format!("CLUSTER ADDSLOTSRANGE {range}"));
+        node.ask(&format!("CLUSTER MEET 127.0.0.1 {}", nodes[0].port));
+    }
+    for node in &nodes {
+        node.wait_until("CLUSTER INFO", "cluster_state:ok");
+        node.wait_until("CLUSTER INFO", "cluster_known_nodes:3");
+    }
+    nodes
+}
+
+#[tokio::test]
+async fn a_cluster_has_an_epoch_for_each_primary() {
+    if !installed() {
+        return;
+    }
+    let nodes = cluster();
+    let urls: Vec<String> = nodes.iter().map(Server::url).collect();
+    let (one, two) = (open(&urls, Options::default()).await, open(&urls[1..], Options::default()).await);
+    assert!(one.is_ready() && two.is_ready());
+    for n in 0..60 {
+        assert_eq!(spend(&one, &format!("{n}")).await, Outcome::Fresh);
+        assert_eq!(spend(&two, &format!("{n}")).await, Outcome::Replayed);
+    }
+    for node in &nodes {
+        assert!(node.ask("KEYS kp:*").lines().count() > 10, "every node has a share");
+    }
+    let since = one.complete_since();
+    nodes[2].ask("FLUSHALL");
+    let mut outcomes = Vec::new();
+    for n in 0..60 {
+        outcomes.push(spend(&one, &format!("{n}")).await);
+    }
+    assert!(!outcomes.contains(&Outcome::Fresh));
+    assert!(outcomes.contains(&Outcome::Forgotten));
+    recover(&one).await;
+    assert!(one.complete_since() > since);
+}
+
+#[tokio::test]
+async fn a_slot_that_moves_is_noticed() {
+    if !installed() {
+        return;
+    }
+    let nodes = cluster();
+    let store = open(&[nodes[0].url()], Options::default()).await;
+    let since = store.complete_since();
+    let other = nodes[1].ask("CLUSTER MYID").lines().last().unwrap().to_owned();
+    for node in &nodes {
+        node.ask(&format!("CLUSTER SETSLOT 0 NODE {other}"));
+    }
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    store.tend(CLOCK.now()).await;
+    recover(&store).await;
+    assert!(store.complete_since() > since, "what the other node lost before may concern this slot");
+    for n in 0..60 {
+        assert_eq!(spend(&store, &format!("{n}")).await, Outcome::Fresh);
+    }
+}
+
+/// A proof that was made for one replica, with a nonce no older than what that replica's store vouched for.
+struct Proof {
+    jti: String,
+    first_use: UnixTime,
+    until: UnixTime,
+    accepted: bool,
+}
+
+/// Uses and replays on two replicas, flushes and restarts, in any order: nothing is accepted twice.
+#[tokio::test]
+async fn whatever_happens_nothing_is_accepted_twice() {
+    if !installed() {
+        return;
+    }
+    let mut server = Server::start(&[]);
+    let stores = [connected(&server).await, connected(&server).await];
+    let steps = std::env::var("KEYPROOF_REPLAY_STEPS").map_or(600, |text| text.parse().unwrap());
+    let mut proofs: Vec<Proof> = Vec::new();
+    let mut chance = 0x2545_F491_4F6C_DD1D_u64;
+    let mut random = |below: usize| {
+        chance ^= chance << 13;
+        chance ^= chance >> 7;
+        chance ^= chance << 17;
+        usize::try_from(chance % 1_000_003).unwrap() % below
+    };
+    for step in 0..steps {
+        let store = &stores[random(2)];
+        match random(100) {
+            0..50 => {
+                let now = CLOCK.now();
+                let first_use = now.max(store.complete_since());
+                let until = now.saturating_add(LIFE);
+                proofs.push(Proof { jti: format!("{step}"), first_use, until, accepted: false });
+            }
+            90..93 => drop(server.ask("FLUSHALL")),
+            93..95 => server.restart(),
+            95.. => store.tend(CLOCK.now()).await,
+            _ => {}
+        }
+        // The last one, and one of any age, at either replica.
+        for _ in 0..2 {
+            let Some(last) = proofs.len().checked_sub(1) else { continue };
+            let which = if random(2) == 0 { last } else { random(proofs.len()) };
+            let (proof, store) = (&mut proofs[which], &stores[random(2)]);
+            let key = key(store, &proof.jti);
+            let outcome = store.check_and_insert_since(key, proof.first_use, proof.until, CLOCK.now()).await;
+            assert!(outcome != Outcome::Fresh || !proof.accepted, "{} twice, step {step}", proof.jti);
+            proof.accepted |= outcome == Outcome::Fresh;
+        }
+    }
+    let accepted = proofs.iter().filter(|proof| proof.accepted).count();
+    assert!(accepted > steps / 20, "and some are accepted at all: {accepted} of {}", proofs.len());
+}
+
+/// Where [`tls_child`] finds the server.
+const TLS_URL: &str = "KEYPROOF_REPLAY_TEST_URL";
+
+/// The authority's certificate comes from the system's store, which `SSL_CERT_FILE` names: a process of its
+/// own has another.
+#[test]
+fn over_tls_a_known_authority_is_needed() {
+    if !installed() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let issuer = rcgen::CertifiedIssuer::self_signed(authority, rcgen::KeyPair::generate().unwrap()).unwrap();
+    let server_key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = certificate.signed_by(&server_key, &issuer).unwrap();
+    let (ca, pem) = (file("ca.pem", issuer.pem()), file("server.pem", certificate.pem()));
+    let key = file("key.pem", server_key.serialize_pem());
+    let port = crate::server::free_port().to_string();
+    let server = Server::start(&[
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &pem,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let child = |authority: &str| {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--ignored", "--exact", "redis::tls_child"]).stdout(std::process::Stdio::null());
+        child.env(TLS_URL, format!("rediss://localhost:{port}/0")).env("SSL_CERT_FILE", authority);
+        child.stderr(std::process::Stdio::null()).status().unwrap().success()
+    };
+    assert!(child(&ca));
+    assert!(!child(&pem), "another authority");
+    drop(server);
+}
+
+/// Not a test: what the one above starts.
+#[tokio::test]
+#[ignore = "the child of the test above"]
+async fn tls_child() {
+    let Ok(url) = std::env::var(TLS_URL) else { return };
+    let store = open(&[url], Options::default()).await;
+    assert_eq!(spend(&store, "a").await, Outcome::Fresh);
+    assert_eq!(spend(&store, "a").await, Outcome::Replayed);
+}

@@ -1,0 +1,140 @@
+//! Real Redis servers, started by the tests, on loopback.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Whether `redis-server` can be started. Where continuous integration runs it must be there.
+pub(crate) fn installed() -> bool {
+    let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_ok();
+    assert!(found || std::env::var("CI").is_err(), "redis-server is not installed");
+    if !found {
+        eprintln!("skipped: redis-server is not installed");
+    }
+    found
+}
+
+/// A server that dies with its owner.
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) port: u16,
+    directory: TempDir,
+    program: &'static str,
+    arguments: Vec<String>,
+}
+
+impl Server {
+    /// Starts one that keeps nothing on disk.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let all: Vec<&str> = [&["--save", "", "--appendonly", "no"], arguments].concat();
+        Self::run("redis-server", &all, "")
+    }
+
+    /// Starts `program` with these arguments after a configuration file.
+    pub(crate) fn run(program: &'static str, arguments: &[&str], configuration: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("redis.conf"), configuration).unwrap();
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let port = free_port();
+        let process = spawn(program, directory.path(), port, &arguments);
+        let server = Self { process, port, directory, program, arguments };
+        server.wait_until("PING", "+PONG");
+        server
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// Starts it again at the same port.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        self.process = spawn(self.program, self.directory.path(), self.port, &self.arguments);
+        self.wait_until("PING", "+PONG");
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// `STOP` or `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Sends a command and returns the lines of the answer.
+    pub(crate) fn ask(&self, command: &str) -> String {
+        self.try_ask(command).unwrap()
+    }
+
+    pub(crate) fn wait_until(&self, command: &str, answer: &str) {
+        for _ in 0..500 {
+            if self.try_ask(command).is_ok_and(|line| line.contains(answer)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("{command} never answered {answer}: {:?}", self.try_ask(command));
+    }
+
+    fn try_ask(&self, command: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(format!("{command}\r\n").as_bytes())?;
+        let mut lines = Vec::new();
+        read_answer(&mut BufReader::new(stream), &mut lines)?;
+        Ok(lines.join("\n"))
+    }
+}
+
+/// The lines of an answer, of all its elements where it is an array.
+fn read_answer(from: &mut impl BufRead, lines: &mut Vec<String>) -> std::io::Result<()> {
+    let mut line = String::new();
+    from.read_line(&mut line)?;
+    let count = line.get(1..).and_then(|count| count.trim().parse::<i64>().ok()).unwrap_or(0);
+    match line.chars().next() {
+        Some('*') => (0..count).try_for_each(|_| read_answer(from, lines))?,
+        Some('$') => {
+            let mut bytes = vec![0; usize::try_from(count + 2).unwrap_or(0)];
+            from.read_exact(&mut bytes)?;
+            lines.extend(String::from_utf8_lossy(&bytes).trim_end().lines().map(str::to_owned));
+        }
+        _ => lines.push(line.trim_end().to_owned()),
+    }
+    Ok(())
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn spawn(program: &str, directory: &Path, port: u16, arguments: &[String]) -> Child {
+    Command::new(program)
+        .arg(directory.join("redis.conf"))
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
+        .arg(directory)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// A port that nobody listens on, nor on the one that a cluster's bus takes, 10,000 above.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+            return port;
+        }
+    }
+}
