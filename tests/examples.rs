@@ -120,6 +120,26 @@ fn every_metric_shown_exists() {
     assert!(count > 40, "only {count} metrics were found");
 }
 
+/// And for reasons that there are.
+#[test]
+fn every_reason_shown_exists() {
+    let denials = read("src/denial.rs");
+    let mut count = 0;
+    for file in files("deploy").into_iter().filter(|file| !file.contains("_test")) {
+        let text = read(&file).replace("\\\"", "\"");
+        for reasons in text.split("reason=").skip(1).map(|rest| rest.trim_start_matches('~')) {
+            let Some(reasons) = reasons.strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
+                continue;
+            };
+            for reason in reasons.split('|').filter(|reason| !reason.contains(['$', '.'])) {
+                assert!(denials.contains(&format!("\"{reason}\"")), "{file}: {reason}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 3, "only {count} reasons were found");
+}
+
 /// Every YAML block of README.md and every YAML file of config/ and deploy/ that has listeners.
 fn configurations() -> Vec<Found> {
     let blocks = fenced("README.md", "yaml").into_iter();
