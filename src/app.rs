@@ -9,6 +9,7 @@ use crate::issuer::{KeyKeeper, OnRefresh};
 use crate::observe::{AccessLog, Metrics, Observer};
 use crate::proxy::{Body, Gateway};
 use crate::replay::{self, Store};
+use crate::server::workers::Runtimes;
 use crate::server::{Drain, Drained, Limits, Listener, Peer, Serve, Tls, TlsError};
 use crate::token::Issuers;
 use arc_swap::ArcSwap;
@@ -124,7 +125,12 @@ impl App {
 
     /// Serves until `stop`, then lets what is in flight end, for at most 30 seconds. Not ready from the first moment of that on.
     pub async fn run(self, stop: CancellationToken) -> Drained {
-        let drain = Drain::new();
+        self.run_on(Runtimes::default(), stop).await
+    }
+
+    /// The same with every connection on one of these runtimes.
+    pub async fn run_on(self, runtimes: Runtimes, stop: CancellationToken) -> Drained {
+        let drain = Drain::on(runtimes);
         let tracker = TaskTracker::new();
         for (number, (listener, tls)) in self.listeners.into_iter().enumerate() {
             let serve = Shared(Arc::clone(&self.gateway));

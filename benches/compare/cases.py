@@ -30,7 +30,7 @@ CASES = [
     Case("baseline TLS", "baseline", TLS + REUSE),
     Case("gateway HTTP/2", "gateway", H2),
     Case("baseline HTTP/2", "baseline", H2 + REUSE),
-    Case("gateway 100,000 clients", "gateway", ("--clients", "100000")),
+    Case("gateway 100,000 clients", "gateway", ("--clients", "100000", "--visit")),
     bad("no-token"),
     bad("bad-token"),
     bad("wrong-claims"),
