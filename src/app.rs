@@ -79,6 +79,8 @@ impl App {
         let admin = Admin::bind(plan.admin).await.map_err(bind_admin)?;
         let admin_address = admin.local_address().map_err(bind_admin)?;
 
+        // Boxed: what Redis needs is deep, and whoever waits for a start would carry it.
+        let replay = Arc::new(Box::pin(open_store(&plan, &clock)).await?);
         let (tasks, stop_tasks) = (TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(metrics_of(&plan));
         watch_listeners(&metrics, &listeners);
@@ -92,8 +94,6 @@ impl App {
             &tasks,
             &stop_tasks,
         );
-        // Boxed: what Redis needs is deep, and whoever waits for a start would carry it.
-        let replay = Arc::new(Box::pin(open_store(&plan, &clock)).await?);
         tasks.spawn(watch(Arc::clone(&replay), clock.clone(), stop_tasks.clone()));
         let source = Arc::clone(&replay);
         if let Some(log) = log.clone() {
