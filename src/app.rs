@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::config::{ListenerPlan, OnStart, Plan};
 use crate::dpop::{NonceMint, Verifier};
 use crate::issuer::{KeyKeeper, OnRefresh};
-use crate::observe::{AccessLog, Metrics, Observer};
+use crate::observe::{AccessLog, Metrics, Observer, ReplayState};
 use crate::proxy::{Body, Gateway};
 use crate::replay::{self, Store};
 use crate::server::workers::Runtimes;
@@ -99,7 +99,11 @@ impl App {
         if let Some(log) = log.clone() {
             metrics.set_dropped_lines_source(Box::new(move || log.dropped()));
         }
-        metrics.set_replay_source(Box::new(move || (to_f64(source.len()), to_f64(source.capacity()))));
+        metrics.set_replay_source(Box::new(move || ReplayState {
+            entries: source.len(),
+            capacity: source.capacity(),
+            unchecked: source.accepted_unchecked(),
+        }));
         let readiness = readiness(&plan, &keys, &replay, &clock);
         let effective = ArcSwap::from_pointee(plan.effective.clone());
         let state = Arc::new(admin::State {
@@ -270,10 +274,4 @@ fn gateway(
     let proofs = Verifier::new(plan.proof_algorithms.clone(), plan.window, mint);
     let authorizer = Authorizer { issuers, proofs, replay, on_start: plan.replay.on_start };
     Arc::new(Gateway::new(&plan, authorizer, keys, observer, clock))
-}
-
-fn to_f64(count: usize) -> f64 {
-    #[expect(clippy::as_conversions, reason = "counts stay far below 2^53")]
-    let count = count as f64;
-    count
 }

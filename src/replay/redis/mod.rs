@@ -56,7 +56,7 @@ use ::redis::{RedisError, pipe};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use connect::Topology;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 use steps::OwnClock;
 use tokio::sync::Notify;
@@ -120,7 +120,12 @@ impl RedisStore {
         let store = Self {
             topology: Topology::parse(&plan.urls, plan.timeout)
                 .map_err(|error| OpenError::Redis(error.to_string()))?,
-            terms: Terms { hash: settings.terms_hash(), retention: settings.retention },
+            terms: Terms {
+                hash: settings.terms_hash(),
+                retention: settings.retention,
+                assume_noeviction: plan.assume_noeviction,
+                unknown_policy: Once::new(),
+            },
             timeout: plan.timeout,
             accept_on_failure: plan.accept_on_failure,
             live: ArcSwapOption::empty(),
