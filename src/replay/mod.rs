@@ -69,7 +69,7 @@ impl Store {
     pub async fn open(settings: &Settings<'_>, clock: &Clock) -> Result<Self, OpenError> {
         let plan = settings.plan;
         if plan.redis.is_some() {
-            return RedisStore::open(settings, clock).await.map(Self::Redis);
+            return Box::pin(RedisStore::open(settings, clock)).await.map(Self::Redis);
         }
         match &plan.journal {
             Some(directory) => JournalStore::open(directory, settings, clock).map(Self::Journal),
@@ -96,7 +96,8 @@ impl Store {
         match self {
             Self::Memory(store) => store.check_and_insert(key, until, now),
             Self::Journal(store) => store.check_and_insert(key, until, now),
-            Self::Redis(store) => store.check_and_insert(key, until, now).await,
+            // In a box, so that the future of a request that asks no server stays small.
+            Self::Redis(store) => Box::pin(store.check_and_insert(key, until, now)).await,
         }
     }
 
