@@ -20,6 +20,42 @@ async fn an_honest_client_gets_through_and_everybody_else_is_told_why_not() {
     assert_eq!(seen[0].header("x-auth-subject"), Some("alice"));
     assert_eq!((seen[0].header("authorization"), seen[0].header("dpop")), (None, None));
 
+    let cases = refused(&stranger, &good);
+    let count = cases.len();
+    for (request, status, error, challenges) in cases {
+        let answer = stranger.send(&request).await;
+        assert_eq!(answer.status, status, "{request}");
+        assert_eq!(answer.all("www-authenticate"), challenges, "{request}");
+        assert_eq!(answer.header("dpop-nonce").is_some(), error == "use_dpop_nonce", "{request}");
+        assert_eq!(
+            (answer.header("content-type"), answer.header("cache-control")),
+            (Some("application/json"), Some("no-store"))
+        );
+        assert!(answer.header("x-request-id").is_some(), "{request}");
+        let body: Value = serde_json::from_str(&answer.text()).unwrap();
+        assert_eq!((&body["error"], body.as_object().unwrap().len()), (&json!(error), 2), "{request}");
+    }
+    assert_eq!(upstream.seen().len(), 1, "a refusal reached the upstream");
+
+    let metrics = stranger.page("/metrics").await.text();
+    let denied =
+        metrics.lines().filter(|line| line.starts_with("keyproof_decisions_total{decision=\"deny\""));
+    let denied: usize = denied.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum();
+    assert_eq!(denied, count, "{metrics}");
+
+    stranger.terminate();
+    let (status, log) = stranger.end().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().filter(|line| line["message"] == "request").count(), count + 1);
+    assert!(!log.contains("eyJ"), "a token or a proof is in the log: {log}");
+}
+
+/// A request, and its refusal: status, `error` in the body, challenges.
+type Refused = (String, u16, &'static str, Vec<String>);
+
+/// One of each row of the table; `used` has been let through before.
+fn refused(stranger: &Stranger, used: &str) -> Vec<Refused> {
     let dpop = |token: &str| format!("DPoP {token}");
     let token = stranger.token(json!({}));
     let proof_for =
@@ -34,10 +70,10 @@ async fn an_honest_client_gets_through_and_everybody_else_is_told_why_not() {
             "DPoP realm=\"keyproof\", error=\"{error}\", error_description=\"{text}\", algs=\"ES256 EdDSA PS256\""
         )
     };
-    let cases = [
+    vec![
         (get("/orders", &[]), 401, "unauthorized", vec![plain.clone()]),
         (get("/mixed", &[("Authorization", "Basic YTpi")]), 401, "unauthorized", vec![plain.clone(), bearer]),
-        (good.clone(), 401, "invalid_dpop_proof", vec![dpop_error("invalid_dpop_proof", "the proof was used before")]),
+        (used.to_owned(), 401, "invalid_dpop_proof", vec![dpop_error("invalid_dpop_proof", "the proof was used before")]),
         (
             with("/mixed", &format!("Bearer {token}")),
             401,
@@ -80,35 +116,7 @@ async fn an_honest_client_gets_through_and_everybody_else_is_told_why_not() {
             "invalid_request",
             vec![],
         ),
-    ];
-    let count = cases.len();
-    for (request, status, error, challenges) in cases {
-        let answer = stranger.send(&request).await;
-        assert_eq!(answer.status, status, "{request}");
-        assert_eq!(answer.all("www-authenticate"), challenges, "{request}");
-        assert_eq!(answer.header("dpop-nonce").is_some(), error == "use_dpop_nonce", "{request}");
-        assert_eq!(
-            (answer.header("content-type"), answer.header("cache-control")),
-            (Some("application/json"), Some("no-store"))
-        );
-        assert!(answer.header("x-request-id").is_some(), "{request}");
-        let body: Value = serde_json::from_str(&answer.text()).unwrap();
-        assert_eq!((&body["error"], body.as_object().unwrap().len()), (&json!(error), 2), "{request}");
-    }
-    assert_eq!(upstream.seen().len(), 1, "a refusal reached the upstream");
-
-    let metrics = stranger.page("/metrics").await.text();
-    let denied =
-        metrics.lines().filter(|line| line.starts_with("keyproof_decisions_total{decision=\"deny\""));
-    let denied: f64 = denied.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
-    assert_eq!(denied, count as f64, "{metrics}");
-
-    stranger.terminate();
-    let (status, log) = stranger.end().await;
-    assert_eq!(status.code(), Some(0), "{log}");
-    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.iter().filter(|line| line["message"] == "request").count(), count + 1);
-    assert!(!log.contains("eyJ"), "a token or a proof is in the log: {log}");
+    ]
 }
 
 /// A refused upload whose body still comes leaves the connection in step; one that waits for `100 Continue` never sends it.
