@@ -1,0 +1,58 @@
+//! Section 1 of the contract: how the process ends.
+
+use crate::stranger::{Stranger, WAIT};
+use crate::support::raw::Raw;
+use crate::support::upstream::ByHand;
+use std::process::Command;
+
+#[tokio::test]
+async fn told_to_stop_it_finishes_what_it_has_begun() {
+    let upstream = ByHand::bind().await;
+    let stranger = Stranger::starts(upstream.address(), WAIT, "").await;
+    let mut client = Raw::connect(stranger.gateway).await;
+    client.send(stranger.good()).await;
+    let mut connection = upstream.accept().await;
+    connection.request().await;
+    connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").await;
+    stranger.terminate();
+    while stranger.page("/readyz").await.status != 503 {}
+    assert!(tokio::net::TcpStream::connect(stranger.gateway).await.is_err(), "new connections are taken");
+    connection.send("world").await;
+    assert_eq!(client.answer().await.unwrap().text(), "helloworld");
+    let (status, log) = stranger.end().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[tokio::test]
+async fn a_start_that_fails_says_how() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let minimal = |address: &str, more: &str| {
+        format!(
+            r#"
+listeners: [{{ name: public, address: "{address}" }}]
+admin: {{ address: "127.0.0.1:0" }}
+public_origins: ["https://api.example.com"]
+upstreams: [{{ name: legacy, servers: ["http://127.0.0.1:9000"] }}]
+routes: [{{ name: all, match: {{ path: / }}, upstream: legacy, public: true }}]
+{more}"#
+        )
+    };
+    let cases = [
+        (minimal("127.0.0.1:0", "surprise: 1\nanother: 2"), 64, "keyproof.yaml:7:1: "),
+        (minimal("127.0.0.1:0", "surprise: 1\nanother: 2"), 64, "keyproof.yaml:8:1: "),
+        (minimal(&taken.local_addr().unwrap().to_string(), ""), 71, "cannot bind"),
+    ];
+    for (text, code, said) in cases {
+        std::fs::write(folder.path().join("keyproof.yaml"), &text).unwrap();
+        let ended = Command::new(env!("CARGO_BIN_EXE_keyproof"))
+            .args(["serve", "--config", "keyproof.yaml"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let told =
+            String::from_utf8_lossy(&ended.stderr).into_owned() + &String::from_utf8_lossy(&ended.stdout);
+        assert_eq!(ended.status.code(), Some(code), "{told}");
+        assert!(told.contains(said), "{told}");
+    }
+}

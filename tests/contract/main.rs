@@ -1,0 +1,17 @@
+//! The public contract as a stranger meets it: the program started as a process with files written from the documentation, and bytes on
+//! sockets. What single rules say in detail stands in the other tests; here is what only the whole program can break.
+
+// `cfg(test)` is always set here; it says that these modules, helpers included, are tests.
+#[cfg(test)]
+#[expect(dead_code, unreachable_pub, clippy::disallowed_methods, reason = "what several test programs share")]
+#[path = "../support/mod.rs"]
+mod support;
+
+#[cfg(test)]
+mod answers;
+#[cfg(test)]
+mod http2;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod stranger;

@@ -1,0 +1,230 @@
+//! Somebody who has read the contract and nothing else: writes a configuration, starts the program, sends bytes.
+
+use crate::support::raw::{Answer, Raw};
+use crate::support::upstream::Recording;
+use keyproof::jose::{Algorithm, PrivateKey, encode, sha256};
+use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::sleep;
+
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+/// Ready after a second, and no proof needs a nonce from then on.
+pub(crate) const WAIT: &str = "dpop: { leeway: 0s }\nreplay: { on_start: wait }";
+
+/// The program, running, and everything around it.
+pub(crate) struct Stranger {
+    process: Child,
+    pub(crate) gateway: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) issuer: PrivateKey,
+    client: PrivateKey,
+    folder: tempfile::TempDir,
+}
+
+impl Stranger {
+    /// Starts a gateway to this upstream with these top-level settings and routes, and waits until it says that it is ready.
+    pub(crate) async fn starts(upstream: SocketAddr, settings: &str, routes: &str) -> Self {
+        Self::starts_in(tempfile::tempdir().unwrap(), upstream, "", settings, routes).await
+    }
+
+    /// The same with a folder that has files in it, and more settings for the listener.
+    pub(crate) async fn starts_in(
+        folder: tempfile::TempDir,
+        upstream: SocketAddr,
+        listener: &str,
+        settings: &str,
+        routes: &str,
+    ) -> Self {
+        let issuer = PrivateKey::generate(Algorithm::Es256).unwrap();
+        publish(folder.path(), &[("one", &issuer)]);
+        let file = folder.path().join("keyproof.yaml");
+        std::fs::write(&file, configuration(upstream, listener, settings, routes)).unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_keyproof"))
+            .args(["serve", "--config"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let client = PrivateKey::generate(Algorithm::Es256).unwrap();
+        let mut stranger = Self { process, gateway: nowhere, admin: nowhere, issuer, client, folder };
+        stranger.gateway = stranger.logged_address("listening").await;
+        stranger.admin = stranger.logged_address("admin").await;
+        while stranger.page("/readyz").await.status != 200 {
+            sleep(Duration::from_millis(20)).await;
+        }
+        stranger
+    }
+
+    /// Replaces the issuer's keys.
+    pub(crate) fn publish(&self, keys: &[(&str, &PrivateKey)]) {
+        publish(self.folder.path(), keys);
+    }
+
+    /// A token for the client's key; `changes` replace claims, `null` removes them.
+    pub(crate) fn token(&self, changes: Value) -> String {
+        self.token_by("one", &self.issuer, changes)
+    }
+
+    pub(crate) fn token_by(&self, kid: &str, key: &PrivateKey, changes: Value) -> String {
+        let claims = json!({
+            "iss": "https://id.example.com", "aud": "https://api.example.com", "sub": "alice", "client_id": "shop",
+            "iat": now(), "exp": now() + 300, "jti": unique(), "scope": "orders:read",
+            "cnf": { "jkt": self.client.public().thumbprint().to_string() },
+        });
+        key.sign(
+            &json!({ "typ": "at+jwt", "alg": "ES256", "kid": kid }).to_string(),
+            &merged(claims, changes),
+        )
+    }
+
+    /// A proof for `GET https://api.example.com/orders` with this token.
+    pub(crate) fn proof(&self, token: &str, changes: Value) -> String {
+        let jwk: Value = serde_json::from_str(&self.client.public_jwk()).unwrap();
+        let claims = json!({
+            "jti": unique(), "htm": "GET", "htu": "https://api.example.com/orders", "iat": now(),
+            "ath": encode(&sha256(&[token.as_bytes()])),
+        });
+        let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": jwk });
+        self.client.sign(&header.to_string(), &merged(claims, changes))
+    }
+
+    /// `GET /orders` with a good token and a good proof that no other request has.
+    pub(crate) fn good(&self) -> String {
+        let token = self.token(json!({}));
+        let proof = self.proof(&token, json!({}));
+        get("/orders", &[("Authorization", &format!("DPoP {token}")), ("DPoP", &proof)])
+    }
+
+    /// Sends a request on a connection of its own.
+    pub(crate) async fn send(&self, request: impl AsRef<[u8]>) -> Answer {
+        send(self.gateway, request).await
+    }
+
+    /// A page of the admin address.
+    pub(crate) async fn page(&self, path: &str) -> Answer {
+        send(self.admin, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await
+    }
+
+    /// What the process has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Tells the process to stop, as an orchestrator does.
+    pub(crate) fn terminate(&self) {
+        let told = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
+        assert!(told.unwrap().success());
+    }
+
+    /// How the process ends.
+    pub(crate) async fn end(mut self) -> (ExitStatus, String) {
+        let status = loop {
+            match self.process.try_wait().unwrap() {
+                Some(status) => break status,
+                None => sleep(Duration::from_millis(10)).await,
+            }
+        };
+        (status, self.log())
+    }
+
+    async fn logged_address(&mut self, message: &str) -> SocketAddr {
+        let mark = format!(r#""message":"{message}""#);
+        loop {
+            let log = self.log();
+            if let Some(line) = log.lines().find(|line| line.contains(&mark) && line.ends_with('}')) {
+                let line: Value = serde_json::from_str(line).unwrap();
+                return line["address"].as_str().unwrap().parse().unwrap();
+            }
+            assert!(self.process.try_wait().unwrap().is_none(), "the gateway ended: {log}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// An upstream that says `ok`.
+pub(crate) async fn upstream() -> Recording {
+    Recording::start(OK).await
+}
+
+pub(crate) fn get(path: &str, fields: &[(&str, &str)]) -> String {
+    let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("GET {path} HTTP/1.1\r\nHost: api.example.com\r\n{fields}\r\n")
+}
+
+async fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
+    let mut connection = Raw::connect(address).await;
+    connection.send(request).await;
+    connection.answer().await.expect("an answer")
+}
+
+/// In one step, as a secret that is mounted changes.
+fn publish(folder: &Path, keys: &[(&str, &PrivateKey)]) {
+    let jwk = |(kid, key): &(&str, &PrivateKey)| {
+        merged(serde_json::from_str(&key.public_jwk()).unwrap(), json!({ "kid": kid }))
+    };
+    let jwks: Vec<_> = keys.iter().map(jwk).collect();
+    std::fs::write(folder.join("jwks.new"), format!(r#"{{"keys":[{}]}}"#, jwks.join(","))).unwrap();
+    std::fs::rename(folder.join("jwks.new"), folder.join("jwks.json")).unwrap();
+}
+
+fn configuration(upstream: SocketAddr, listener: &str, settings: &str, routes: &str) -> String {
+    format!(
+        r#"
+listeners:
+  - name: public
+    address: 127.0.0.1:0
+{listener}
+admin:
+  address: 127.0.0.1:0
+public_origins: ["https://api.example.com"]
+issuers:
+  - name: main
+    issuer: https://id.example.com
+    audiences: ["https://api.example.com"]
+    jwks_file: jwks.json
+upstreams:
+  - name: legacy
+    servers: ["http://{upstream}"]
+routes:
+  - name: orders
+    match: {{ path: /orders }}
+    upstream: legacy
+{routes}
+{settings}
+"#
+    )
+}
+
+fn merged(base: Value, changes: Value) -> String {
+    let members = |value: Value| value.as_object().unwrap().clone();
+    let mut all: Map<String, Value> = members(base);
+    all.extend(members(changes));
+    all.retain(|_, value| !value.is_null());
+    Value::Object(all).to_string()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a stranger has a clock of its own")]
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("stranger-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
