@@ -40,7 +40,7 @@ CASES = [
     Case("HAProxy jwt_verify", "haproxy", ("--auth", "bearer")),
     Case("Envoy jwt_authn", "envoy", ("--auth", "bearer")),
     Case("Envoy jwt_authn, cached", "envoy-cached", ("--auth", "bearer")),
-    Case("Apache mod_oauth2 DPoP", "apache", ("--origin", "http://api.test", "--pool", "30000")),
+    Case("Apache mod_oauth2 DPoP", "apache", ("--origin", "http://api.test:{port}", "--pool", "30000")),
     Case("Node oauth4webapi DPoP", "node", ("--pool", "30000")),
     Case("gateway at half load", "gateway", after="gateway"),
     Case("baseline at half load", "baseline", REUSE, after="gateway"),
