@@ -6,9 +6,10 @@ use crate::clock::Clock;
 use crate::config::{ListenerPlan, OnStart, Plan};
 use crate::dpop::{NonceMint, Verifier};
 use crate::issuer::{KeyKeeper, OnRefresh};
-use crate::observe::{AccessLog, Metrics, Observer};
+use crate::observe::{AccessLog, Metrics, Observer, ReplayState};
 use crate::proxy::{Body, Gateway};
 use crate::replay::{self, Store};
+use crate::server::workers::Runtimes;
 use crate::server::{Drain, Drained, Limits, Listener, Peer, Serve, Tls, TlsError};
 use crate::token::Issuers;
 use arc_swap::ArcSwap;
@@ -78,6 +79,8 @@ impl App {
         let admin = Admin::bind(plan.admin).await.map_err(bind_admin)?;
         let admin_address = admin.local_address().map_err(bind_admin)?;
 
+        // Boxed: what Redis needs is deep, and whoever waits for a start would carry it.
+        let replay = Arc::new(Box::pin(open_store(&plan, &clock)).await?);
         let (tasks, stop_tasks) = (TaskTracker::new(), CancellationToken::new());
         let metrics = Arc::new(metrics_of(&plan));
         watch_listeners(&metrics, &listeners);
@@ -91,14 +94,16 @@ impl App {
             &tasks,
             &stop_tasks,
         );
-        // Boxed: what Redis needs is deep, and whoever waits for a start would carry it.
-        let replay = Arc::new(Box::pin(open_store(&plan, &clock)).await?);
         tasks.spawn(watch(Arc::clone(&replay), clock.clone(), stop_tasks.clone()));
         let source = Arc::clone(&replay);
         if let Some(log) = log.clone() {
             metrics.set_dropped_lines_source(Box::new(move || log.dropped()));
         }
-        metrics.set_replay_source(Box::new(move || (to_f64(source.len()), to_f64(source.capacity()))));
+        metrics.set_replay_source(Box::new(move || ReplayState {
+            entries: source.len(),
+            capacity: source.capacity(),
+            unchecked: source.accepted_unchecked(),
+        }));
         let readiness = readiness(&plan, &keys, &replay, &clock);
         let effective = ArcSwap::from_pointee(plan.effective.clone());
         let state = Arc::new(admin::State {
@@ -124,7 +129,12 @@ impl App {
 
     /// Serves until `stop`, then lets what is in flight end, for at most 30 seconds. Not ready from the first moment of that on.
     pub async fn run(self, stop: CancellationToken) -> Drained {
-        let drain = Drain::new();
+        self.run_on(Runtimes::default(), stop).await
+    }
+
+    /// The same with every connection on one of these runtimes.
+    pub async fn run_on(self, runtimes: Runtimes, stop: CancellationToken) -> Drained {
+        let drain = Drain::on(runtimes);
         let tracker = TaskTracker::new();
         for (number, (listener, tls)) in self.listeners.into_iter().enumerate() {
             let serve = Shared(Arc::clone(&self.gateway));
@@ -264,10 +274,4 @@ fn gateway(
     let proofs = Verifier::new(plan.proof_algorithms.clone(), plan.window, mint);
     let authorizer = Authorizer { issuers, proofs, replay, on_start: plan.replay.on_start };
     Arc::new(Gateway::new(&plan, authorizer, keys, observer, clock))
-}
-
-fn to_f64(count: usize) -> f64 {
-    #[expect(clippy::as_conversions, reason = "counts stay far below 2^53")]
-    let count = count as f64;
-    count
 }

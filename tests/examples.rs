@@ -38,7 +38,7 @@ fn what_is_commented_out_in_the_reference_are_settings() {
     let settings =
         |line: &&String| line.trim_start().split(' ').next().is_some_and(|word| word.ends_with(':'));
     let count =
-        text[body..].lines().zip(&uncommented).filter(|(line, new)| line != new && settings(&new)).count();
+        text[body..].lines().zip(&uncommented).filter(|(line, new)| line != new && settings(new)).count();
     assert!(count > 8, "only {count} settings are commented out");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keyproof.yaml");
@@ -118,6 +118,26 @@ fn every_metric_shown_exists() {
         }
     }
     assert!(count > 40, "only {count} metrics were found");
+}
+
+/// And for reasons that there are.
+#[test]
+fn every_reason_shown_exists() {
+    let denials = read("src/denial.rs");
+    let mut count = 0;
+    for file in files("deploy").into_iter().filter(|file| !file.contains("_test")) {
+        let text = read(&file).replace("\\\"", "\"");
+        for reasons in text.split("reason=").skip(1).map(|rest| rest.trim_start_matches('~')) {
+            let Some(reasons) = reasons.strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
+                continue;
+            };
+            for reason in reasons.split('|').filter(|reason| !reason.contains(['$', '.'])) {
+                assert!(denials.contains(&format!("\"{reason}\"")), "{file}: {reason}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 3, "only {count} reasons were found");
 }
 
 /// Every YAML block of README.md and every YAML file of config/ and deploy/ that has listeners.
@@ -222,11 +242,16 @@ fn named_files(value: &Value) -> Vec<(String, String)> {
             .iter()
             .flat_map(|(key, value)| match value {
                 Value::String(name) if is_file(key) => vec![(key.clone(), name.clone())],
-                other => named_files(other),
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_)
+                | Value::Object(_) => named_files(value),
             })
             .collect(),
         Value::Array(items) => items.iter().flat_map(named_files).collect(),
-        _ => Vec::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     }
 }
 

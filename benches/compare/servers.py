@@ -75,7 +75,9 @@ class House:
         processes = [pid for process in self.processes[case.server] for pid in family(process.pid)]
         command = [self.binaries["load"], "run", "--json", "--scene", str(self.directory / "scene"),
                    "--address", f"127.0.0.1:{tls if '--tls' in case.arguments else plain}",
-                   "--generator-cpus", self.generator_cpu, *options, *case.arguments]
+                   "--generator-cpus", self.generator_cpu, *options]
+        # Apache compares htu with the port it listens on, whatever Host says.
+        command += [argument.format(port=plain) for argument in case.arguments]
         command += [part for pid in processes for part in ("--pid", str(pid))]
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 

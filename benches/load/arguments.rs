@@ -92,6 +92,9 @@ pub(crate) struct RunArguments {
     /// Clients: each has its own key and token.
     #[arg(long, default_value_t = 20)]
     pub(crate) clients: usize,
+    /// Let every client send one request before anything counts: a token's first use costs a signature check more.
+    #[arg(long)]
+    pub(crate) visit: bool,
     /// The exponent of Zipf's law, by which clients are chosen; 0: all alike.
     #[arg(long, default_value_t = 0.0)]
     pub(crate) zipf: f64,

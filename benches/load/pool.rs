@@ -27,6 +27,7 @@ pub(crate) struct Pool {
     mix: Mix,
     auth: Auth,
     reuse: bool,
+    visits: usize,
 }
 
 /// A client: what it sends every time.
@@ -70,6 +71,7 @@ impl Pool {
             mix: arguments.mix.clone(),
             auth: arguments.auth,
             reuse: arguments.reuse,
+            visits: 0,
         })
     }
 
@@ -78,10 +80,12 @@ impl Pool {
         let clock = Clock::system();
         let zipf = Zipf::new(self.clients.len(), arguments.zipf);
         let htu = format!("{}{}", arguments.origin, arguments.path);
-        let size = arguments.pool_size();
+        let visits = if arguments.visit { self.clients.len() } else { 0 };
+        let size = visits + arguments.pool_size();
         self.text.reserve(size * 480);
-        for _ in 0..size {
-            let place = zipf.pick(self.random.get_mut());
+        self.visits = visits;
+        for number in 0..size {
+            let place = if number < visits { number } else { zipf.pick(self.random.get_mut()) };
             let start = self.text.len();
             self.text.push_str(&self.clients[place].proof(&htu, &clock));
             self.proofs.push((place, start..self.text.len()));
@@ -90,6 +94,11 @@ impl Pool {
             let bad = |client: &Client| client.bad(&htu, &clock);
             self.bad = self.clients.iter().take(BAD_CLIENTS).map(bad).collect();
         }
+    }
+
+    /// Whether some clients have not sent their first request yet.
+    pub(crate) fn is_visiting(&self) -> bool {
+        self.next.get() < self.visits
     }
 
     /// How many proofs were signed.

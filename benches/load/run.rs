@@ -78,6 +78,9 @@ async fn measure(
         }
     }
     tokio::time::sleep(Duration::from_secs_f64(arguments.warmup)).await;
+    while run.pool.is_visiting() && !run.is_over() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 
     run.counting.set(true);
     let (began, server, own) =

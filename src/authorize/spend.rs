@@ -46,16 +46,13 @@ impl Authorizer {
     }
 
     async fn use_up(&self, proof: &VerifiedProof, now: UnixTime) -> Result<(), ReplayError> {
-        // Being unknown proves nothing about a time that the store does not remember: a nonce from after it does.
-        if proof.earliest_use() < self.replay.complete_since() {
-            return Err(self.unknowable());
-        }
         let key = self.replay.key(&proof.jkt(), proof.jti());
-        match self.replay.check_and_insert(key, proof.until(), now).await {
+        match self.replay.check_and_insert_since(key, proof.earliest_use(), proof.until(), now).await {
             Outcome::Fresh => Ok(()),
             Outcome::Replayed => Err(ReplayError::Replayed),
             Outcome::Full => Err(ReplayError::Full),
             Outcome::OverQuota => Err(ReplayError::OverQuota),
+            // Being unknown proves nothing about a time that the store does not remember: a nonce from after it does.
             Outcome::Forgotten => Err(self.unknowable()),
             Outcome::Unavailable => Err(ReplayError::Unavailable),
         }

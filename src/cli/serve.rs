@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::observe::{self, AccessLog, LogFormat, LogWriter};
 use crate::server::Drained;
+use crate::server::workers::{Runtimes, Workers};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -72,15 +73,20 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let workers = match Workers::start() {
+        Ok(workers) => workers,
+        Err(error) => return internal(&error),
+    };
+    // With one core, everything runs here; with more, this thread accepts connections and gives them away.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return internal(&error),
     };
     let log = AccessLog::new(writer, format, &args.log_level);
-    runtime.block_on(serve(plan, log))
+    runtime.block_on(serve(plan, log, workers.runtimes()))
 }
 
-async fn serve(plan: config::Plan, log: AccessLog) -> ExitCode {
+async fn serve(plan: config::Plan, log: AccessLog, runtimes: Runtimes) -> ExitCode {
     let stop = CancellationToken::new();
     // The handlers are in place before anybody can see that we are up.
     let mut signals = match Signals::listen() {
@@ -96,7 +102,7 @@ async fn serve(plan: config::Plan, log: AccessLog) -> ExitCode {
     }
     tracing::info!(address = %app.admin_address(), "admin");
 
-    let running = app.run(stop.clone());
+    let running = app.run_on(runtimes, stop.clone());
     tokio::pin!(running);
     tokio::select! {
         _ = &mut running => return ExitCode::from(super::INTERNAL),

@@ -185,6 +185,8 @@ section! {
         timeout: default(Span, json!("50ms")),
         /// What to do while it cannot be asked. refuse: 503; accept: let through and count it, loudly.
         on_failure: default(Spot<OnFailure>, json!("refuse")),
+        /// The operator vouches for maxmemory-policy noeviction, where Redis may not be asked.
+        assume_noeviction: default(Flag, json!(false)),
     }
 }
 

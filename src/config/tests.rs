@@ -109,7 +109,7 @@ fn the_effective_configuration_has_every_default_and_no_password() {
     assert_eq!(plan.replay.redis.unwrap().urls, ["rediss://user:s3cret@replay:6379/0"]);
     let shown = &plan.effective["replay"]["redis"];
     let expected = serde_json::json!({
-        "url": ["rediss://user:***@replay:6379/0"], "timeout": "50ms", "on_failure": "refuse",
+        "url": ["rediss://user:***@replay:6379/0"], "timeout": "50ms", "on_failure": "refuse", "assume_noeviction": false,
     });
     assert_eq!(*shown, expected);
     assert!(!plan.effective.to_string().contains("s3cret"));

@@ -36,6 +36,10 @@ const CERTIFICATE_EXPIRY: Name = (
     "When a listener's certificate expires (notAfter).",
 );
 const CONNECTIONS: Name = ("keyproof_connections", "Open connections.");
+const REPLAY_UNCHECKED: Name = (
+    "keyproof_replay_unchecked_total",
+    "Proofs let through although the replay store could not be asked (replay.redis.on_failure: accept).",
+);
 const LOG_LINES_DROPPED: Name =
     ("keyproof_log_lines_dropped_total", "Log lines lost because the output did not take them.");
 
@@ -72,6 +76,7 @@ pub(super) struct Families {
     pub(super) config_reloads: IntCounterVec,
     pub(super) certificate_expiry: IntGaugeVec,
     pub(super) connections: IntGaugeVec,
+    pub(super) replay_unchecked: IntCounter,
     pub(super) log_lines_dropped: IntCounter,
 }
 
@@ -106,6 +111,7 @@ impl Families {
             config_reloads: counters(&r, CONFIG_RELOADS, &["result"])?,
             certificate_expiry: gauges(&r, CERTIFICATE_EXPIRY, &["listener"])?,
             connections: gauges(&r, CONNECTIONS, &["listener"])?,
+            replay_unchecked: one(&r, IntCounter::new(REPLAY_UNCHECKED.0, REPLAY_UNCHECKED.1)?)?,
             log_lines_dropped: one(&r, IntCounter::new(LOG_LINES_DROPPED.0, LOG_LINES_DROPPED.1)?)?,
             registry: r,
         })

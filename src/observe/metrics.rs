@@ -25,10 +25,21 @@ pub struct Metrics {
     listeners: Vec<(String, IntGauge)>,
 }
 
+/// What the replay store says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReplayState {
+    /// How many used proofs are remembered.
+    pub entries: usize,
+    /// How many can be.
+    pub capacity: usize,
+    /// How many passed unchecked since the start.
+    pub unchecked: u64,
+}
+
 /// What is asked for when somebody scrapes.
 #[derive(Default)]
 struct Scrape {
-    replay: Option<Box<dyn Fn() -> (f64, f64) + Send>>,
+    replay: Option<Box<dyn Fn() -> ReplayState + Send>>,
     dropped_lines: Option<Box<dyn Fn() -> u64 + Send>>,
     connections: Vec<(IntGauge, Box<dyn Fn() -> usize + Send>)>,
     /// When each issuer's keys were last read.
@@ -105,8 +116,8 @@ impl Metrics {
         }
     }
 
-    /// Says where `keyproof_replay_entries` and `keyproof_replay_capacity` come from: asked at every scrape.
-    pub fn set_replay_source(&self, source: Box<dyn Fn() -> (f64, f64) + Send>) {
+    /// Says where the metrics of the replay store come from: asked at every scrape.
+    pub fn set_replay_source(&self, source: Box<dyn Fn() -> ReplayState + Send>) {
         lock(&self.scrape).replay = Some(source);
     }
 
@@ -157,13 +168,13 @@ impl Metrics {
     fn ask_sources(&self, now: UnixTime) {
         let scrape = lock(&self.scrape);
         if let Some(source) = &scrape.replay {
-            let (entries, capacity) = source();
-            self.families.replay_entries.set(entries);
-            self.families.replay_capacity.set(capacity);
+            let state = source();
+            self.families.replay_entries.set(to_f64(state.entries));
+            self.families.replay_capacity.set(to_f64(state.capacity));
+            raise(&self.families.replay_unchecked, state.unchecked);
         }
         if let Some(source) = &scrape.dropped_lines {
-            let counter = &self.families.log_lines_dropped;
-            counter.inc_by(source().saturating_sub(counter.get()));
+            raise(&self.families.log_lines_dropped, source());
         }
         for (gauge, source) in &scrape.connections {
             gauge.set(source().try_into().unwrap_or(i64::MAX));
@@ -252,6 +263,17 @@ impl RouteMetrics {
             nonce_challenges: families.nonce_challenges.with_label_values(&[name]),
         }
     }
+}
+
+/// Brings a counter up to what its source has counted.
+fn raise(counter: &IntCounter, counted: u64) {
+    counter.inc_by(counted.saturating_sub(counter.get()));
+}
+
+fn to_f64(count: usize) -> f64 {
+    #[expect(clippy::as_conversions, reason = "counts stay far below 2^53")]
+    let count = count as f64;
+    count
 }
 
 impl std::fmt::Debug for Scrape {
@@ -373,7 +395,7 @@ keyproof_upstream_duration_seconds histogram upstream
     fn sources_are_asked_when_somebody_scrapes() {
         let metrics = metrics();
         assert!(rendered(&metrics, 100).contains("keyproof_jwks_age_seconds{issuer=\"main\"} inf"));
-        metrics.set_replay_source(Box::new(|| (5.0, 10.0)));
+        metrics.set_replay_source(Box::new(|| ReplayState { entries: 5, capacity: 10, unchecked: 2 }));
         metrics.set_dropped_lines_source(Box::new(|| 3));
         metrics.jwks_refresh("main", true, UnixTime::from_secs(100));
         metrics.jwks_refresh("main", false, UnixTime::from_secs(130));
@@ -386,6 +408,7 @@ keyproof_upstream_duration_seconds histogram upstream
             for line in [
                 "keyproof_replay_entries 5",
                 "keyproof_replay_capacity 10",
+                "keyproof_replay_unchecked_total 2",
                 "keyproof_log_lines_dropped_total 3",
                 "keyproof_jwks_age_seconds{issuer=\"main\"} 60",
                 "keyproof_jwks_refresh_total{issuer=\"main\",result=\"failure\"} 1",

@@ -14,6 +14,6 @@ mod tracing;
 mod writer;
 
 pub use exchange::{AccessLog, Binding, Decision, Exchange, LogFormat, Observer};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, ReplayState};
 pub use tracing::{LevelError, init};
 pub use writer::{LogGuard, LogWriter};

@@ -79,7 +79,7 @@ struct Stop<'a> {
 }
 
 impl Gateway {
-    /// The gateway of this plan. Call it inside the runtime that will carry its connections.
+    /// The gateway of this plan.
     pub fn new(
         plan: &Plan,
         authorizer: Authorizer,

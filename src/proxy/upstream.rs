@@ -84,12 +84,12 @@ struct Server {
 }
 
 impl Upstream {
-    /// The upstream of this plan. Call it inside the runtime that will carry its connections.
+    /// The upstream of this plan.
     pub fn new(plan: &UpstreamPlan) -> Self {
         let server = |authority: &Authority| Server {
             authority: authority.clone(),
             host: HeaderValue::from_str(authority.as_str()).unwrap_or_else(|_| HeaderValue::from_static("")),
-            pool: Arc::new(Pool::new(tokio::runtime::Handle::current())),
+            pool: Arc::new(Pool::new()),
         };
         Self {
             name: plan.name.as_str().into(),
@@ -218,7 +218,7 @@ impl Server {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|_| UpstreamError::Connect)?;
-        self.pool.carry(connection);
+        Pool::carry(connection);
         Ok(sender)
     }
 }

@@ -71,6 +71,8 @@ pub struct RedisPlan {
     pub timeout: Duration,
     /// Whether requests pass while it cannot be asked.
     pub accept_on_failure: bool,
+    /// The operator says that Redis evicts nothing, where it may not be asked for its policy.
+    pub assume_noeviction: bool,
 }
 
 /// What to do about the time before the start, where nothing vouches for it.

@@ -1,5 +1,6 @@
 //! Stopping without dropping anybody.
 
+use super::workers::{Runtimes, Seat};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -10,6 +11,7 @@ pub struct Drain {
     tasks: TaskTracker,
     stopping: CancellationToken,
     aborting: CancellationToken,
+    runtimes: Runtimes,
 }
 
 /// How a drain ended.
@@ -25,6 +27,31 @@ impl Drain {
     /// Nothing runs yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing runs yet; connections will run on these, not on the listener's own runtime.
+    pub fn on(runtimes: Runtimes) -> Self {
+        Self { runtimes, ..Self::default() }
+    }
+
+    /// A place for a new connection; `None`: here.
+    pub(super) fn seat(&self) -> Option<Seat> {
+        self.runtimes.seat()
+    }
+
+    /// [`Drain::spawn`] on the runtime of a seat, which is kept until the task is done.
+    pub(super) fn spawn_on(&self, seat: Seat, task: impl Future<Output = ()> + Send + 'static) {
+        let aborting = self.aborting.clone();
+        let runtime = seat.runtime.clone();
+        let seated = async move {
+            tokio::select! {
+                biased;
+                () = task => {}
+                () = aborting.cancelled() => {}
+            }
+            drop(seat);
+        };
+        drop(self.tasks.spawn_on(seated, &runtime));
     }
 
     /// Runs a task that [`Drain::stop`] waits for, and ends at the latest when its time is over.

@@ -115,8 +115,18 @@ impl Listener {
         if let Some(place) = self.connections.enter(address.ip()) {
             let arrival = Arc::clone(arrival);
             let drain = arrival.drain.clone();
-            drain.spawn(async move {
-                connection::run(socket, address, &arrival).await;
+            let Some(seat) = drain.seat() else {
+                return drain.spawn(async move {
+                    connection::run(socket, address, &arrival).await;
+                    drop(place);
+                });
+            };
+            // A socket is watched by the runtime that it was made on.
+            let Ok(socket) = socket.into_std() else { return };
+            drain.spawn_on(seat, async move {
+                if let Ok(socket) = TcpStream::from_std(socket) {
+                    connection::run(socket, address, &arrival).await;
+                }
                 drop(place);
             });
         }

@@ -5,6 +5,7 @@ mod deadline;
 mod drain;
 mod listen;
 mod tls;
+pub mod workers;
 
 pub use connection::{Peer, Protocol, Serve};
 pub use deadline::Limits;

@@ -6,12 +6,6 @@
 //! - No spelling of an identity header survives; what the upstream is told, the token said.
 //! - Every challenge can be read by a client that reads to the letter.
 //! - A refused request changes nothing.
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a broken promise ends the test with its place"
-)]
 
 #[cfg(test)]
 mod challenge;

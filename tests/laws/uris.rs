@@ -82,7 +82,7 @@ fn ends_in_half_a_code(text: &str) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(1500))]
 
     /// `htu` is the request's URI exactly where RFC 3986 says that both have one normal form.
     #[test]

@@ -80,7 +80,7 @@ pub(crate) fn token(changes: Value) -> String {
         "iat": 1_600_000_000, "exp": 2_000_000_000, "jti": "t", "scope": "orders:read",
         "cnf": { "jkt": CLIENT.public().thumbprint().to_string() },
     });
-    change(&mut claims, changes);
+    change(&mut claims, &changes);
     ISSUER.sign(r#"{"typ":"at+jwt","alg":"ES256"}"#, &claims.to_string())
 }
 
@@ -90,12 +90,12 @@ pub(crate) fn proof(key: &PrivateKey, token: &str, changes: Value) -> String {
         "jti": "p", "htm": "GET", "htu": "https://api.test/orders", "iat": NOW.as_secs(),
         "ath": encode(&sha256(&[token.as_bytes()])),
     });
-    change(&mut claims, changes);
+    change(&mut claims, &changes);
     let header = format!(r#"{{"typ":"dpop+jwt","alg":"ES256","jwk":{}}}"#, key.public_jwk());
     key.sign(&header, &claims.to_string())
 }
 
-fn change(claims: &mut Value, changes: Value) {
+fn change(claims: &mut Value, changes: &Value) {
     claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
 }

@@ -23,8 +23,12 @@ impl Default for Options {
 }
 
 async fn open(urls: &[String], options: Options) -> Store {
-    let redis =
-        RedisPlan { urls: urls.to_vec(), timeout: options.timeout, accept_on_failure: options.accept };
+    let redis = RedisPlan {
+        urls: urls.to_vec(),
+        timeout: options.timeout,
+        accept_on_failure: options.accept,
+        assume_noeviction: false,
+    };
     let plan = ReplayPlan {
         capacity: 1000,
         per_key_limit: 1000,

@@ -74,5 +74,6 @@ fn shared(redis: &Redis, findings: &mut Findings) -> Option<RedisPlan> {
         urls: urls.items.iter().map(|url| url.value.clone()).collect(),
         timeout: redis.timeout.value,
         accept_on_failure: redis.on_failure.value == OnFailure::Accept,
+        assume_noeviction: redis.assume_noeviction.value,
     })
 }

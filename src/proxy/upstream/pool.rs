@@ -2,6 +2,7 @@
 
 use super::RequestBody;
 use crate::clock::Stopwatch;
+use crate::server::workers;
 use http::HeaderMap;
 use hyper::client::conn::http1::{Connection, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -18,11 +19,12 @@ const IDLE_TIME: Duration = Duration::from_secs(30);
 /// How long a connection may take, after its last body, until it can be used again.
 const SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// The idle connections to one server; the one used last is used next.
+/// The idle connections to one server, apart for each worker: a connection is driven by the runtime that opened it. The one used last
+/// is used next.
 #[derive(Debug)]
 pub(super) struct Pool {
-    idle: Mutex<VecDeque<Idle>>,
-    runtime: Handle,
+    idle: Box<[Mutex<VecDeque<Idle>>]>,
+    elsewhere: Mutex<VecDeque<Idle>>,
 }
 
 #[derive(Debug)]
@@ -33,8 +35,8 @@ struct Idle {
 }
 
 impl Pool {
-    pub(super) fn new(runtime: Handle) -> Self {
-        Self { idle: Mutex::new(VecDeque::new()), runtime }
+    pub(super) fn new() -> Self {
+        Self { idle: (0..workers::most()).map(|_| Mutex::default()).collect(), elsewhere: Mutex::default() }
     }
 
     /// A connection that seems usable.
@@ -67,17 +69,18 @@ impl Pool {
         }
     }
 
-    /// Drives a connection until it closes. Drain does not wait for it: it waits for the requests.
-    pub(super) fn carry(&self, connection: Connection<TokioIo<TcpStream>, RequestBody>) {
-        drop(self.runtime.spawn(async move {
+    /// Drives a connection on the caller's runtime until it closes. Drain does not wait for it: it waits for the requests.
+    pub(super) fn carry(connection: Connection<TokioIo<TcpStream>, RequestBody>) {
+        drop(Handle::current().spawn(async move {
             // How it ends, the request on it is told; an idle one concerns nobody.
             connection.await.ok();
         }));
     }
 
     fn idle(&self) -> MutexGuard<'_, VecDeque<Idle>> {
+        let idle = self.idle.get(workers::number()).unwrap_or(&self.elsewhere);
         // No code that can panic runs under the lock; were it to, the list would still be whole.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

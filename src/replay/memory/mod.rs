@@ -16,12 +16,12 @@
 //! # When the clock steps
 //!
 //! The window follows the wall clock, because the proofs' dates do: forward with the requests, backwards only
-//! with [`MemoryStore::advance`], which is told the present and not when some request came. What makes that safe is
-//! one rule: **a generation that was ever dropped with a proof in it is never used again.** If a proof comes
-//! whose `until` lies in such a generation, or before the window, the store cannot know it, and answers
-//! [`Outcome::Forgotten`]. Two calls with the same id have the same `until`; if the first was `Fresh`, its
-//! entry is either still in its generation (`Replayed`), or the generation was dropped (`Forgotten`). There
-//! is no third way.
+//! with [`MemoryStore::advance`], which is told the present and not when some request came. What makes that
+//! safe is one rule: **a generation that was ever dropped with a proof in it is never used again.** If a
+//! proof comes whose `until` lies in such a generation, or before the window, the store cannot know it, and
+//! answers [`Outcome::Forgotten`]. Two calls with the same id have the same `until`; if the first was
+//! `Fresh`, its entry is either still in its generation (`Replayed`), or the generation was dropped
+//! (`Forgotten`). There is no third way.
 //!
 //! The rule is about what was in use, so it locks out few: a step back by less than a proof's life leaves new
 //! proofs alone, since their `until` lies beyond everything that was dropped. A clock that ran an hour ahead
@@ -186,7 +186,7 @@ impl MemoryStore {
         self.capacity
     }
 
-    /// Moves the window to `now`, which must have been read just now: also backwards, if the clock has gone back.
+    /// Moves the window to `now`, which must have been read just now: also backwards, if the clock has.
     pub fn advance(&self, now: UnixTime) {
         let stands = |window: &Window| !window.is_behind(now) && !window.is_ahead(now);
         if !stands(&self.window.read().unwrap_or_else(PoisonError::into_inner)) {
@@ -194,10 +194,11 @@ impl MemoryStore {
         }
     }
 
-    /// The window, moved forward to `now` if need be, and held still while the guard lives: no generation is dropped under an insert.
+    /// The window, moved forward to `now` if need be, and held still while the guard lives: no generation is
+    /// dropped under an insert.
     ///
-    /// It is not moved back: this `now` was read when the request came, and the request may have waited since. A window that went back
-    /// with it would drop what everybody else is using.
+    /// It is not moved back: this `now` was read when the request came, and the request may have waited since. A
+    /// window that went back with it would drop what everybody else is using.
     fn window_at(&self, now: UnixTime) -> RwLockReadGuard<'_, Window> {
         let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
         if !window.is_behind(now) {

@@ -24,16 +24,25 @@
 //! The moment lies [`CLOCK_DIFFERENCE`] ahead, because a proof that was lost may have been accepted by a
 //! replica whose clock is ahead; for as long nonces made before do not help either.
 //!
+//! The keys' secret lies in Redis too: the first who comes makes it. It is not derived from a nonce secret,
+//! because those are rotated one replica after the other, and two replicas with different secrets know
+//! nothing of each other's proofs.
+//!
+//! The user of the connection needs `SET`, `GET`, `TIME`, `INFO`, `PEXPIRE` and `DBSIZE`, in a cluster
+//! `CLUSTER SLOTS`, and `CONFIG GET` only where `INFO` does not tell `maxmemory_policy`.
+//!
 //! # What it cannot do
 //!
-//! *Two primaries at once.* A primary that is cut off and replaced goes on accepting until it notices. Set
-//! `min-replicas-to-write` and `min-replicas-max-lag` in Redis; with Sentinel we ask it every second who the
-//! primary is.
-//! *Replicas that do not agree* in their clocks (by more than [`CLOCK_DIFFERENCE`]; there is a warning) or in
-//! the acceptance window (while a change is rolled out): the one that forgets first decides. *Limits*:
-//! neither the capacity nor the limit per key is enforced; Redis answers `OOM` when it is full.
-//! *A lost answer* (time-out) is refused, and the proof may have been used up by it. *A slot on its way* to
-//! another node of a cluster is refused.
+//! * *Two primaries at once.* A primary that is cut off and replaced goes on accepting until it notices. Set
+//!   `min-replicas-to-write` and `min-replicas-max-lag` in Redis; with Sentinel we ask it every second who the
+//!   primary is.
+//! * *A primary made a replica and a primary again by hand* on a connection that stays open is noticed within a
+//!   second, or by the first request in between. Sentinel closes the connections.
+//! * *Replicas that do not agree* in their clocks (by more than [`CLOCK_DIFFERENCE`]; there is a warning) or in
+//!   the acceptance window (while a change is rolled out): the one that forgets first decides.
+//! * *Limits*: neither the capacity nor the limit per key is enforced; Redis answers `OOM` when it is full.
+//! * *A lost answer* (time-out) is refused, and the proof may have been used up by it.
+//! * *A slot on its way* to another node of a cluster is refused until it has arrived.
 
 mod connect;
 mod slots;
@@ -47,7 +56,7 @@ use ::redis::{RedisError, pipe};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use connect::Topology;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 use steps::OwnClock;
 use tokio::sync::Notify;
@@ -111,7 +120,12 @@ impl RedisStore {
         let store = Self {
             topology: Topology::parse(&plan.urls, plan.timeout)
                 .map_err(|error| OpenError::Redis(error.to_string()))?,
-            terms: Terms { hash: settings.terms_hash(), retention: settings.retention },
+            terms: Terms {
+                hash: settings.terms_hash(),
+                retention: settings.retention,
+                assume_noeviction: plan.assume_noeviction,
+                unknown_policy: Once::new(),
+            },
             timeout: plan.timeout,
             accept_on_failure: plan.accept_on_failure,
             live: ArcSwapOption::empty(),

@@ -6,7 +6,7 @@ use crate::clock::{Stopwatch, UnixTime};
 use crate::jose::{encode, random, sha256};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{RedisError, cmd, pipe};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 /// How long an epoch outlives those who look at it.
@@ -19,6 +19,10 @@ const SECRET_KEY: &str = "keyproof:replay:secret";
 pub(super) struct Terms {
     pub(super) hash: u64,
     pub(super) retention: Duration,
+    /// The operator says that nothing is evicted, where the server does not tell.
+    pub(super) assume_noeviction: bool,
+    /// It was said once that nobody knows.
+    pub(super) unknown_policy: Once,
 }
 
 /// A primary that was vetted, on the connection it was vetted on.
@@ -78,7 +82,7 @@ pub(super) struct Facts {
 }
 
 /// Asks a server what it is.
-pub(super) async fn facts(connection: &mut MultiplexedConnection) -> Result<Facts, Refusal> {
+pub(super) async fn facts(connection: &mut MultiplexedConnection, terms: &Terms) -> Result<Facts, Refusal> {
     let info: String = cmd("INFO").query_async(connection).await?;
     let field = |name: &'static str| {
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -93,7 +97,13 @@ pub(super) async fn facts(connection: &mut MultiplexedConnection) -> Result<Fact
     match field("maxmemory_policy").or(policy(connection).await) {
         Ok(policy) if policy == "noeviction" => {}
         Ok(policy) => return Err(Refusal::Evicts(policy)),
-        Err(_) => tracing::warn!("Redis does not tell its maxmemory-policy; make sure that it is noeviction"),
+        Err(_) if terms.assume_noeviction => {}
+        Err(_) => terms.unknown_policy.call_once(|| {
+            tracing::warn!(
+                "Redis does not tell its maxmemory-policy: make sure that it is noeviction, \
+                 then say so with replay.redis.assume_noeviction: true"
+            );
+        }),
     }
     Ok(Facts {
         run_id: field("run_id")?,
@@ -130,7 +140,7 @@ impl Primary {
         now: UnixTime,
         renew: bool,
     ) -> Result<Self, Refusal> {
-        let facts = facts(&mut connection).await?;
+        let facts = facts(&mut connection, terms).await?;
         let epoch_key = epoch_key(&facts, &slots, terms, secret);
         let since = now.saturating_add(CLOCK_DIFFERENCE);
         let fresh = format!("{}.{}", since.as_millis(), encode(&random::<8>()));
@@ -152,7 +162,7 @@ impl Primary {
     /// Looks again whether all is as it was. The number of keys in the database.
     pub(super) async fn look(&self, terms: &Terms) -> Result<usize, Refusal> {
         let mut connection = self.connection.clone();
-        if facts(&mut connection).await? != self.facts {
+        if facts(&mut connection, terms).await? != self.facts {
             return Err(Refusal::EpochLost);
         }
         let mut pipeline = pipe();
