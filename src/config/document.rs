@@ -149,7 +149,7 @@ section! {
 section! {
     /// Server nonces (RFC 9449 section 8).
     NonceSection {
-        /// How long a nonce is good: 10s to 1h.
+        /// How long a nonce is good: 1s to 1h.
         lifetime: default(Span, json!("2m")),
         /// A file with a secret of at least 32 bytes on its first line, the same on every replica; a second line is the previous secret.
         /// Absent: random at start.

@@ -19,6 +19,7 @@ async fn told_to_stop_it_finishes_what_it_has_begun() {
     assert!(tokio::net::TcpStream::connect(stranger.gateway).await.is_err(), "new connections are taken");
     connection.send("world").await;
     assert_eq!(client.answer().await.unwrap().text(), "helloworld");
+    drop((client, connection));
     let (status, log) = stranger.end().await;
     assert_eq!(status.code(), Some(0), "{log}");
 }

@@ -26,7 +26,7 @@ pub(super) fn plan(dpop: &Dpop, folder: &Path, findings: &mut Findings) -> Proof
     let seconds = Duration::from_secs;
     between(&dpop.max_age, seconds(1), seconds(600), findings);
     between(&dpop.leeway, Duration::ZERO, seconds(60), findings);
-    between(&dpop.nonce.lifetime, seconds(10), seconds(3600), findings);
+    between(&dpop.nonce.lifetime, seconds(1), seconds(3600), findings);
     Proofs {
         algorithms: names::algorithms(&dpop.algorithms, findings),
         window: AcceptanceWindow { max_age: dpop.max_age.value, leeway: dpop.leeway.value },
