@@ -65,10 +65,9 @@ impl Authorizer {
     async fn insert(&self, proof: &VerifiedProof, now: UnixTime) -> Outcome {
         let (jkt, jti) = (proof.jkt(), proof.jti());
         let key = self.replay.key(&jkt, jti);
-        match self.replay.check_and_insert_since(key, proof.earliest_use(), proof.until(), now).await {
-            Outcome::Fresh if !self.replay.still_is(key, &jkt, jti) => Outcome::Unavailable,
-            outcome => outcome,
-        }
+        let outcome = self.replay.check_and_insert_since(key, proof.earliest_use(), proof.until(), now).await;
+        let lost = outcome == Outcome::Fresh && !self.replay.still_is(key, &jkt, jti);
+        if lost { Outcome::Unavailable } else { outcome }
     }
 
     /// The nonce for a challenge. It is never older than what the store vouches for: after a loss that reaches a little into the future,

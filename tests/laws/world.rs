@@ -1,5 +1,7 @@
 //! The rooms that decide, put together without a socket: an issuer, a client with a key, and one route.
 
+#![expect(clippy::needless_pass_by_value, reason = "a law says what it changes where it changes it")]
+
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, header::HOST};
 use keyproof::authorize::{Accept, Asked, Authorizer, DPOP, Mode, Permit, Policy, Refusal};
