@@ -46,8 +46,12 @@ impl Authorizer {
     }
 
     async fn use_up(&self, proof: &VerifiedProof, now: UnixTime) -> Result<(), ReplayError> {
-        let key = self.replay.key(&proof.jkt(), proof.jti());
-        match self.replay.check_and_insert_since(key, proof.earliest_use(), proof.until(), now).await {
+        let mut outcome = self.insert(proof, now).await;
+        if outcome == Outcome::Forgotten && proof.earliest_use() >= self.replay.complete_since() {
+            // The store has just found out since when it is complete, and the proof is from after that.
+            outcome = self.insert(proof, now).await;
+        }
+        match outcome {
             Outcome::Fresh => Ok(()),
             Outcome::Replayed => Err(ReplayError::Replayed),
             Outcome::Full => Err(ReplayError::Full),
@@ -55,6 +59,15 @@ impl Authorizer {
             // Being unknown proves nothing about a time that the store does not remember: a nonce from after it does.
             Outcome::Forgotten => Err(self.unknowable()),
             Outcome::Unavailable => Err(ReplayError::Unavailable),
+        }
+    }
+
+    async fn insert(&self, proof: &VerifiedProof, now: UnixTime) -> Outcome {
+        let (jkt, jti) = (proof.jkt(), proof.jti());
+        let key = self.replay.key(&jkt, jti);
+        match self.replay.check_and_insert_since(key, proof.earliest_use(), proof.until(), now).await {
+            Outcome::Fresh if !self.replay.still_is(key, &jkt, jti) => Outcome::Unavailable,
+            outcome => outcome,
         }
     }
 

@@ -314,6 +314,7 @@ keyproof_nonce_challenges_total counter route
 keyproof_proof_skew_seconds histogram
 keyproof_replay_capacity gauge
 keyproof_replay_entries gauge
+keyproof_replay_unchecked_total counter
 keyproof_request_duration_seconds histogram route
 keyproof_requests_total counter route status
 keyproof_tls_certificate_expiry_timestamp_seconds gauge listener

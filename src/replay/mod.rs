@@ -18,6 +18,7 @@ pub use journal::JournalStore;
 pub use memory::MemoryStore;
 pub use redis::{CLOCK_DIFFERENCE, RedisStore};
 pub use settings::{OnStart, OpenError, RedisPlan, ReplayPlan, Settings};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -90,14 +91,28 @@ impl Store {
         }
     }
 
+    /// Whether this still is the proof's key. A shared store that has lost its data has a new secret, and a proof that was remembered under
+    /// the old one would not be found.
+    pub fn still_is(&self, key: ReplayKey, jkt: &Thumbprint, jti: &str) -> bool {
+        match self {
+            Self::Memory(_) | Self::Journal(_) => true,
+            Self::Redis(_) => self.key(jkt, jti) == key,
+        }
+    }
+
     /// Remembers the proof until `until`, inclusive, unless it is remembered already: atomic, so of many at
     /// once exactly one is [`Outcome::Fresh`].
     pub async fn check_and_insert(&self, key: ReplayKey, until: UnixTime, now: UnixTime) -> Outcome {
         match self {
             Self::Memory(store) => store.check_and_insert(key, until, now),
             Self::Journal(store) => store.check_and_insert(key, until, now),
-            // In a box, so that the future of a request that asks no server stays small.
-            Self::Redis(store) => Box::pin(store.check_and_insert(key, until, now)).await,
+            Self::Redis(store) => {
+                // In a box without a type, so that the future of a request that asks no server stays small, and what a connection
+                // is made of stays out of it.
+                let asked: Pin<Box<dyn Future<Output = Outcome> + Send + '_>> =
+                    Box::pin(store.check_and_insert(key, until, now));
+                asked.await
+            }
         }
     }
 

@@ -85,14 +85,12 @@ const ANSWERS: [Outcome; 6] = [
 
 fn key(number: u64) -> ReplayKey {
     let mix = |n: u64| {
-        u128::from(
-            (n ^ 0x5bd1)
-                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-                .rotate_left(29)
-                .wrapping_mul(0xBF58_476D_1CE4_E5B9),
-        )
+        let n = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let n = (n ^ n >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let n = (n ^ n >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        n ^ n >> 31
     };
-    ReplayKey { id: mix(number) << 64 | mix(!number), owner: number % 50 }
+    ReplayKey { id: u128::from(mix(number)) << 64 | u128::from(mix(mix(number))), owner: number % 50 }
 }
 
 fn made(number: u64) -> UnixTime {

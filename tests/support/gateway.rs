@@ -142,7 +142,8 @@ impl House {
     }
 }
 
-async fn run(file: &Path, clock: &Clock) -> (SocketAddr, SocketAddr, DropGuard, JoinHandle<Drained>) {
+/// A gateway with this configuration file: its address, its admin address, and what ends it.
+pub async fn run(file: &Path, clock: &Clock) -> (SocketAddr, SocketAddr, DropGuard, JoinHandle<Drained>) {
     let (plan, _) = config::load(file).unwrap_or_else(|problems| panic!("{problems}"));
     let app = App::build(plan, clock.clone(), None).await.unwrap();
     let (gateway, admin) = (app.addresses()[0], app.admin_address());

@@ -8,9 +8,9 @@ const SWEPT: usize = 8;
 /// as they are touched.
 #[derive(Debug)]
 pub(super) struct Table {
-    ids: Vec<u128>,
-    /// The generation of each id; 0 where there is none.
-    generations: Vec<u32>,
+    /// An id, from its low word up, and its generation, which is 0 where there is none. One allocation, because a
+    /// small one would be zeroed by hand, and all of its pages touched at the start.
+    places: Vec<[u32; 5]>,
     /// Where sweeping goes on.
     cursor: usize,
 }
@@ -28,21 +28,22 @@ pub(super) enum Found {
 
 impl Table {
     pub(super) fn new(places: usize) -> Self {
-        Self { ids: vec![0; places], generations: vec![0; places], cursor: 0 }
+        Self { places: vec![[0; 5]; places], cursor: 0 }
     }
 
     /// Looks for `id`. An entry that is dead but not yet swept counts as present: a longer memory never
     /// admits a replay.
     pub(super) fn find(&self, id: u128, alive: impl Fn(u32) -> bool) -> Found {
         let home = self.home(id);
-        let (before, after) = (0..home, home..self.ids.len());
+        let (before, after) = (0..home, home..self.places.len());
+        let wanted = words(id);
         let mut dead = None;
         for place in after.chain(before) {
-            let generation = self.generation(place);
+            let [a, b, c, d, generation] = self.place(place);
             if generation == 0 {
                 return Found::Absent(dead.unwrap_or(place));
             }
-            if self.id(place) == id {
+            if [a, b, c, d] == wanted {
                 return Found::Present;
             }
             if dead.is_none() && !alive(generation) {
@@ -54,10 +55,8 @@ impl Table {
 
     /// Writes `id` to the place that [`Table::find`] gave.
     pub(super) fn put(&mut self, place: usize, id: u128, generation: u32) {
-        if let (Some(to), Some(mark)) = (self.ids.get_mut(place), self.generations.get_mut(place)) {
-            *to = id;
-            *mark = generation;
-        }
+        let [a, b, c, d] = words(id);
+        self.set(place, [a, b, c, d, generation]);
     }
 
     /// Removes the dead among the next few places.
@@ -78,39 +77,57 @@ impl Table {
     fn remove(&mut self, place: usize) {
         let mut gap = place;
         let mut place = self.after(gap);
-        while place != gap && self.generation(place) != 0 {
-            let id = self.id(place);
-            if self.distance(self.home(id), place) >= self.distance(gap, place) {
-                self.put(gap, id, self.generation(place));
+        while place != gap {
+            let entry = self.place(place);
+            let [a, b, _, _, generation] = entry;
+            if generation == 0 {
+                break;
+            }
+            let home = self.home(u128::from(b) << 32 | u128::from(a));
+            if self.distance(home, place) >= self.distance(gap, place) {
+                self.set(gap, entry);
                 gap = place;
             }
             place = self.after(place);
         }
-        self.put(gap, 0, 0);
+        self.set(gap, [0; 5]);
     }
 
     /// Where a search for `id` begins: its low half as a fraction of the table.
     fn home(&self, id: u128) -> usize {
-        scale(id & u128::from(u64::MAX), self.ids.len())
+        scale(id & u128::from(u64::MAX), self.places.len())
     }
 
     /// How far `to` is behind `from`, around the end.
     const fn distance(&self, from: usize, to: usize) -> usize {
-        if to >= from { to.wrapping_sub(from) } else { to.wrapping_add(self.ids.len()).wrapping_sub(from) }
+        if to >= from { to.wrapping_sub(from) } else { to.wrapping_add(self.places.len()).wrapping_sub(from) }
     }
 
     const fn after(&self, place: usize) -> usize {
         let next = place.wrapping_add(1);
-        if next < self.ids.len() { next } else { 0 }
-    }
-
-    fn id(&self, place: usize) -> u128 {
-        self.ids.get(place).copied().unwrap_or_default()
+        if next < self.places.len() { next } else { 0 }
     }
 
     fn generation(&self, place: usize) -> u32 {
-        self.generations.get(place).copied().unwrap_or_default()
+        let [.., generation] = self.place(place);
+        generation
     }
+
+    fn place(&self, place: usize) -> [u32; 5] {
+        self.places.get(place).copied().unwrap_or_default()
+    }
+
+    fn set(&mut self, place: usize, entry: [u32; 5]) {
+        if let Some(to) = self.places.get_mut(place) {
+            *to = entry;
+        }
+    }
+}
+
+/// The words of an id, the lowest first.
+fn words(id: u128) -> [u32; 4] {
+    let word = |shift: u32| u32::try_from(id >> shift & u128::from(u32::MAX)).unwrap_or_default();
+    [word(0), word(32), word(64), word(96)]
 }
 
 /// `fraction` of 2^64, of `whole`: an even spread without a division.

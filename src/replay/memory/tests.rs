@@ -13,14 +13,12 @@ fn key(n: u64) -> ReplayKey {
 /// Ids spread as a keyed hash spreads them.
 fn owned(n: u64, owner: u64) -> ReplayKey {
     let mix = |n: u64| {
-        u128::from(
-            (n ^ 0x5bd1)
-                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-                .rotate_left(29)
-                .wrapping_mul(0xBF58_476D_1CE4_E5B9),
-        )
+        let n = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let n = (n ^ n >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let n = (n ^ n >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        n ^ n >> 31
     };
-    ReplayKey { id: mix(n) << 64 | mix(!n), owner: (mix(owner) & u128::from(u64::MAX)).try_into().unwrap() }
+    ReplayKey { id: u128::from(mix(n)) << 64 | u128::from(mix(mix(n))), owner: mix(owner) }
 }
 
 fn after(secs: i64) -> UnixTime {

@@ -227,9 +227,29 @@ impl RedisStore {
         };
         self.stalled.store(0, Ordering::Relaxed);
         match answer {
-            Ok(answer) => self.judge(&live, primary, answer),
+            Ok(answer) => {
+                let outcome = self.judge(&live, primary, answer);
+                if outcome == Outcome::Forgotten {
+                    self.settle(now).await;
+                }
+                outcome
+            }
             Err(error) => self.fail(&live, &error),
         }
+    }
+
+    /// Learns since when the server's data is complete, before somebody makes a nonce that should be newer than that.
+    async fn settle(&self, now: UnixTime) {
+        let settled = async {
+            let _one = self.tending.lock().await;
+            if !self.is_ready() {
+                match self.connect(now).await {
+                    Ok(live) => self.publish(live),
+                    Err(refusal) => self.complain(&refusal),
+                }
+            }
+        };
+        drop(tokio::time::timeout(self.timeout, settled).await);
     }
 
     /// What the answers to `SET`, `GET` and `TIME` mean together.

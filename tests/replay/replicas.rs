@@ -1,0 +1,139 @@
+//! Two gateways, one Redis: what one has seen the other refuses, whatever becomes of the server between them.
+
+use crate::server::{Server, installed};
+use crate::support::gateway::{House, NOW, get, run};
+use crate::support::raw::{Answer, Raw};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const ORDERS: &str = "  - { name: orders, match: { path: /orders }, upstream: legacy }";
+
+/// A gateway whose replay store is this server, and another one beside it with the same configuration.
+async fn replicas(redis: &Server) -> (House, SocketAddr, impl Sized + use<>) {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "a secret that both replicas have, of enough length").unwrap();
+    let settings = format!(
+        "replay: {{ store: redis, redis: {{ url: \"{}\", timeout: 2s }} }}\ndpop: {{ nonce: {{ secret_file: {} }} }}",
+        redis.url(),
+        secret.path().display()
+    );
+    let house = House::with(ORDERS, &settings).await;
+    let (other, _, stop, running) = run(&house.configuration(), &house.clock).await;
+    (house, other, (stop, running, secret))
+}
+
+async fn ask(gateway: SocketAddr, request: &str) -> Answer {
+    let mut connection = Raw::connect(gateway).await;
+    connection.send(request).await;
+    connection.answer().await.unwrap()
+}
+
+/// A request that is good once, with this nonce.
+fn fresh(house: &House, nonce: Option<&str>) -> String {
+    let token = house.token(json!({}));
+    let proof = house.proof(&token, json!({ "nonce": nonce }));
+    get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_identical_requests_to_both_exactly_one_passes() {
+    if !installed() {
+        return;
+    }
+    let redis = Server::start(&[]);
+    let (house, other, _others) = replicas(&redis).await;
+    let rounds = std::env::var("KEYPROOF_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(10);
+    let mut connections = Vec::new();
+    for number in 0..64 {
+        connections.push(Raw::connect(if number % 2 == 0 { house.gateway } else { other }).await);
+    }
+    for round in 1..=rounds {
+        let request = fresh(&house, None);
+        let mut answers = tokio::task::JoinSet::new();
+        for mut connection in connections.drain(..) {
+            let request = request.clone();
+            answers.spawn(async move {
+                connection.send(&request).await;
+                let status = connection.answer().await.unwrap().status;
+                (connection, status)
+            });
+        }
+        let (kept, statuses): (Vec<_>, Vec<_>) = answers.join_all().await.into_iter().unzip();
+        connections = kept;
+        assert_eq!(
+            statuses.iter().filter(|status| **status == 200).count(),
+            1,
+            "round {round}: {statuses:?}"
+        );
+        assert!(statuses.iter().all(|status| matches!(status, 200 | 401)), "round {round}: {statuses:?}");
+        assert_eq!(house.upstream.seen().len(), round);
+    }
+}
+
+/// Whoever captured a request finds it refused at the other replica too, after the server has lost everything; an honest client passes with one
+/// challenge, and a nonce of one replica is good at the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_has_lost_is_refused_by_both_until_a_nonce_proves_it_new() {
+    if !installed() {
+        return;
+    }
+    let redis = Server::start(&[]);
+    let (house, other, _others) = replicas(&redis).await;
+    let captured = fresh(&house, None);
+    assert_eq!(ask(house.gateway, &captured).await.status, 200);
+    assert_eq!(ask(other, &captured).await.status, 401);
+    redis.ask("FLUSHALL");
+
+    let mut nonce = None;
+    for gateway in [other, house.gateway] {
+        // While the loss is being noticed the answer may be that the store cannot be asked; never that the proof is fresh.
+        let answer = until_it_can_be_asked(gateway, &captured).await;
+        assert_eq!(answer.status, 401, "{}", answer.text());
+        nonce = answer.header("dpop-nonce").map(str::to_owned).or(nonce);
+    }
+    assert_eq!(house.upstream.seen().len(), 1);
+    let nonce = nonce.expect("a challenge");
+    for gateway in [house.gateway, other] {
+        assert_eq!(
+            ask(gateway, &fresh(&house, Some(&nonce))).await.status,
+            200,
+            "an honest client's second try"
+        );
+    }
+    house.clock.set(NOW.saturating_add(Duration::from_secs(30)));
+    let later = house.token(json!({}));
+    let proof = house.proof(&later, json!({ "iat": NOW.as_secs() + 30 }));
+    let request = get("/orders", &[("authorization", &format!("DPoP {later}")), ("dpop", &proof)]);
+    assert_eq!(ask(other, &request).await.status, 200, "later nobody is challenged");
+}
+
+async fn until_it_can_be_asked(gateway: SocketAddr, request: &str) -> Answer {
+    for _ in 0..200 {
+        let answer = ask(gateway, request).await;
+        if answer.status != 503 {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the store was never asked again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_nothing_passes_and_nothing_is_the_clients_fault() {
+    if !installed() {
+        return;
+    }
+    let mut redis = Server::start(&[]);
+    let (house, other, _others) = replicas(&redis).await;
+    redis.kill();
+    for gateway in [house.gateway, other] {
+        let answer = ask(gateway, &fresh(&house, None)).await;
+        assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true), "{}", answer.text());
+        assert!(answer.all("www-authenticate").is_empty());
+    }
+    assert_eq!(house.upstream.seen().len(), 0);
+    let labels = ["decision=\"deny\"", "reason=\"replay_unavailable\""];
+    assert_eq!(house.metric("keyproof_decisions_total", &labels).await, 1.0);
+    assert_eq!(house.admin_page("/readyz").await.status, 503);
+}
