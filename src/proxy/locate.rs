@@ -74,7 +74,12 @@ impl Map {
         }
         let number = self.origin_of(head, sender)?;
         let site = self.sites.get(number).ok_or(AuthorityError::Unknown)?;
-        Ok(Place { site, path: CanonicalPath::parse(head.uri.path())?, number })
+        let path = CanonicalPath::parse(head.uri.path())?;
+        if head.uri.query().is_some_and(|query| !query.is_ascii()) {
+            // No URI has them, and each upstream would decode them in its own way.
+            return Err(PathError::Character.into());
+        }
+        Ok(Place { site, path, number })
     }
 
     /// The route that takes this method there.

@@ -50,6 +50,8 @@ async fn every_request_has_one_meaning_or_none() {
         ("GET /orders%2Fa HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
         ("GET /orders%5Ca HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
         ("GET /orders%00 HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        ("GET /orders?q=\u{e9} HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
+        ("GET /orders?q=%C3%A9&to=//x/../y%zz HTTP/1.1\r\nHost: api.test\r\n\r\n", 200),
         ("GET /orders%4 HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
         ("OPTIONS * HTTP/1.1\r\nHost: api.test\r\n\r\n", 400),
         ("GET /ordersx HTTP/1.1\r\nHost: api.test\r\n\r\n", 404),
