@@ -184,7 +184,7 @@ fn replay(criterion: &mut Criterion) {
     let store = Store::Memory(MemoryStore::new(4_000_000, usize::MAX, Duration::from_secs(70), NOW));
     let key = PrivateKey::generate(Algorithm::Es256).unwrap();
     let jkt = key.public().thumbprint();
-    let Store::Memory(memory) = &store else { unreachable!("it was made above") };
+    let Store::Memory(memory) = &store else { unreachable!("it was just made") };
     let life = Duration::from_secs(60);
     // Twenty thousand a second: 1.2 million are live once the first are old.
     let moment = |number: u64| NOW.saturating_add(Duration::from_micros(50 * number));
