@@ -141,7 +141,7 @@ impl Past {
         let mut memory =
             MemoryStore::with_secret(Secret::new(&header.secret), capacity, limit, settings.retention, now);
         memory.forget_to(header.dropped, now);
-        let (kept, damage) = take_in(&memory, &found.segments, header.from, now)?;
+        let (kept, damage) = take_in(&memory, &found.segments, header.from)?;
         let doubt = found.doubt.or(damage);
         if let Some(doubt) = doubt {
             tracing::warn!(directory = %directory.display(), "the replay journal does not vouch for the past: {doubt}");
@@ -159,12 +159,12 @@ fn take_in(
     memory: &MemoryStore,
     segments: &[(PathBuf, Header)],
     from: u64,
-    now: UnixTime,
 ) -> io::Result<(Vec<Kept>, Option<&'static str>)> {
     let (mut kept, mut doubt) = (Vec::new(), None);
     for (path, header) in segments {
         let (segment, whole) = recover::replay(path, header, |key, until| {
-            if until >= now && !memory.restore(key, until) {
+            // Also what has expired, as far as its generation is still remembered: the clock may go back.
+            if !memory.restore(key, until) {
                 doubt = Some("it holds more than the capacity");
             }
         })?;

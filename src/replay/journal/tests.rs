@@ -228,6 +228,24 @@ fn an_expired_proof_is_not_new_again_when_the_clock_goes_back_after_a_restart() 
     assert_eq!(store.check_and_insert(key(1), after(60), after(30)), Outcome::Forgotten);
 }
 
+/// One that had expired a second before the restart, in the same slice of time, was neither read back nor counted as forgotten; after a small
+/// step back it was fresh again.
+#[test]
+fn a_proof_that_expired_just_before_the_restart_is_still_known_when_the_clock_goes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    for expired in 1_i64..12 {
+        let store = open(directory.path(), 0);
+        let n = expired.unsigned_abs();
+        assert_eq!(store.check_and_insert(key(n), after(60), START), Outcome::Fresh);
+        drop(store);
+        let store = open(directory.path(), 60 + expired);
+        store.tend(after(50));
+        assert_ne!(store.check_and_insert(key(n), after(60), after(50)), Outcome::Fresh, "{expired}");
+        drop(store);
+        std::fs::remove_dir_all(directory.path()).unwrap();
+    }
+}
+
 /// A directory that vanishes stands in for a disk that fails: the open file goes on, the next segment cannot
 /// be begun.
 #[test]

@@ -162,11 +162,13 @@ impl MemoryStore {
         }
     }
 
-    /// What a predecessor dropped is never used again: everything that has expired, and everything up to
-    /// `until` if the clock has gone back behind that.
+    /// What a predecessor dropped is never used again: every generation before the present one, and every one up to `until`, the last that
+    /// the predecessor dropped something of.
     pub(super) fn forget_to(&self, until: UnixTime, now: UnixTime) {
         let expired = self.timeline.generation(now).map_or(0, |generation| generation.saturating_sub(1));
-        let dropped = if until < now { 0 } else { self.timeline.generation(until).unwrap_or(u32::MAX) };
+        // The whole generation that `until` lies in, also where it is the present one: a part of it is gone.
+        let beyond = if until < now { 0 } else { u32::MAX };
+        let dropped = self.timeline.generation(until).unwrap_or(beyond);
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
         window.forget(1..=expired.max(dropped));
     }
