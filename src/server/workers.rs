@@ -2,7 +2,7 @@
 //!
 //! A connection stays where it is put: its requests, its timers and its connections to upstreams never meet another thread. And a runtime of
 //! one thread takes what is ready in turn, so that what it sends goes out in bunches; one that steals work sends each request as soon as it can,
-//! and pays for waking its receiver each time (measured: a fifth of the system time of a request).
+//! and pays for waking its receiver each time.
 
 use std::cell::Cell;
 use std::io;

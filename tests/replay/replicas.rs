@@ -1,7 +1,8 @@
 //! Two gateways, one Redis: what one has seen the other refuses, whatever becomes of the server between them.
 
 use crate::server::{Server, installed};
-use crate::support::gateway::{House, NOW, get, run};
+use crate::support::gateway::{HOST, House, NOW, get, run};
+use crate::support::h2;
 use crate::support::raw::{Answer, Raw};
 use serde_json::json;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::time::Duration;
 const ORDERS: &str = "  - { name: orders, match: { path: /orders }, upstream: legacy }";
 
 /// A gateway whose replay store is this server, and another one beside it with the same configuration.
-async fn replicas(redis: &Server) -> (House, SocketAddr, impl Sized + use<>) {
+async fn replicas(redis: &Server, tls: bool) -> (House, SocketAddr, impl Sized + use<>) {
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), "a secret that both replicas have, of enough length").unwrap();
     let settings = format!(
@@ -18,7 +19,10 @@ async fn replicas(redis: &Server) -> (House, SocketAddr, impl Sized + use<>) {
         redis.url(),
         secret.path().display()
     );
-    let house = House::with(ORDERS, &settings).await;
+    let house = match tls {
+        true => House::with_tls(ORDERS, &settings).await,
+        false => House::with(ORDERS, &settings).await,
+    };
     let (other, _, stop, running) = run(&house.configuration(), &house.clock).await;
     (house, other, (stop, running, secret))
 }
@@ -36,39 +40,89 @@ fn fresh(house: &House, nonce: Option<&str>) -> String {
     get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)])
 }
 
+/// Rounds of copies of one request: few here, a thousand with `KEYPROOF_ROUNDS=1000`.
+fn rounds() -> usize {
+    std::env::var("KEYPROOF_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_identical_requests_to_both_exactly_one_passes() {
+async fn of_identical_requests_exactly_one_passes() {
+    let house = House::with_routes(ORDERS).await;
+    copies_over_http1(&house, &[house.gateway], 0).await;
+    let house = House::with_tls(ORDERS, "").await;
+    copies_over_http2(&house, &[house.gateway], 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_identical_requests_to_two_replicas_exactly_one_passes() {
     if !installed() {
         return;
     }
     let redis = Server::start(&[]);
-    let (house, other, _others) = replicas(&redis).await;
-    let rounds = std::env::var("KEYPROOF_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(10);
-    let mut connections = Vec::new();
-    for number in 0..64 {
-        connections.push(Raw::connect(if number % 2 == 0 { house.gateway } else { other }).await);
-    }
-    for round in 1..=rounds {
-        let request = fresh(&house, None);
-        let mut answers = tokio::task::JoinSet::new();
-        for mut connection in connections.drain(..) {
-            let request = request.clone();
-            answers.spawn(async move {
-                connection.send(&request).await;
-                let status = connection.answer().await.unwrap().status;
-                (connection, status)
-            });
+    let (house, other, _others) = replicas(&redis, false).await;
+    copies_over_http1(&house, &[house.gateway, other], 0).await;
+    let (house, other, _others) = replicas(&redis, true).await;
+    copies_over_http2(&house, &[house.gateway, other], 0).await;
+}
+
+async fn copies_over_http1(house: &House, gateways: &[SocketAddr], mut passed: usize) {
+    for copies in [64, 256] {
+        let mut connections = Vec::new();
+        for gateway in gateways.iter().cycle().take(copies) {
+            connections.push(Raw::connect(*gateway).await);
         }
-        let (kept, statuses): (Vec<_>, Vec<_>) = answers.join_all().await.into_iter().unzip();
-        connections = kept;
-        assert_eq!(
-            statuses.iter().filter(|status| **status == 200).count(),
-            1,
-            "round {round}: {statuses:?}"
-        );
-        assert!(statuses.iter().all(|status| matches!(status, 200 | 401)), "round {round}: {statuses:?}");
-        assert_eq!(house.upstream.seen().len(), round);
+        for _ in 0..rounds() {
+            let request = fresh(house, None);
+            let mut answers = tokio::task::JoinSet::new();
+            for mut connection in connections.drain(..) {
+                let request = request.clone();
+                answers.spawn(async move {
+                    connection.send(&request).await;
+                    let status = connection.answer().await.unwrap().status;
+                    (connection, status)
+                });
+            }
+            let (kept, statuses): (Vec<_>, Vec<_>) = answers.join_all().await.into_iter().unzip();
+            connections = kept;
+            passed += 1;
+            judge(house, &statuses, passed);
+        }
     }
+}
+
+async fn copies_over_http2(house: &House, gateways: &[SocketAddr], mut passed: usize) {
+    for copies in [64, 256] {
+        // A connection has room for a hundred streams.
+        let mut connections = Vec::new();
+        for gateway in gateways.iter().cycle().take(4) {
+            connections.push(h2::connect(*gateway, HOST, house.certificate.clone()).await);
+        }
+        for _ in 0..rounds() {
+            let token = house.token(json!({}));
+            let proof = house.proof(&token, json!({}));
+            let mut answers = tokio::task::JoinSet::new();
+            for number in 0..copies {
+                let mut connection = connections[number % connections.len()].clone();
+                let request = http::Request::get(format!("https://{HOST}/orders"))
+                    .header("authorization", format!("DPoP {token}"))
+                    .header("dpop", &proof)
+                    .body(http_body_util::Empty::new())
+                    .unwrap();
+                answers.spawn(async move {
+                    connection.ready().await.unwrap();
+                    connection.send_request(request).await.unwrap().status().as_u16()
+                });
+            }
+            passed += 1;
+            judge(house, &answers.join_all().await, passed);
+        }
+    }
+}
+
+fn judge(house: &House, statuses: &[u16], passed: usize) {
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 401)), "{statuses:?}");
+    assert_eq!(house.upstream.seen().len(), passed);
 }
 
 /// Whoever captured a request finds it refused at the other replica too, after the server has lost everything; an honest client passes with one
@@ -79,7 +133,7 @@ async fn what_redis_has_lost_is_refused_by_both_until_a_nonce_proves_it_new() {
         return;
     }
     let redis = Server::start(&[]);
-    let (house, other, _others) = replicas(&redis).await;
+    let (house, other, _others) = replicas(&redis, false).await;
     let captured = fresh(&house, None);
     assert_eq!(ask(house.gateway, &captured).await.status, 200);
     assert_eq!(ask(other, &captured).await.status, 401);
@@ -125,7 +179,7 @@ async fn without_redis_nothing_passes_and_nothing_is_the_clients_fault() {
         return;
     }
     let mut redis = Server::start(&[]);
-    let (house, other, _others) = replicas(&redis).await;
+    let (house, other, _others) = replicas(&redis, false).await;
     redis.kill();
     for gateway in [house.gateway, other] {
         let answer = ask(gateway, &fresh(&house, None)).await;

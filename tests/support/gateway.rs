@@ -1,5 +1,6 @@
 //! A whole gateway in this process, with an issuer whose key the test holds, a client with a key, and an upstream that records.
 
+use super::h2;
 use super::raw::{Answer, Raw};
 use super::upstream::Recording;
 use keyproof::app::App;
@@ -7,6 +8,7 @@ use keyproof::clock::{Clock, UnixTime};
 use keyproof::config;
 use keyproof::jose::{Algorithm, PrivateKey, encode, sha256};
 use keyproof::server::Drained;
+use rustls::pki_types::CertificateDer;
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,7 @@ pub struct House {
     pub clock: Clock,
     pub issuer: PrivateKey,
     pub client: PrivateKey,
+    pub certificate: CertificateDer<'static>,
     stop: DropGuard,
     running: JoinHandle<Drained>,
     folder: tempfile::TempDir,
@@ -48,30 +51,39 @@ impl House {
 
     /// The same with more issuers, whose keys need not come.
     pub async fn with_issuers(routes: &str, issuers: &str, settings: &str) -> Self {
-        // Long enough after the start that no proof could have been used before it.
-        let house =
-            Self::begin(routes, issuers, settings, NOW.saturating_sub(Duration::from_secs(3600))).await;
+        Self::begun_long_ago(Files { routes, issuers, settings, tls: false }).await
+    }
+
+    /// The same behind TLS, for HTTP/2 too; `certificate` is what clients need.
+    pub async fn with_tls(routes: &str, settings: &str) -> Self {
+        Self::begun_long_ago(Files { routes, issuers: "", settings, tls: true }).await
+    }
+
+    /// Long enough after the start that no proof could have been used before it.
+    async fn begun_long_ago(files: Files<'_>) -> Self {
+        let house = Self::begin(files, NOW.saturating_sub(Duration::from_secs(3600))).await;
         house.clock.set(NOW);
         house
     }
 
     /// A gateway that has only just started, at [`NOW`].
     pub async fn just_started(routes: &str, settings: &str) -> Self {
-        Self::begin(routes, "", settings, NOW).await
+        Self::begin(Files { routes, issuers: "", settings, tls: false }, NOW).await
     }
 
-    async fn begin(routes: &str, issuers: &str, settings: &str, start: UnixTime) -> Self {
+    async fn begin(files: Files<'_>, start: UnixTime) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let issuer = PrivateKey::generate(Algorithm::Es256).unwrap();
         let upstream = Recording::start(OK).await;
         let key = merged(serde_json::from_str(&issuer.public_jwk()).unwrap(), json!({ "kid": "one" }));
         std::fs::write(folder.path().join("jwks.json"), format!(r#"{{"keys":[{key}]}}"#)).unwrap();
         let file = folder.path().join("keyproof.yaml");
-        std::fs::write(&file, configuration(&upstream, routes, issuers, settings)).unwrap();
+        let certificate = h2::certificate(folder.path(), HOST);
+        std::fs::write(&file, files.configuration(&upstream)).unwrap();
         let clock = Clock::manual(start);
         let (gateway, admin, stop, running) = run(&file, &clock).await;
         let client = PrivateKey::generate(Algorithm::Es256).unwrap();
-        Self { gateway, admin, upstream, clock, issuer, client, stop, running, folder }
+        Self { gateway, admin, upstream, clock, issuer, client, certificate, stop, running, folder }
     }
 
     /// The configuration file.
@@ -82,11 +94,11 @@ impl House {
     /// Stops the gateway and starts another one with the same configuration, folder and clock.
     pub async fn restarted(self) -> Self {
         let file = self.configuration();
-        let Self { upstream, clock, issuer, client, stop, running, folder, .. } = self;
+        let Self { upstream, clock, issuer, client, certificate, stop, running, folder, .. } = self;
         drop(stop);
         running.await.unwrap();
         let (gateway, admin, stop, running) = run(&file, &clock).await;
-        Self { gateway, admin, upstream, clock, issuer, client, stop, running, folder }
+        Self { gateway, admin, upstream, clock, issuer, client, certificate, stop, running, folder }
     }
 
     /// A token for the client's key, with every claim of RFC 9068; `changes` replace claims, `null` removes them.
@@ -152,10 +164,21 @@ pub async fn run(file: &Path, clock: &Clock) -> (SocketAddr, SocketAddr, DropGua
     (gateway, admin, stop.drop_guard(), running)
 }
 
-fn configuration(upstream: &Recording, routes: &str, issuers: &str, settings: &str) -> String {
-    format!(
-        r#"
-listeners: [{{ name: public, address: "127.0.0.1:0" }}]
+/// What the configuration file says.
+struct Files<'a> {
+    routes: &'a str,
+    issuers: &'a str,
+    settings: &'a str,
+    tls: bool,
+}
+
+impl Files<'_> {
+    fn configuration(&self, upstream: &Recording) -> String {
+        let Self { routes, issuers, settings, .. } = self;
+        let tls = if self.tls { format!(", {}", h2::TLS) } else { String::new() };
+        format!(
+            r#"
+listeners: [{{ name: public, address: "127.0.0.1:0"{tls} }}]
 admin: {{ address: "127.0.0.1:0" }}
 public_origins: ["https://{HOST}"]
 issuers:
@@ -167,8 +190,9 @@ routes:
 {routes}
 {settings}
 "#,
-        upstream.address
-    )
+            upstream.address
+        )
+    }
 }
 
 /// A proof by any key, with changes to header and claims.

@@ -40,7 +40,8 @@ pub async fn connect(
     let socket = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from(name).unwrap();
     let socket = TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap();
-    let (sender, connection) = Builder::new(TokioExecutor::new()).handshake(TokioIo::new(socket)).await.unwrap();
+    let (sender, connection) =
+        Builder::new(TokioExecutor::new()).handshake(TokioIo::new(socket)).await.unwrap();
     drop(tokio::spawn(connection));
     sender
 }

@@ -260,7 +260,7 @@ fn method(text: &Text, findings: &mut Findings) -> Option<Method> {
 /// The methods that clients use (RFC 9110 section 9.3, RFC 5789).
 const STANDARD: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/// A canonical path, without a slash at its end unless it is `/`.
+/// A canonical path. A slash at its end says nothing more: a path takes itself and everything below it, so `/orders/` is `/orders`.
 fn match_path(text: &Text, keep_slashes: bool, findings: &mut Findings) -> Option<String> {
     let path = canonical(text, findings)?;
     let bare = path.trim_end_matches('/');
@@ -269,15 +269,13 @@ fn match_path(text: &Text, keep_slashes: bool, findings: &mut Findings) -> Optio
             "has a wildcard",
             "delete it: a path takes itself and everything below it, by whole segments".to_owned(),
         )
-    } else if path != "/" && bare != path {
-        ("ends in a slash", format!("write {bare}: it takes {bare} and everything below it"))
     } else if path.to_ascii_uppercase().contains("%2F") && !keep_slashes {
         (
             "has an encoded slash",
             "set \"encoded_slashes: keep\" on this route, or write it without".to_owned(),
         )
     } else {
-        return Some(path);
+        return Some(if bare.is_empty() { path } else { bare.to_owned() });
     };
     findings.problem(&text.place, format!("{} {what}", text.shown()), help);
     None
@@ -313,15 +311,13 @@ fn strip_prefix(text: &Text, matcher: Option<&Matcher>, findings: &mut Findings)
         |path: &str| path.strip_prefix(bare).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let (what, help) = if bare.is_empty() {
         ("strips nothing", "delete strip_prefix".to_owned())
-    } else if bare != prefix {
-        ("ends in a slash", format!("write {bare}"))
     } else if let Some(path) = path.filter(|path| !fits(path)) {
         (
             "is not the beginning of match.path, by whole segments",
             format!("write {path} or the first segments of it"),
         )
     } else {
-        return Some(prefix);
+        return Some(bare.to_owned());
     };
     findings.problem(&text.place, format!("{} {what}", text.shown()), help);
     None

@@ -35,7 +35,7 @@ fn one(upstream: &Upstream, findings: &mut Findings) -> Option<UpstreamPlan> {
     })
 }
 
-/// `http://host:port`, and nothing else. What is said about https is in `unsupported`, about an empty text in `names`.
+/// `http://host`, a port other than 80 after it, and nothing else. What is said about https is in `unsupported`, about an empty text in `names`.
 fn authority(server: &Spot<String>, findings: &mut Findings) -> Option<Authority> {
     if server.value.trim().is_empty() || server.value.starts_with("https://") {
         return None;
@@ -56,7 +56,9 @@ fn authority(server: &Spot<String>, findings: &mut Findings) -> Option<Authority
     {
         return refuse("has a path", &format!("write http://{authority}; paths are forwarded as they come"));
     }
+    let without_port = authority.as_str() == authority.host();
     match authority.port_u16() {
+        None if without_port && !authority.host().is_empty() => Some(authority.clone()),
         Some(1..) if !authority.host().is_empty() => Some(authority.clone()),
         _ => refuse("names no valid port", &format!("write it: http://{}:9000", authority.host())),
     }
