@@ -8,6 +8,7 @@
 //! that holds the key can put into a new proof (RFC 9449 section 8).
 
 mod journal;
+mod limit;
 mod memory;
 mod redis;
 mod settings;

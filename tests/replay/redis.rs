@@ -198,6 +198,23 @@ async fn a_restart_with_an_old_snapshot_is_noticed() {
     assert!(store.complete_since() > since);
 }
 
+/// The limit per key holds with a shared store too: a client over it is told so, another is served.
+#[tokio::test]
+async fn one_client_cannot_crowd_out_another() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = connected(&server).await;
+    for n in 0..1000 {
+        assert_eq!(spend(&store, &format!("{n}")).await, Outcome::Fresh, "{n}");
+    }
+    assert_eq!(spend(&store, "one more").await, Outcome::OverQuota);
+    let now = CLOCK.now();
+    let other = store.key(&Thumbprint::new([8; 32]), "a");
+    assert_eq!(store.check_and_insert(other, now.saturating_add(LIFE), now).await, Outcome::Fresh);
+}
+
 #[tokio::test]
 async fn a_flush_is_noticed_by_the_next_request() {
     if !installed() {

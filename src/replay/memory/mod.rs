@@ -42,12 +42,14 @@ mod window;
 use super::{Outcome, ReplayKey, Since};
 use crate::clock::UnixTime;
 use crate::jose::Secret;
-use quota::{Quota, ring_place};
+pub(super) use quota::Quota;
+use quota::ring_place;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use table::{Found, Table, scale};
-use window::{GENERATIONS, Place, Timeline, Window};
+pub(super) use window::{GENERATIONS, Timeline};
+use window::{Place, Window};
 
 /// Live proofs in a shard, about: small enough that two requests seldom meet.
 const PER_SHARD: usize = 4096;

@@ -15,7 +15,7 @@ const ROWS: usize = 2;
 /// refused with it, one client in millions; nobody is ever allowed more than the limit, and a flood of new
 /// owners costs no memory.
 #[derive(Debug)]
-pub(super) struct Quota {
+pub(in crate::replay) struct Quota {
     stripes: Vec<Mutex<Stripe>>,
     limit: usize,
 }
@@ -25,7 +25,7 @@ pub(super) struct Quota {
 type Stripe = Vec<[u32; 2]>;
 
 impl Quota {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(in crate::replay) fn new(limit: usize) -> Self {
         let ring = usize::try_from(GENERATIONS).unwrap_or(1);
         let stripe = || Mutex::new(vec![[0, 0]; ROWS * COLUMNS * ring]);
         Self { stripes: std::iter::repeat_with(stripe).take(STRIPES).collect(), limit }
@@ -52,8 +52,16 @@ impl Quota {
         Ok(())
     }
 
+    /// Whether `owner` has room for one more.
+    pub(in crate::replay) fn has_room(&self, owner: u64, alive: impl Fn(u32) -> bool) -> bool {
+        let (stripe, columns) = places(owner);
+        let Some(stripe) = self.stripes.get(stripe) else { return false };
+        let stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
+        columns.iter().any(|column| live(&stripe, *column, &alive) < self.limit)
+    }
+
     /// Counts one more, limit or not.
-    pub(super) fn restore(&self, owner: u64, generation: u32) {
+    pub(in crate::replay) fn restore(&self, owner: u64, generation: u32) {
         let (stripe, columns) = places(owner);
         if let Some(stripe) = self.stripes.get(stripe) {
             count_one(&mut stripe.lock().unwrap_or_else(PoisonError::into_inner), columns, generation);

@@ -4,7 +4,7 @@ use crate::clock::UnixTime;
 use std::time::Duration;
 
 /// How many generations lie in the window at once: as many as [`Window::usable`] has bits.
-pub(super) const GENERATIONS: u32 = 32;
+pub(in crate::replay) const GENERATIONS: u32 = 32;
 /// How many of them make up the retention. The rest is room for retention that a reload makes longer.
 const PER_RETENTION: u32 = 12;
 /// How many ranges of forgotten generations are told apart. More are merged, which forgets nothing: it only
@@ -14,7 +14,7 @@ const RANGES: usize = 16;
 /// Moments to generations: generation `g` holds the proofs whose `until` lies in one slice of time, `width`
 /// long.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timeline {
+pub(in crate::replay) struct Timeline {
     width: i64,
     origin: i64,
 }
@@ -22,7 +22,7 @@ pub(super) struct Timeline {
 impl Timeline {
     /// Slices of a twelfth of `retention`, a second at least, so that 32 bits count them for 68 years either
     /// way of `start`.
-    pub(super) fn new(retention: Duration, start: UnixTime) -> Self {
+    pub(in crate::replay) fn new(retention: Duration, start: UnixTime) -> Self {
         let slice = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX) / i64::from(PER_RETENTION);
         let width = slice.saturating_add(1).max(1000);
         let origin = start.as_millis().div_euclid(width).saturating_sub(i64::from(i32::MAX));
@@ -30,7 +30,7 @@ impl Timeline {
     }
 
     /// The generation of a moment, never 0 (which marks an empty place); `None` for a moment decades away.
-    pub(super) fn generation(&self, moment: UnixTime) -> Option<u32> {
+    pub(in crate::replay) fn generation(&self, moment: UnixTime) -> Option<u32> {
         let slice = moment.as_millis().div_euclid(self.width);
         u32::try_from(slice.saturating_sub(self.origin)).ok().filter(|&generation| generation > 0)
     }

@@ -40,7 +40,8 @@
 //!   second, or by the first request in between. Sentinel closes the connections.
 //! * *Replicas that do not agree* in their clocks (by more than [`CLOCK_DIFFERENCE`]; there is a warning) or in
 //!   the acceptance window (while a change is rolled out): the one that forgets first decides.
-//! * *Limits*: neither the capacity nor the limit per key is enforced; Redis answers `OOM` when it is full.
+//! * *Limits*: the capacity is Redis's own, which answers `OOM` when it is full; each replica limits
+//!   what passes through it per key.
 //! * *A lost answer* (time-out) is refused, and the proof may have been used up by it.
 //! * *A slot on its way* to another node of a cluster is refused until it has arrived.
 
@@ -49,6 +50,7 @@ mod slots;
 mod steps;
 mod vet;
 
+use super::limit::PerKeyLimit;
 use super::{OpenError, Outcome, ReplayKey, Settings, Since};
 use crate::clock::{Clock, Stopwatch, UnixTime};
 use crate::jose::{Secret, encode};
@@ -94,6 +96,7 @@ pub struct RedisStore {
     unchecked: AtomicU64,
     len: AtomicUsize,
     capacity: usize,
+    per_key: PerKeyLimit,
 }
 
 /// The servers that were vetted, and what for.
@@ -140,6 +143,7 @@ impl RedisStore {
             unchecked: AtomicU64::new(0),
             len: AtomicUsize::new(0),
             capacity: settings.plan.capacity,
+            per_key: PerKeyLimit::new(settings.plan.per_key_limit, settings.retention, clock.now()),
         };
         store.tend(clock.now()).await;
         Ok(store)
@@ -147,7 +151,13 @@ impl RedisStore {
 
     /// See [`super::Store::check_and_insert`].
     pub async fn check_and_insert(&self, key: ReplayKey, until: UnixTime, now: UnixTime) -> Outcome {
+        if !self.per_key.has_room(key.owner, now) {
+            return Outcome::OverQuota;
+        }
         let outcome = self.insert(key, until, now).await;
+        if outcome == Outcome::Fresh {
+            self.per_key.count(key.owner, until);
+        }
         if self.accept_on_failure && matches!(outcome, Outcome::Unavailable | Outcome::Full) {
             self.accept_unchecked();
             return Outcome::Fresh;
