@@ -5,7 +5,7 @@
 //! rate, so that every insert has one that expires; dashmap is swept eight times a window, by the thread that
 //! finds it due.
 //!
-//! Measured on two cores that nine others were using (compare the rows, not the figures with other machines'):
+//! Measured on two shared cores (compare the rows, not the figures with other machines'):
 //!
 //! | store | live | threads | fill, ns | steady, ns | p99.9, us | worst, us | bytes a live proof |
 //! | --- | --- | --- | --- | --- | --- | --- | --- |
