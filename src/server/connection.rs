@@ -1,6 +1,6 @@
 //! One connection: HTTP/1.1 or HTTP/2, with limits.
 
-use super::deadline::{Busy, Deadlines};
+use super::deadline::{Busy, Deadlines, Limits};
 use super::listen::Arrival;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header::CONTENT_LENGTH};
@@ -135,7 +135,8 @@ async fn http2<S: Serve>(
     // Between streams the socket's silence is watched by `finish_idle`.
     let busy = Busy::default();
     let _always = busy.begin();
-    let socket = TokioIo::new(Deadlines::new(socket, busy, arrival.limits));
+    let limits = Limits { half_closed: Duration::ZERO, ..arrival.limits };
+    let socket = TokioIo::new(Deadlines::new(socket, busy, limits));
     let streams = Streams::default();
     let counted = streams.clone();
     let serve = arrival.serve.clone();

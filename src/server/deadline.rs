@@ -24,16 +24,20 @@ pub struct Limits {
     pub write: Duration,
     /// How long the client may go on sending after we have closed.
     pub linger: Duration,
+    /// How long an answer may still take after the client has said that it sends no more. It may be waiting for the answer, or have left;
+    /// only time tells. HTTP/2 has its own word for leaving and waits for nothing.
+    pub half_closed: Duration,
 }
 
 impl Limits {
-    /// 10 s, 10 s, 60 s, 60 s, 2 s.
+    /// 10 s, 10 s, 60 s, 60 s, 2 s, 1 s.
     pub const DEFAULT: Self = Self {
         handshake: Duration::from_secs(10),
         head: Duration::from_secs(10),
         idle: Duration::from_secs(60),
         write: Duration::from_secs(60),
         linger: Duration::from_secs(2),
+        half_closed: Duration::from_secs(1),
     };
 }
 
@@ -119,6 +123,7 @@ pub(super) struct Deadlines<S> {
     reading: Timer<Silence>,
     writing: Timer<()>,
     lingering: Timer<()>,
+    half_closed: Timer<usize>,
     /// A part of the next head is here (or must come, on a new connection).
     in_head: bool,
     /// The client has said its last.
@@ -154,6 +159,7 @@ impl<S> Deadlines<S> {
             reading: Timer::default(),
             writing: Timer::default(),
             lingering: Timer::default(),
+            half_closed: Timer::default(),
             in_head: true,
             at_end: false,
             leaving: Leaving::No,
@@ -193,7 +199,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Deadlines<S> {
         let before = buf.filled().len();
         match Pin::new(&mut this.socket).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
-                this.took(buf.filled().len().saturating_sub(before));
+                let read = buf.filled().len().saturating_sub(before);
+                this.took(read);
+                // hyper gives up on a client that ends its side, and with it on the answer: the end waits for the answer a little.
+                if read == 0 && this.busy.is_set() && !this.limits.half_closed.is_zero() {
+                    ready!(this.half_closed.poll(this.busy.begun(), this.limits.half_closed, cx));
+                }
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

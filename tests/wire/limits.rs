@@ -5,12 +5,14 @@ use crate::support::raw::Raw;
 use crate::support::upstream::{ByHand, Recording};
 use keyproof::server::Limits;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(100);
-pub const NEVER: Limits = Limits { handshake: LONG, head: LONG, idle: LONG, write: LONG, linger: LONG };
+pub const NEVER: Limits =
+    Limits { handshake: LONG, head: LONG, idle: LONG, write: LONG, linger: LONG, half_closed: LONG };
 
 async fn start(limits: Limits) -> super::gateway::Gateway {
     let upstream = Recording::start(OK).await;
@@ -96,8 +98,7 @@ async fn a_client_that_does_not_read_its_answer_is_left() {
     connection.request().await;
     connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await;
     let block = [b'a'; 64 << 10];
-    let pour =
-        async { while tokio::io::AsyncWriteExt::write_all(&mut connection.socket, &block).await.is_ok() {} };
+    let pour = async { while AsyncWriteExt::write_all(&mut connection.socket, &block).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(10), pour).await.expect("the gateway gives up");
     eventually(|| (gateway.open)() == 0).await;
 }
@@ -122,4 +123,32 @@ async fn loopback_has_no_limit_per_source() {
         clients.push(Raw::connect(gateway.address).await);
     }
     eventually(|| (gateway.open)() == 300).await;
+}
+
+/// Whoever sends a request and closes the sending side may still be waiting; hyper alone would take it for gone and cancel the request.
+#[tokio::test]
+async fn a_client_that_sends_no_more_gets_its_answer() {
+    let upstream = ByHand::bind().await;
+    let gateway = Setup { limits: NEVER, ..Setup::to(upstream.address()) }.start();
+    let mut client = Raw::connect(gateway.address).await;
+    client.send(GET).await;
+    client.socket.shutdown().await.unwrap();
+    let mut connection = upstream.accept().await;
+    connection.request().await;
+    connection.send(OK).await;
+    assert_eq!(client.answer().await.unwrap().text(), "ok");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_no_more_is_not_waited_for_long() {
+    let upstream = ByHand::bind().await;
+    let limits = Limits { half_closed: SHORT, ..NEVER };
+    let gateway = Setup { limits, ..Setup::to(upstream.address()) }.start();
+    let mut client = Raw::connect(gateway.address).await;
+    client.send(GET).await;
+    client.socket.shutdown().await.unwrap();
+    let mut connection = upstream.accept().await;
+    connection.request().await;
+    assert!(connection.closes().await, "the request is cancelled");
+    eventually(|| (gateway.open)() == 0).await;
 }
