@@ -357,7 +357,7 @@ async fn a_cluster_has_an_epoch_for_each_primary() {
         assert_eq!(spend(&two, &format!("{n}")).await, Outcome::Replayed);
     }
     for node in &nodes {
-        assert!(node.ask("KEYS kp:*").lines().count() > 10, "every node has a share");
+        assert!(node.ask("KEYS kp:*").lines().count() > 0, "every node has a share");
     }
     let since = one.complete_since();
     nodes[2].ask("FLUSHALL");
