@@ -5,11 +5,14 @@
 //! CVE-2026-30851).
 
 use crate::jose::json::Value;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::HashSet;
 
 /// The longest value that becomes a header, in bytes.
 pub const MAX_VALUE: usize = 4096;
+/// Most values are shorter: a thumbprint has 43 bytes.
+const USUAL_VALUE: usize = 48;
 
 /// A route's identity headers: which claim goes into which header.
 #[derive(Clone, Debug)]
@@ -23,7 +26,12 @@ pub struct IdentityMap {
 pub struct Protected {
     names: HashSet<Box<[u8]>>,
     longest: usize,
+    /// By a name's first letter or digit: whether any of them begins so. Hardly any other header does.
+    beginnings: Beginnings,
 }
+
+#[derive(Clone, Copy, Debug)]
+struct Beginnings([bool; 256]);
 
 /// The values of one token for one route, ready to be set.
 pub type Rendered = Vec<(HeaderName, HeaderValue)>;
@@ -43,10 +51,12 @@ impl IdentityMap {
         claim: impl Fn(&str) -> Option<&'c Value<'static>>,
     ) -> Result<Rendered, Unrepresentable> {
         let mut rendered = Rendered::with_capacity(self.headers.len());
+        // One allocation for all of them: each value is a part of it.
+        let mut text = BytesMut::with_capacity(self.headers.len().saturating_mul(USUAL_VALUE));
         for (name, path) in &self.headers {
             match claim(path) {
                 None | Some(Value::Null) => {}
-                Some(value) => rendered.push((name.clone(), header_value(value)?)),
+                Some(value) => rendered.push((name.clone(), header_value(value, &mut text)?)),
             }
         }
         Ok(rendered)
@@ -61,11 +71,15 @@ impl Protected {
             .map(|(name, _)| letters_and_digits(name.as_str()).collect())
             .collect();
         let longest = names.iter().map(|name| name.len()).max().unwrap_or(0);
-        Self { names, longest }
+        let beginnings = Beginnings::of(names.iter().filter_map(|name| name.first().copied()));
+        Self { names, longest, beginnings }
     }
 
     /// Whether a header of this name aliases a protected one.
     pub fn covers(&self, name: &str) -> bool {
+        if !letters_and_digits(name).next().is_some_and(|first| self.beginnings.have(first)) {
+            return false;
+        }
         let mut folded = [0_u8; 64];
         let mut length = 0;
         for byte in letters_and_digits(name) {
@@ -96,35 +110,65 @@ impl Protected {
     }
 }
 
+impl Default for Beginnings {
+    fn default() -> Self {
+        Self([false; 256])
+    }
+}
+
+impl Beginnings {
+    fn of(firsts: impl Iterator<Item = u8>) -> Self {
+        let mut all = Self::default();
+        for first in firsts {
+            if let Some(has) = all.0.get_mut(usize::from(first)) {
+                *has = true;
+            }
+        }
+        all
+    }
+
+    fn have(&self, first: u8) -> bool {
+        self.0.get(usize::from(first)).copied().unwrap_or(false)
+    }
+}
+
 /// A header name as the sloppiest application would read it.
 fn letters_and_digits(name: &str) -> impl Iterator<Item = u8> {
     name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
 }
 
-fn header_value(claim: &Value<'static>) -> Result<HeaderValue, Unrepresentable> {
+/// Writes a claim to the end of `text` and takes it off again as a value.
+fn header_value(claim: &Value<'static>, text: &mut BytesMut) -> Result<HeaderValue, Unrepresentable> {
     match claim {
-        Value::String(text) => text_value(text),
-        Value::Integer(number) => Ok(HeaderValue::from(*number)),
-        Value::Float(number) => text_value(&number.to_string()),
-        Value::Bool(truth) => Ok(HeaderValue::from_static(if *truth { "true" } else { "false" })),
-        Value::Array(items) => list_value(items),
-        Value::Object(_) | Value::Null => Err(Unrepresentable),
+        Value::String(words) => text.extend_from_slice(words.as_bytes()),
+        Value::Integer(number) => return Ok(HeaderValue::from(*number)),
+        Value::Float(number) => text.extend_from_slice(number.to_string().as_bytes()),
+        Value::Bool(truth) => return Ok(HeaderValue::from_static(if *truth { "true" } else { "false" })),
+        Value::Array(items) => write_list(items, text)?,
+        Value::Object(_) | Value::Null => return Err(Unrepresentable),
     }
+    text_value(text.split().freeze())
 }
 
 /// A list becomes its items with commas between; an item with a comma of its own would be two.
-fn list_value(items: &[Value<'static>]) -> Result<HeaderValue, Unrepresentable> {
-    let texts = items.iter().map(|item| item.as_str().filter(|text| !text.is_empty() && !text.contains(',')));
-    text_value(&texts.collect::<Option<Vec<_>>>().ok_or(Unrepresentable)?.join(","))
+fn write_list(items: &[Value<'static>], text: &mut BytesMut) -> Result<(), Unrepresentable> {
+    for (place, item) in items.iter().enumerate() {
+        let item = item.as_str().filter(|item| !item.is_empty() && !item.contains(','));
+        if place > 0 {
+            text.extend_from_slice(b",");
+        }
+        text.extend_from_slice(item.ok_or(Unrepresentable)?.as_bytes());
+    }
+    Ok(())
 }
 
-fn text_value(text: &str) -> Result<HeaderValue, Unrepresentable> {
-    let printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    let trimmed = !text.starts_with(' ') && !text.ends_with(' ');
+fn text_value(text: Bytes) -> Result<HeaderValue, Unrepresentable> {
+    let printable = text.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
+    let trimmed = !text.starts_with(b" ") && !text.ends_with(b" ");
     if !printable || !trimmed || text.len() > MAX_VALUE {
         return Err(Unrepresentable);
     }
-    HeaderValue::from_str(text).map_err(|_| Unrepresentable)
+    HeaderValue::from_maybe_shared(text).map_err(|_| Unrepresentable)
 }
 
 #[cfg(test)]
@@ -155,7 +199,7 @@ mod tests {
             (Value::Array(vec![]), ""),
         ];
         for (claim, expected) in ok {
-            assert_eq!(header_value(&claim).unwrap(), expected, "{claim:?}");
+            assert_eq!(header_value(&claim, &mut BytesMut::new()).unwrap(), expected, "{claim:?}");
         }
         let long = Value::String(Cow::Owned("x".repeat(MAX_VALUE + 1)));
         let bad = [
@@ -171,7 +215,7 @@ mod tests {
             Value::Array(vec![Value::Integer(1)]),
         ];
         for claim in bad {
-            assert_eq!(header_value(&claim), Err(Unrepresentable), "{claim:?}");
+            assert_eq!(header_value(&claim, &mut BytesMut::new()), Err(Unrepresentable), "{claim:?}");
         }
     }
 

@@ -96,11 +96,11 @@ impl Permit {
         }
     }
 
-    /// The identity headers to set: none but those of a verified token.
-    pub fn identity(&self) -> &[(http::HeaderName, http::HeaderValue)] {
-        match &self.0 {
-            Grant::Token { identity, .. } => identity,
-            Grant::Public | Grant::Observed => &[],
+    /// The identity headers to set: none but those of a verified token. They are handed out once.
+    pub fn take_identity(&mut self) -> Rendered {
+        match &mut self.0 {
+            Grant::Token { identity, .. } => std::mem::take(identity),
+            Grant::Public | Grant::Observed => Rendered::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The checks in a fixed order, so that an error is predictable.
 
-use super::credentials::{Credentials, Scheme, proof};
+use super::credentials::{Credentials, Scheme, proof, refused_line};
 use super::{Accept, Authorizer, Policy};
 use crate::clock::UnixTime;
 use crate::denial::{BindingError, Denial};
@@ -130,7 +130,8 @@ impl Authorizer {
     ) -> Result<VerifiedProof, Denial> {
         let expected =
             Expected { method: asked.method, target: asked.target, ath: Some(hash), nonce: policy.nonce };
-        let proof = self.proofs.verify(proof(asked.headers)?, &expected, now)?;
+        let line = proof(asked.headers)?;
+        let proof = self.proofs.verify(line, &expected, now).map_err(|error| refused_line(line, error))?;
         // RFC 9449 section 4.3 check 12: the key the token is bound to.
         if proof.jkt() == *jkt { Ok(proof) } else { Err(BindingError::Key.into()) }
     }

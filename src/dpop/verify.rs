@@ -4,7 +4,7 @@ use super::proof::{MAX_CLAIMS, MAX_PROOF, ProofClaims, ProofKey};
 use super::{AcceptanceWindow, Check, Nonce, NonceMint, ProofError, TargetUri, report};
 use crate::clock::UnixTime;
 use crate::jose::json::Object;
-use crate::jose::{Algorithm, CompactJws, Sha256, Thumbprint, encode};
+use crate::jose::{Algorithm, CompactJws, Sha256, Thumbprint, encodes};
 use http::Method;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
@@ -68,8 +68,8 @@ impl Verifier {
     /// Verifies `proof`, which is what the one `DPoP` header line held. Cheap checks come before the
     /// signature; the nonce after it, then `ath`.
     ///
-    /// Allocates the decoded payload and signature, the list of its claims, `ath` in base64url and the `jti`
-    /// it returns; more for a new key.
+    /// Allocates the decoded payload and signature, the list of its claims and the `jti` it returns; more for
+    /// a new key.
     ///
     /// # Errors
     /// The first check that failed.
@@ -228,7 +228,7 @@ pub(super) fn check_nonce(
 /// Check 12: `ath` is the base64url text of the token's SHA-256, to the letter (RFC 9449 section 4.2).
 pub(super) fn check_ath(ath: Option<&str>, token: &Sha256) -> Result<(), ProofError> {
     match ath {
-        Some(ath) if ath == encode(token) => Ok(()),
+        Some(ath) if encodes(ath, token) => Ok(()),
         Some(_) => Err(ProofError::Ath),
         None => Err(ProofError::AthMissing),
     }

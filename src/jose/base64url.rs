@@ -14,6 +14,11 @@ pub fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// Whether `text` is the canonical spelling of `bytes`; allocates nothing.
+pub fn encodes<const N: usize>(text: &str, bytes: &[u8; N]) -> bool {
+    decode_array::<N>(text).as_ref() == Some(bytes)
+}
+
 /// Decodes `text` if it is the canonical spelling of exactly `N` bytes; allocates nothing.
 pub(super) fn decode_array<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.len() != (N * 4).div_ceil(3) {
@@ -75,6 +80,13 @@ mod tests {
         assert_eq!(decode_array::<48>(&encode(&[7; 48])), Some([7; 48]));
         assert_eq!(decode_array::<32>(&encode(&[7; 31])), None);
         assert_eq!(decode_array::<32>(&encode(&[7; 33])), None);
+    }
+
+    #[test]
+    fn a_text_encodes_bytes_in_one_spelling_only() {
+        assert!(encodes(&encode(&[7; 32]), &[7; 32]));
+        assert!(!encodes(&encode(&[7; 32]), &[8; 32]));
+        assert!(!encodes("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwd", &[7; 32]), "stray bits");
     }
 
     proptest! {

@@ -16,7 +16,7 @@ mod thumbprint;
 mod verify;
 
 pub use algorithm::Algorithm;
-pub use base64url::{decode, encode};
+pub use base64url::{decode, encode, encodes};
 pub use digest::{Secret, Sha256, random, sha256};
 pub use jwk::{JwkError, PublicKey};
 pub use jws::{CompactJws, HeaderError, JoseHeader, JwsError};

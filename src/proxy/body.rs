@@ -152,11 +152,15 @@ pub enum RequestBodyError {
 
 /// The client's body on its way to the upstream, without its trailers (RFC 9110 section 6.5.1 lets nobody
 /// merge them, and an identity header must not come in as one).
+///
+/// Most requests have none, and are moved often: one that is there is in a box.
 #[derive(Debug)]
-pub struct RequestBody {
+pub struct RequestBody(Option<Box<Upload>>);
+
+#[derive(Debug)]
+struct Upload {
     incoming: Incoming,
-    /// Absent where there is no body: nothing to watch.
-    flow: Option<Arc<Flow>>,
+    flow: Arc<Flow>,
     pace: Pace,
     bytes: u64,
     waited: Duration,
@@ -173,20 +177,22 @@ struct Wait {
 impl RequestBody {
     /// Wraps a client's body.
     pub fn new(incoming: Incoming, pace: Pace) -> Self {
-        let over = incoming.is_end_stream();
-        let flow = (!over).then(Arc::<Flow>::default);
-        Self { incoming, flow, pace, bytes: 0, waited: Duration::ZERO, wait: None, over }
-    }
-
-    /// How the body fares, for whoever waits for the answer.
-    pub(super) fn flow(&self) -> Option<Arc<Flow>> {
-        self.flow.clone()
-    }
-
-    fn tell(&self, state: u8) {
-        if let Some(flow) = &self.flow {
-            flow.0.store(state, Ordering::Release);
+        if incoming.is_end_stream() {
+            return Self(None);
         }
+        let (flow, waited) = (Arc::default(), Duration::ZERO);
+        Self(Some(Box::new(Upload { incoming, flow, pace, bytes: 0, waited, wait: None, over: false })))
+    }
+
+    /// How the body fares, for whoever waits for the answer. Absent where there is no body: nothing to watch.
+    pub(super) fn flow(&self) -> Option<Arc<Flow>> {
+        self.0.as_ref().map(|upload| Arc::clone(&upload.flow))
+    }
+}
+
+impl Upload {
+    fn tell(&self, state: u8) {
+        self.flow.0.store(state, Ordering::Release);
     }
 
     fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -196,6 +202,40 @@ impl RequestBody {
             Wait { since: Stopwatch::start(), limit: Box::pin(tokio::time::sleep(left.min(self.pace.idle))) }
         });
         wait.limit.as_mut().poll(cx)
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            self.tell(WAITING);
+            ready!(self.poll_too_slow(cx));
+            self.over = true;
+            self.tell(FAILED);
+            return Poll::Ready(Some(Err(RequestBodyError::TooSlow)));
+        };
+        if let Some(wait) = self.wait.take() {
+            self.waited = self.waited.saturating_add(wait.since.elapsed());
+        }
+        match next.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => {
+                self.bytes = self.bytes.saturating_add(data.len().try_into().unwrap_or(u64::MAX));
+                self.tell(MOVED);
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Some(Err(error)) => {
+                self.over = true;
+                self.tell(FAILED);
+                Poll::Ready(Some(Err(RequestBodyError::Broken(error))))
+            }
+            // Trailers are the last frame there can be.
+            Some(Ok(Err(_))) | None => {
+                self.over = true;
+                self.tell(MOVED);
+                Poll::Ready(None)
+            }
+        }
     }
 }
 
@@ -207,46 +247,15 @@ impl Body for RequestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        let this = self.get_mut();
-        if this.over {
-            return Poll::Ready(None);
-        }
-        let Poll::Ready(next) = Pin::new(&mut this.incoming).poll_frame(cx) else {
-            this.tell(WAITING);
-            ready!(this.poll_too_slow(cx));
-            this.over = true;
-            this.tell(FAILED);
-            return Poll::Ready(Some(Err(RequestBodyError::TooSlow)));
-        };
-        if let Some(wait) = this.wait.take() {
-            this.waited = this.waited.saturating_add(wait.since.elapsed());
-        }
-        match next.map(|frame| frame.map(Frame::into_data)) {
-            Some(Ok(Ok(data))) => {
-                this.bytes = this.bytes.saturating_add(data.len().try_into().unwrap_or(u64::MAX));
-                this.tell(MOVED);
-                Poll::Ready(Some(Ok(Frame::data(data))))
-            }
-            Some(Err(error)) => {
-                this.over = true;
-                this.tell(FAILED);
-                Poll::Ready(Some(Err(RequestBodyError::Broken(error))))
-            }
-            // Trailers are the last frame there can be.
-            Some(Ok(Err(_))) | None => {
-                this.over = true;
-                this.tell(MOVED);
-                Poll::Ready(None)
-            }
-        }
+        self.get_mut().0.as_mut().map_or(Poll::Ready(None), |upload| upload.poll_frame(cx))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.over || self.incoming.is_end_stream()
+        self.0.as_ref().is_none_or(|upload| upload.over || upload.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |upload| upload.incoming.size_hint())
     }
 }
 

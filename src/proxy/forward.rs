@@ -28,7 +28,7 @@ pub(super) struct Onward<'a> {
     pub(super) target: PathAndQuery,
     pub(super) site: &'a Site,
     pub(super) route: &'a Route,
-    pub(super) permit: &'a Permit,
+    pub(super) permit: &'a mut Permit,
     pub(super) sender: &'a Sender,
 }
 
@@ -80,8 +80,8 @@ impl Onward<'_> {
             Authorization::Keep => {}
         }
 
-        for (name, value) in self.permit.identity() {
-            headers.insert(name, value.clone());
+        for (name, value) in self.permit.take_identity() {
+            headers.insert(name, value);
         }
         headers.insert(HOST, self.site.host.clone());
         headers.insert(respond::X_REQUEST_ID, exchange.request_id());

@@ -2,6 +2,7 @@
 //! that would change what the request means behind our back.
 
 use crate::uri::Scheme;
+use bytes::Bytes;
 use http::Version;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -84,35 +85,58 @@ pub fn set_forwarded(headers: &mut HeaderMap, from: &Origination<'_>) {
         Scheme::Http => "http",
         Scheme::Https => "https",
     };
-    let peer = from.peer.to_canonical().to_string();
-    let element = forwarded_element(from, &peer, proto);
-    append(headers, X_FORWARDED_FOR, from.trusted, peer);
-    append(headers, FORWARDED, from.trusted, element);
+    let (peer, element) = forwarded_element(from, proto);
+    set_list(headers, X_FORWARDED_FOR, from.trusted, peer);
+    set_list(headers, FORWARDED, from.trusted, element);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
     headers.insert(X_FORWARDED_HOST, from.authority.clone());
     let via = if from.version == Version::HTTP_2 { "2 keyproof" } else { "1.1 keyproof" };
-    if headers.contains_key(VIA) {
-        append(headers, VIA, true, via.to_owned());
-    } else {
-        headers.insert(VIA, HeaderValue::from_static(via));
-    }
+    set_list(headers, VIA, true, Bytes::from_static(via.as_bytes()));
 }
 
-/// `for=192.0.2.1;host=api.example.com;proto=https`; what is no token is quoted (RFC 7239 section 4).
-fn forwarded_element(from: &Origination<'_>, peer: &str, proto: &str) -> String {
-    let mut element = String::with_capacity(96);
-    let (open, close) = if from.peer.to_canonical().is_ipv6() { ("\"[", "]\"") } else { ("", "") };
-    element.extend(["for=", open, peer, close]);
-    if let Ok(host) = from.authority.to_str() {
-        let quote = if host.bytes().all(is_token) { "" } else { "\"" };
-        element.extend([";host=", quote, host, quote]);
+/// The peer's address, and `for=192.0.2.1;host=api.example.com;proto=https`, which it is a part of; what is no token is quoted (RFC 7239
+/// section 4).
+fn forwarded_element(from: &Origination<'_>, proto: &str) -> (Bytes, Bytes) {
+    let peer = from.peer.to_canonical();
+    let host = from.authority.as_bytes();
+    let mut element = Vec::with_capacity(80_usize.saturating_add(host.len()));
+    let (open, close) = if peer.is_ipv6() { ("for=\"[", "]\"") } else { ("for=", "") };
+    element.extend_from_slice(open.as_bytes());
+    let begin = element.len();
+    write_address(peer, &mut element);
+    let end = element.len();
+    element.extend_from_slice(close.as_bytes());
+    let quote: &[u8] = if host.iter().copied().all(is_token) { b"" } else { b"\"" };
+    for part in [b";host=", quote, host, quote, b";proto=", proto.as_bytes()] {
+        element.extend_from_slice(part);
     }
-    element.extend([";proto=", proto]);
-    element
+    let element = Bytes::from(element);
+    (element.slice(begin..end), element)
+}
+
+/// The address as text. Most are IPv4, and a few digits need no formatter.
+fn write_address(address: IpAddr, text: &mut Vec<u8>) {
+    match address {
+        IpAddr::V4(address) => {
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    text.push(b'.');
+                }
+                if octet >= 100 {
+                    text.push(b'0' + octet / 100);
+                }
+                if octet >= 10 {
+                    text.push(b'0' + octet / 10 % 10);
+                }
+                text.push(b'0' + octet % 10);
+            }
+        }
+        IpAddr::V6(address) => text.extend_from_slice(address.to_string().as_bytes()),
+    }
 }
 
 /// Sets a list field to `element`, or continues the list that is there.
-fn append(headers: &mut HeaderMap, name: HeaderName, keep: bool, element: String) {
+fn set_list(headers: &mut HeaderMap, name: HeaderName, keep: bool, element: Bytes) {
     let mut list = Vec::new();
     if keep {
         for value in headers.get_all(&name) {
@@ -120,13 +144,14 @@ fn append(headers: &mut HeaderMap, name: HeaderName, keep: bool, element: String
             list.extend_from_slice(b", ");
         }
     }
-    if list.is_empty() {
-        list = element.into_bytes();
+    let whole = if list.is_empty() {
+        element
     } else {
-        list.extend_from_slice(element.as_bytes());
-    }
+        list.extend_from_slice(&element);
+        Bytes::from(list)
+    };
     // Pieces of header values make a header value.
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(whole) {
         headers.insert(name, value);
     }
 }
@@ -160,7 +185,7 @@ fn join_cookies(headers: &mut HeaderMap) {
             joined.extend_from_slice(b"; ");
             joined.extend_from_slice(more.as_bytes());
         }
-        if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
+        if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
             headers.insert(COOKIE, joined);
         }
     }
@@ -179,11 +204,56 @@ enum Meaning {
     Other,
 }
 
-/// Longer than every name and prefix below.
+const OVERRIDES: [&[u8]; 13] = [
+    b"xhttpmethodoverride",
+    b"httpmethodoverride",
+    b"xhttpmethod",
+    b"xmethodoverride",
+    b"methodoverride",
+    b"xoriginalmethod",
+    b"xoriginalurl",
+    b"xoriginaluri",
+    b"xoriginalhost",
+    b"xrewriteurl",
+    b"xrewriteuri",
+    b"xoverrideurl",
+    b"xhttpdestinationurl",
+];
+const CERTIFICATES: [&[u8]; 11] = [
+    b"clientcert",
+    b"xclientcert",
+    b"xclientverify",
+    b"xclientdn",
+    b"sslclient",
+    b"xsslclient",
+    b"xsslcert",
+    b"xtlsclient",
+    b"xforwardedclientcert",
+    b"xforwardedtlsclientcert",
+    b"xarrclientcert",
+];
+const FORWARDING: [&[u8]; 8] = [
+    b"forwarded",
+    b"forwardedfor",
+    b"xrealip",
+    b"xclientip",
+    b"clientip",
+    b"trueclientip",
+    b"xclusterclientip",
+    b"xoriginalforwardedfor",
+];
+/// Longer than every one of these names and prefixes.
 const LONGEST: usize = 32;
+/// No longer than any of them without its marks.
+const SHORTEST: usize = 7;
 
 impl Meaning {
     fn of(name: &str) -> Self {
+        // What is looked for begins with one of these, and hardly anything else that is sent does.
+        let first = name.bytes().find(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
+        if !matches!(first, Some(b'x' | b'h' | b'm' | b'c' | b's' | b'f' | b't')) || name.len() < SHORTEST {
+            return Self::Other;
+        }
         let mut letters = [0; LONGEST];
         let mut length = 0;
         for (slot, byte) in letters.iter_mut().zip(name.bytes().filter(u8::is_ascii_alphanumeric)) {
@@ -194,44 +264,6 @@ impl Meaning {
     }
 
     fn of_letters(letters: &[u8]) -> Self {
-        const OVERRIDES: [&[u8]; 13] = [
-            b"xhttpmethodoverride",
-            b"httpmethodoverride",
-            b"xhttpmethod",
-            b"xmethodoverride",
-            b"methodoverride",
-            b"xoriginalmethod",
-            b"xoriginalurl",
-            b"xoriginaluri",
-            b"xoriginalhost",
-            b"xrewriteurl",
-            b"xrewriteuri",
-            b"xoverrideurl",
-            b"xhttpdestinationurl",
-        ];
-        const CERTIFICATES: [&[u8]; 11] = [
-            b"clientcert",
-            b"xclientcert",
-            b"xclientverify",
-            b"xclientdn",
-            b"sslclient",
-            b"xsslclient",
-            b"xsslcert",
-            b"xtlsclient",
-            b"xforwardedclientcert",
-            b"xforwardedtlsclientcert",
-            b"xarrclientcert",
-        ];
-        const FORWARDING: [&[u8]; 8] = [
-            b"forwarded",
-            b"forwardedfor",
-            b"xrealip",
-            b"xclientip",
-            b"clientip",
-            b"trueclientip",
-            b"xclusterclientip",
-            b"xoriginalforwardedfor",
-        ];
         if OVERRIDES.contains(&letters) {
             Self::Override
         } else if CERTIFICATES.iter().any(|prefix| letters.starts_with(prefix))
@@ -347,6 +379,27 @@ mod tests {
                     assert!(stripped(&[(&name, "a")], trusted).is_empty(), "{name}, trusted: {trusted}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_name_that_is_looked_for_is_found() {
+        for name in OVERRIDES.iter().chain(&CERTIFICATES).chain(&FORWARDING) {
+            let name = str::from_utf8(name).unwrap();
+            assert_ne!(Meaning::of(name), Meaning::Other, "{name}");
+            assert_ne!(Meaning::of(&name.to_ascii_uppercase()), Meaning::Other, "{name}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_written_as_the_library_would() {
+        let mut addresses: Vec<IpAddr> =
+            (0..=255).map(|octet| IpAddr::from([octet, 0, 255 - octet, 10])).collect();
+        addresses.push(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]));
+        for address in addresses {
+            let mut text = Vec::new();
+            write_address(address, &mut text);
+            assert_eq!(String::from_utf8(text).unwrap(), address.to_string());
         }
     }
 

@@ -147,7 +147,7 @@ impl Gateway {
         exchange.route(route.number);
 
         // Who may ask, and was this proof ever used.
-        let permit = match self.permit(route, &head, &place, now).await {
+        let mut permit = match self.permit(route, &head, &place, now).await {
             Ok(permit) => {
                 exchange.decided(Decision::Allow(permit.label()));
                 permit
@@ -164,7 +164,7 @@ impl Gateway {
 
         // Forward.
         let target = forward::target(&head.uri, &place.path, route.strip_prefix.as_deref());
-        let onward = Onward { target, site: place.site, route, permit: &permit, sender };
+        let onward = Onward { target, site: place.site, route, permit: &mut permit, sender };
         let request = onward.request(head, body, &self.protected, exchange);
         let answer = self.send(request, route, &permit, now, exchange).await;
         answer.map(|answer| (answer, route)).map_err(|denial| route.stop(denial.into()))

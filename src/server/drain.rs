@@ -1,6 +1,11 @@
 //! Stopping without dropping anybody.
 
 use super::workers::{Runtimes, Seat};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -9,9 +14,17 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone, Debug, Default)]
 pub struct Drain {
     tasks: TaskTracker,
-    stopping: CancellationToken,
-    aborting: CancellationToken,
+    stopping: Signal,
+    aborting: Signal,
     runtimes: Runtimes,
+}
+
+/// What every connection waits for all its life. Clones are the same signal.
+#[derive(Clone, Debug, Default)]
+struct Signal {
+    token: CancellationToken,
+    /// Set before the token: looking at it takes no lock.
+    given: Arc<AtomicBool>,
 }
 
 /// How a drain ended.
@@ -21,6 +34,32 @@ pub enum Drained {
     Finished,
     /// So many tasks were cut off when the time was over.
     Aborted(usize),
+}
+
+impl Signal {
+    fn give(&self) {
+        self.given.store(true, Ordering::SeqCst);
+        self.token.cancel();
+    }
+
+    fn is_given(&self) -> bool {
+        self.given.load(Ordering::SeqCst)
+    }
+
+    /// Done once it is given. To be awaited by a task itself, whose waker stays the same: who waits is written down once, not at each of
+    /// the many times that a connection's task is polled.
+    async fn given(&self) {
+        let mut waiting = pin!(self.token.cancelled());
+        let mut waits = false;
+        poll_fn(|cx| {
+            if waits && !self.is_given() {
+                return Poll::Pending;
+            }
+            waits = true;
+            waiting.as_mut().poll(cx)
+        })
+        .await;
+    }
 }
 
 impl Drain {
@@ -47,7 +86,7 @@ impl Drain {
             tokio::select! {
                 biased;
                 () = task => {}
-                () = aborting.cancelled() => {}
+                () = aborting.given() => {}
             }
             drop(seat);
         };
@@ -62,31 +101,31 @@ impl Drain {
             tokio::select! {
                 biased;
                 () = task => {}
-                () = aborting.cancelled() => {}
+                () = aborting.given() => {}
             }
         }));
     }
 
     /// Done as soon as [`Drain::stop`] is called.
     pub async fn stopping(&self) {
-        self.stopping.cancelled().await;
+        self.stopping.given().await;
     }
 
     /// Whether [`Drain::stop`] was called.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.is_cancelled()
+        self.stopping.is_given()
     }
 
     /// Stops accepting, tells every connection to finish what it is doing, waits up to `limit`, then cuts off
     /// what is left.
     pub async fn stop(&self, limit: Duration) -> Drained {
-        self.stopping.cancel();
+        self.stopping.give();
         self.tasks.close();
         if tokio::time::timeout(limit, self.tasks.wait()).await.is_ok() {
             return Drained::Finished;
         }
         let left = self.tasks.len();
-        self.aborting.cancel();
+        self.aborting.give();
         self.tasks.wait().await;
         Drained::Aborted(left)
     }

@@ -79,8 +79,9 @@ proptest! {
     fn a_subject_arrives_as_it_was_signed_or_not_at_all(subject in "\\PC{1,8}|[ -~]{1,20}|[\\x00-\\x7f]{1,6}") {
         let token = token(json!({ "sub": subject }));
         let request = headers("DPoP", &token, Some(&proof(&CLIENT, &token, json!({}))));
-        if let Ok(permit) = ask(&usual(), &policy(NoncePolicy::Off), &request, NOW) {
-            let told: Vec<_> = permit.identity().iter().map(|(_, value)| value.as_bytes()).collect();
+        if let Ok(mut permit) = ask(&usual(), &policy(NoncePolicy::Off), &request, NOW) {
+            let identity = permit.take_identity();
+            let told: Vec<_> = identity.iter().map(|(_, value)| value.as_bytes()).collect();
             prop_assert_eq!(told, [subject.as_bytes()]);
         } else {
             let plain = subject.bytes().all(|byte| matches!(byte, b' '..=b'~')) && subject.trim() == subject;

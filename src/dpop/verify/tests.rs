@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dpop::{MAX_JTI, Outcome};
-use crate::jose::{PrivateKey, Secret, sha256};
+use crate::jose::{PrivateKey, Secret, encode, sha256};
 use crate::uri::Origin;
 use proptest::prelude::*;
 use std::sync::LazyLock;
