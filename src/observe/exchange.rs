@@ -1,6 +1,6 @@
 //! The record of one request.
 
-use super::line::Line;
+use super::line::{Line, Second};
 use super::trace::{RequestId, Trace};
 use super::{LogWriter, Metrics};
 use crate::clock::{Stopwatch, UnixTime};
@@ -75,8 +75,13 @@ pub enum Binding {
 
 /// One request, from its head to the last byte of its answer. Written when dropped, so a cancelled request is
 /// counted too, and nothing twice.
+///
+/// It rides in the futures and in the body of the answer, which are moved many times: so it is a pointer.
 #[derive(Debug)]
-pub struct Exchange {
+pub struct Exchange(Box<Record>);
+
+#[derive(Debug)]
+struct Record {
     observer: Arc<Observer>,
     began: UnixTime,
     stopwatch: Stopwatch,
@@ -151,7 +156,7 @@ impl Exchange {
         request: &Request<B>,
         now: UnixTime,
     ) -> Self {
-        Self {
+        Self(Box::new(Record {
             stopwatch: Stopwatch::start(),
             observer,
             began: now,
@@ -175,22 +180,17 @@ impl Exchange {
             error: None,
             status: None,
             sent: 0,
-        }
+        }))
     }
 
     /// Shared with every other record.
     pub fn metrics(&self) -> &Metrics {
-        &self.observer.metrics
+        &self.0.observer.metrics
     }
 
     /// The value of `X-Request-Id` for the upstream and for the answer.
     pub fn request_id(&self) -> HeaderValue {
-        match &self.request_id {
-            RequestId::Made(id) => {
-                HeaderValue::from_bytes(id).unwrap_or_else(|_| HeaderValue::from_static("-"))
-            }
-            RequestId::Continued(value) => value.clone(),
-        }
+        self.0.request_id.to_header()
     }
 
     /// The value of `traceparent` for the upstream: the client's trace with a parent of our own, or a new
@@ -199,83 +199,86 @@ impl Exchange {
     /// Where it is new ([`Exchange::continues_trace`] is false), a `tracestate` that came along belongs to no
     /// trace and goes.
     pub fn traceparent(&self) -> HeaderValue {
-        self.trace.unwrap_or_else(|| Trace::begun(&self.request_id)).to_header()
+        self.0.trace.map_or_else(|| self.0.request_id.begin_trace(), Trace::to_header)
     }
 
     /// Whether the request came with a valid `traceparent`.
-    pub const fn continues_trace(&self) -> bool {
-        self.trace.is_some()
+    pub fn continues_trace(&self) -> bool {
+        self.0.trace.is_some()
     }
 
     /// Who the client is, where a trusted proxy says so.
-    pub const fn client(&mut self, client: IpAddr) {
-        self.client = client;
+    pub fn client(&mut self, client: IpAddr) {
+        self.0.client = client;
     }
 
     /// The path that was matched; until then the target's own stands in the record.
     pub fn path(&mut self, path: &CanonicalPath<'_>) {
         let path = path.as_str();
-        if self.target.as_ref().is_none_or(|target| target.path() != path) {
-            self.path = Some(path.into());
+        if self.0.target.as_ref().is_none_or(|target| target.path() != path) {
+            self.0.path = Some(path.into());
         }
     }
 
     /// The route's place in the configuration.
-    pub const fn route(&mut self, route: usize) {
-        self.route = Some(route);
+    pub fn route(&mut self, route: usize) {
+        self.0.route = Some(route);
     }
 
     /// The verified token: whose request it is, and how the token is bound.
     pub fn token(&mut self, token: Arc<VerifiedToken>) {
-        self.token = Some(token);
+        self.0.token = Some(token);
     }
 
     /// Now minus `iat` of the verified proof, in seconds.
-    pub const fn skew(&mut self, seconds: f64) {
-        self.skew = Some(seconds);
+    pub fn skew(&mut self, seconds: f64) {
+        self.0.skew = Some(seconds);
     }
 
     /// What was decided. The first call ends the time that counts as our own work; a later one (a broken
     /// body) changes the decision alone.
     pub fn decided(&mut self, decision: Decision) {
-        self.decision = decision;
-        if self.decided.is_none() {
-            self.decided = Some(self.stopwatch.elapsed());
+        self.0.decision = decision;
+        if self.0.decided.is_none() {
+            self.0.decided = Some(self.0.stopwatch.elapsed());
         }
     }
 
     /// The answer asks for a nonce (`use_dpop_nonce`).
-    pub const fn nonce_challenged(&mut self) {
-        self.nonce_challenged = true;
+    pub fn nonce_challenged(&mut self) {
+        self.0.nonce_challenged = true;
     }
 
-    /// The request goes to the upstream in this place now.
+    /// The request goes to the upstream in this place: its time begins where that of the decision ended, since
+    /// nothing is waited for between them.
     pub fn to_upstream(&mut self, upstream: usize) {
-        self.upstream = Some(upstream);
-        self.upstream_began = self.stopwatch.elapsed();
+        self.0.upstream = Some(upstream);
+        self.0.upstream_began = self.0.decided.unwrap_or_else(|| self.0.stopwatch.elapsed());
     }
 
     /// The head of the upstream's answer has come.
     pub fn upstream_answered(&mut self) {
-        self.upstream_answered = Some(self.stopwatch.elapsed().saturating_sub(self.upstream_began));
+        self.0.upstream_answered = Some(self.0.stopwatch.elapsed().saturating_sub(self.0.upstream_began));
     }
 
     /// The upstream gave no answer, for this reason: one of a fixed set.
     pub fn upstream_failed(&mut self, reason: &'static str) {
         self.upstream_answered();
-        self.error = Some(reason);
+        self.0.error = Some(reason);
     }
 
     /// The status of the answer.
-    pub const fn status(&mut self, status: StatusCode) {
-        self.status = Some(status);
+    pub fn status(&mut self, status: StatusCode) {
+        self.0.status = Some(status);
     }
 
     /// More bytes of the answer's body were sent.
-    pub const fn sent(&mut self, bytes: u64) {
-        self.sent = self.sent.saturating_add(bytes);
+    pub fn sent(&mut self, bytes: u64) {
+        self.0.sent = self.0.sent.saturating_add(bytes);
     }
+}
 
+impl Record {
     fn status_code(&self) -> u16 {
         self.status.map_or(CLIENT_CLOSED_REQUEST, |status| status.as_u16())
     }
@@ -336,7 +339,7 @@ impl Exchange {
         let line = Line {
             time: self.began.saturating_add(total),
             warn,
-            request_id: self.request_id.as_str(),
+            request_id: self.request_id.word(),
             trace_id: self.trace.as_ref().map(Trace::id),
             listener: metrics.listener_name(self.listener),
             client: self.client,
@@ -366,10 +369,10 @@ impl Exchange {
 /// Counted and logged here and nowhere else.
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let total = self.stopwatch.elapsed();
-        self.count(total);
-        if let Some(log) = &self.observer.log {
-            self.log(log, total);
+        let total = self.0.stopwatch.elapsed();
+        self.0.count(total);
+        if let Some(log) = &self.0.observer.log {
+            self.0.log(log, total);
         }
     }
 }
@@ -377,22 +380,23 @@ impl Drop for Exchange {
 /// Formats the line in a buffer that the thread keeps, and hands it over.
 fn write(line: &Line<'_>, log: &AccessLog) {
     thread_local! {
-        static BUFFER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(1024));
+        static BUFFER: RefCell<(Second, Vec<u8>)> = RefCell::new((Second::NONE, Vec::with_capacity(1024)));
     }
     // Only a thread that is ending has no buffer any more; nobody waits for its line.
     let _ended = BUFFER.try_with(|buffer| {
         if let Ok(mut buffer) = buffer.try_borrow_mut() {
+            let (second, buffer) = &mut *buffer;
             buffer.clear();
-            line.write(log.format, &mut buffer);
-            log.writer.write_lines(&buffer);
+            line.write(log.format, second, buffer);
+            log.writer.write_lines(buffer);
         }
     });
 }
 
 /// The thumbprint as clients know it, in 43 characters on the stack.
-fn encode(jkt: Thumbprint, text: &mut [u8; 43]) -> Option<&str> {
+fn encode(jkt: Thumbprint, text: &mut [u8; 43]) -> Option<&[u8]> {
     let length = URL_SAFE_NO_PAD.encode_slice(jkt.as_bytes(), text).ok()?;
-    str::from_utf8(text.get(..length)?).ok()
+    text.get(..length)
 }
 
 const fn protocol(version: Version) -> &'static str {
@@ -535,6 +539,6 @@ mod tests {
     fn a_thumbprint_is_written_as_clients_know_it() {
         let mut text = [0; 43];
         let encoded = encode(Thumbprint::new([0xff; 32]), &mut text).unwrap();
-        assert_eq!(encoded, "__________________________________________8");
+        assert_eq!(encoded, b"__________________________________________8");
     }
 }

@@ -4,6 +4,7 @@
 use super::LogFormat;
 use crate::clock::UnixTime;
 use std::io::Write;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What a line says. Never a token, a proof, a nonce or a query.
@@ -11,11 +12,11 @@ use std::time::Duration;
 pub(super) struct Line<'a> {
     pub(super) time: UnixTime,
     pub(super) warn: bool,
-    pub(super) request_id: &'a str,
+    pub(super) request_id: Word<'a>,
     /// Where a trace was continued; otherwise the request's identifier is the trace's.
-    pub(super) trace_id: Option<&'a str>,
+    pub(super) trace_id: Option<&'a [u8]>,
     pub(super) listener: &'a str,
-    pub(super) client: std::net::IpAddr,
+    pub(super) client: IpAddr,
     pub(super) protocol: &'static str,
     pub(super) method: &'a str,
     pub(super) path: &'a str,
@@ -26,7 +27,7 @@ pub(super) struct Line<'a> {
     pub(super) binding: &'static str,
     pub(super) sub: Option<&'a str>,
     pub(super) client_id: Option<&'a str>,
-    pub(super) jkt: Option<&'a str>,
+    pub(super) jkt: Option<&'a [u8]>,
     pub(super) skew: Option<f64>,
     pub(super) upstream: Option<&'a str>,
     pub(super) error: Option<&'static str>,
@@ -36,138 +37,233 @@ pub(super) struct Line<'a> {
     pub(super) upstream_duration: Option<Duration>,
 }
 
-/// One field's value.
-#[derive(Clone, Copy)]
-enum Value<'a> {
+/// A value that may be known to need neither quotation marks nor escapes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Word<'a> {
+    /// Printable ASCII without space, `"`, `\` and `=`.
+    Plain(&'a [u8]),
+    /// Anything.
     Text(&'a str),
-    Whole(u64),
-    Micros(Duration),
-    Seconds(f64),
+}
+
+/// What stands before a value: `,"name":` or ` name=`, ready to copy.
+#[derive(Clone, Copy)]
+struct Name {
+    json: &'static str,
+    text: &'static str,
+}
+
+macro_rules! name {
+    ($name:literal) => {
+        Name { json: concat!(",\"", $name, "\":"), text: concat!(" ", $name, "=") }
+    };
 }
 
 impl Line<'_> {
     /// Appends the line and its end to `out`.
-    pub(super) fn write(&self, format: LogFormat, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, format: LogFormat, second: &mut Second, out: &mut Vec<u8>) {
         match format {
-            LogFormat::Json => self.write_json(out),
-            LogFormat::Text => self.write_text(out),
+            LogFormat::Json => {
+                out.extend_from_slice(b"{\"time\":\"");
+                second.write(self.time, out);
+                out.extend_from_slice(b"\",\"level\":\"");
+                out.extend_from_slice(if self.warn { b"WARN" } else { b"INFO" });
+                out.extend_from_slice(b"\",\"message\":\"request\"");
+                self.write_fields(&mut Fields::<true>(out));
+                out.extend_from_slice(b"}\n");
+            }
+            LogFormat::Text => {
+                second.write(self.time, out);
+                out.extend_from_slice(if self.warn { b"  WARN request" } else { b"  INFO request" });
+                self.write_fields(&mut Fields::<false>(out));
+                out.push(b'\n');
+            }
         }
-        out.push(b'\n');
-    }
-
-    fn write_json(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"time\":\"");
-        write_time(self.time, out);
-        out.extend_from_slice(b"\",\"level\":\"");
-        out.extend_from_slice(if self.warn { b"WARN" } else { b"INFO" });
-        out.extend_from_slice(b"\",\"message\":\"request\"");
-        self.fields(|name, value| {
-            out.extend_from_slice(b",\"");
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"\":");
-            match value {
-                Value::Text(text) => write_string(text, out),
-                Value::Whole(_) | Value::Micros(_) | Value::Seconds(_) => write_number(value, out),
-            }
-        });
-        out.push(b'}');
-    }
-
-    fn write_text(&self, out: &mut Vec<u8>) {
-        write_time(self.time, out);
-        out.extend_from_slice(if self.warn { b"  WARN request" } else { b"  INFO request" });
-        self.fields(|name, value| {
-            out.push(b' ');
-            out.extend_from_slice(name.as_bytes());
-            out.push(b'=');
-            match value {
-                Value::Text(text) if is_plain(text) => out.extend_from_slice(text.as_bytes()),
-                Value::Text(text) => write_string(text, out),
-                Value::Whole(_) | Value::Micros(_) | Value::Seconds(_) => write_number(value, out),
-            }
-        });
     }
 
     /// Every field that has a value, in the order in which it is written.
-    fn fields(&self, mut field: impl FnMut(&'static str, Value<'_>)) {
-        let optional = |field: &mut dyn FnMut(&'static str, Value<'_>), name, text: Option<&str>| {
-            if let Some(text) = text {
-                field(name, Value::Text(text));
-            }
-        };
-        field("method", Value::Text(self.method));
-        field("path", Value::Text(self.path));
-        field("status", Value::Whole(self.status.into()));
-        field("route", Value::Text(self.route));
-        field("decision", Value::Text(self.decision));
-        field("reason", Value::Text(self.reason));
-        optional(&mut field, "error", self.error);
-        field("binding", Value::Text(self.binding));
-        optional(&mut field, "sub", self.sub);
-        optional(&mut field, "client_id", self.client_id);
-        optional(&mut field, "jkt", self.jkt);
+    fn write_fields<const JSON: bool>(&self, to: &mut Fields<'_, JSON>) {
+        to.plain(name!("method"), self.method.as_bytes());
+        to.text(name!("path"), self.path);
+        to.whole(name!("status"), self.status.into());
+        to.text(name!("route"), self.route);
+        to.plain(name!("decision"), self.decision.as_bytes());
+        to.plain(name!("reason"), self.reason.as_bytes());
+        if let Some(error) = self.error {
+            to.text(name!("error"), error);
+        }
+        to.plain(name!("binding"), self.binding.as_bytes());
+        if let Some(sub) = self.sub {
+            to.text(name!("sub"), sub);
+        }
+        if let Some(client_id) = self.client_id {
+            to.text(name!("client_id"), client_id);
+        }
+        if let Some(jkt) = self.jkt {
+            to.plain(name!("jkt"), jkt);
+        }
         if let Some(skew) = self.skew {
-            field("skew", Value::Seconds(skew));
+            to.seconds(name!("skew"), skew);
         }
-        field("duration_us", Value::Micros(self.duration));
+        to.micros(name!("duration_us"), self.duration);
         if let Some(duration) = self.decision_duration {
-            field("decision_us", Value::Micros(duration));
+            to.micros(name!("decision_us"), duration);
         }
-        optional(&mut field, "upstream", self.upstream);
+        if let Some(upstream) = self.upstream {
+            to.text(name!("upstream"), upstream);
+        }
         if let Some(duration) = self.upstream_duration {
-            field("upstream_us", Value::Micros(duration));
+            to.micros(name!("upstream_us"), duration);
         }
-        field("bytes", Value::Whole(self.bytes));
-        write_client(self.client, |text| field("client", Value::Text(text)));
-        field("listener", Value::Text(self.listener));
-        field("protocol", Value::Text(self.protocol));
-        field("request_id", Value::Text(self.request_id));
-        optional(&mut field, "trace_id", self.trace_id);
+        to.whole(name!("bytes"), self.bytes);
+        to.address(name!("client"), self.client);
+        to.text(name!("listener"), self.listener);
+        to.plain(name!("protocol"), self.protocol.as_bytes());
+        match self.request_id {
+            Word::Plain(id) => to.plain(name!("request_id"), id),
+            Word::Text(id) => to.text(name!("request_id"), id),
+        }
+        if let Some(trace_id) = self.trace_id {
+            to.plain(name!("trace_id"), trace_id);
+        }
     }
 }
 
-fn write_number(value: Value<'_>, out: &mut Vec<u8>) {
-    match value {
-        Value::Text(_) => {}
-        Value::Whole(number) => write_whole(number, 1, out),
-        Value::Micros(duration) => {
-            write_whole(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), 1, out)
+/// The fields of one line, as JSON or as text.
+///
+/// Each is inlined where it is called: a name whose length is known is a store or two instead of a call.
+struct Fields<'a, const JSON: bool>(&'a mut Vec<u8>);
+
+impl<const JSON: bool> Fields<'_, JSON> {
+    #[inline(always)]
+    fn name(&mut self, name: Name) {
+        self.0.extend_from_slice(if JSON { name.json.as_bytes() } else { name.text.as_bytes() });
+    }
+
+    #[inline(always)]
+    fn quoted(&mut self, name: Name, write: impl FnOnce(&mut Vec<u8>)) {
+        self.name(name);
+        if JSON {
+            self.0.push(b'"');
         }
-        Value::Seconds(seconds) => {
-            let written = write!(out, "{seconds:.3}");
+        write(self.0);
+        if JSON {
+            self.0.push(b'"');
+        }
+    }
+
+    #[inline(always)]
+    fn plain(&mut self, name: Name, value: &[u8]) {
+        debug_assert!(is_plain(value), "{} is not plain", value.escape_ascii());
+        self.quoted(name, |out| out.extend_from_slice(value));
+    }
+
+    #[inline(always)]
+    fn text(&mut self, name: Name, value: &str) {
+        self.name(name);
+        if !JSON && is_plain(value.as_bytes()) {
+            self.0.extend_from_slice(value.as_bytes());
+        } else {
+            write_string(value, self.0);
+        }
+    }
+
+    #[inline(always)]
+    fn whole(&mut self, name: Name, value: u64) {
+        self.name(name);
+        write_whole(value, self.0);
+    }
+
+    #[inline(always)]
+    fn micros(&mut self, name: Name, value: Duration) {
+        self.whole(name, u64::try_from(value.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    #[inline(always)]
+    fn seconds(&mut self, name: Name, value: f64) {
+        self.name(name);
+        write_seconds(value, self.0);
+    }
+
+    #[inline(always)]
+    fn address(&mut self, name: Name, value: IpAddr) {
+        self.quoted(name, |out| write_address(value, out));
+    }
+}
+
+/// A whole number in decimal. A third of a line is numbers: this is worth more than `write!`.
+fn write_whole(mut number: u64, out: &mut Vec<u8>) {
+    let mut text = [b'0'; 20];
+    let mut start = text.len();
+    for digit in text.iter_mut().rev() {
+        *digit = to_digit(number % 10);
+        start = start.saturating_sub(1);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(text.get(start..).unwrap_or_default());
+}
+
+fn to_digit(below_ten: u64) -> u8 {
+    u8::try_from(below_ten).map_or(b'0', |digit| b'0'.wrapping_add(digit))
+}
+
+fn two_digits(number: u64) -> [u8; 2] {
+    [to_digit(number / 10 % 10), to_digit(number % 10)]
+}
+
+fn three_digits(number: u64) -> [u8; 3] {
+    [to_digit(number / 100 % 10), to_digit(number / 10 % 10), to_digit(number % 10)]
+}
+
+/// Seconds with three digits after the point, as `{:.3}` writes them.
+///
+/// A difference of two dates is whole milliseconds, and then integers do; whatever else comes is left to the
+/// formatter.
+fn write_seconds(seconds: f64, out: &mut Vec<u8>) {
+    #[expect(
+        clippy::as_conversions,
+        reason = "one that is no whole number of milliseconds is found out below"
+    )]
+    let millis = (seconds * 1000.0).round() as i32;
+    if (f64::from(millis) / 1000.0).to_bits() != seconds.to_bits() {
+        let written = write!(out, "{seconds:.3}");
+        debug_assert!(written.is_ok(), "a Vec takes everything");
+        return;
+    }
+    if millis < 0 {
+        out.push(b'-');
+    }
+    let millis = u64::from(millis.unsigned_abs());
+    write_whole(millis / 1000, out);
+    let [a, b, c] = three_digits(millis);
+    out.extend_from_slice(&[b'.', a, b, c]);
+}
+
+/// The address as it is usually written (RFC 5952); an IPv4 address in IPv6 clothes as IPv4.
+fn write_address(address: IpAddr, out: &mut Vec<u8>) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            write_whole(first.into(), out);
+            for octet in rest {
+                out.push(b'.');
+                write_whole(octet.into(), out);
+            }
+        }
+        IpAddr::V6(address) => {
+            let written = write!(out, "{address}");
             debug_assert!(written.is_ok(), "a Vec takes everything");
         }
     }
 }
 
-/// A whole number in decimal, with zeros in front up to `width` digits. Half of a line is numbers: this is
-/// worth more than `write!`.
-fn write_whole(mut number: u64, width: usize, out: &mut Vec<u8>) {
-    let start = out.len();
-    while number > 0 || out.len() < start.saturating_add(width) {
-        let digit = u8::try_from(number % 10).unwrap_or(0);
-        out.push(b'0'.saturating_add(digit));
-        number /= 10;
-    }
-    if let Some(digits) = out.get_mut(start..) {
-        digits.reverse();
-    }
-}
-
-/// The address as text, without the heap.
-fn write_client(client: std::net::IpAddr, field: impl FnOnce(&str)) {
-    let mut text = [0_u8; 48];
-    let mut rest = text.as_mut_slice();
-    let fits = write!(rest, "{}", client.to_canonical()).is_ok();
-    let left = rest.len();
-    let text = text.split_at_checked(text.len().saturating_sub(left)).map_or(&[][..], |(text, _)| text);
-    field(if fits { str::from_utf8(text).unwrap_or("") } else { "" });
-}
-
 /// Whether the text format can show this without quotation marks.
-fn is_plain(text: &str) -> bool {
+fn is_plain(text: &[u8]) -> bool {
     !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'='))
+        && text.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'='))
 }
 
 /// A JSON string (RFC 8259 section 7). What could break a line or steer a terminal is escaped too: all
@@ -175,11 +271,17 @@ fn is_plain(text: &str) -> bool {
 /// U+2028 and U+2029, and the marks that turn the direction of writing.
 pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    let mut rest = text;
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+    if is_bare(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
-        rest = "";
+    } else {
+        write_escaped(text, out);
     }
+    out.push(b'"');
+}
+
+#[cold]
+fn write_escaped(text: &str, out: &mut Vec<u8>) {
+    let mut rest = text;
     while let Some(place) = rest.find(needs_escape) {
         let (clean, from) = rest.split_at(place);
         out.extend_from_slice(clean.as_bytes());
@@ -190,7 +292,29 @@ pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {
         rest = characters.as_str();
     }
     out.extend_from_slice(rest.as_bytes());
-    out.push(b'"');
+}
+
+/// Whether all of this is printable ASCII without `"` and `\`, looked at eight bytes at a time.
+///
+/// In a word of bytes below 0x80, taking `n` from each sets the highest bit of the lowest byte that is less
+/// than `n`; with what is to be found made zero by `^` first, `n` is one. What is borrowed from a byte above
+/// can only call good text bad, and only where a bad byte was found already.
+fn is_bare(text: &[u8]) -> bool {
+    const fn all(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    let (words, rest) = text.as_chunks::<8>();
+    let mut found = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        found |= word
+            | word.wrapping_sub(all(b' '))
+            | (word ^ all(b'"')).wrapping_sub(all(1))
+            | (word ^ all(b'\\')).wrapping_sub(all(1))
+            | word.wrapping_add(all(1));
+    }
+    found & all(0x80) == 0
+        && rest.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\')
 }
 
 const fn needs_escape(character: char) -> bool {
@@ -212,23 +336,44 @@ fn write_escape(character: char, out: &mut Vec<u8>) {
 
 /// RFC 3339 in UTC with milliseconds: `2026-11-21T23:24:25.678Z`.
 pub(super) fn write_time(time: UnixTime, out: &mut Vec<u8>) {
-    let seconds = time.as_secs();
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let milli = time.as_millis().rem_euclid(1000);
-    for (number, width, after) in [
-        (year, 4, b'-'),
-        (month, 2, b'-'),
-        (day, 2, b'T'),
-        (hour, 2, b':'),
-        (minute, 2, b':'),
-        (second, 2, b'.'),
-        (milli, 3, b'Z'),
-    ] {
-        write_whole(u64::try_from(number).unwrap_or(0), width, out);
-        out.push(after);
+    let mut second = Second::NONE;
+    second.write(time, out);
+}
+
+/// The last second that was written, as text: thousands of lines share it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Second {
+    number: i64,
+    text: [u8; 20],
+}
+
+impl Second {
+    /// No second was written yet.
+    pub(super) const NONE: Self = Self { number: i64::MIN, text: [0; 20] };
+
+    fn write(&mut self, time: UnixTime, out: &mut Vec<u8>) {
+        let number = time.as_secs();
+        if number != self.number {
+            *self = Self { number, text: second_text(number) };
+        }
+        let [a, b, c] = three_digits(time.as_millis().rem_euclid(1000).unsigned_abs());
+        out.extend_from_slice(&self.text);
+        out.extend_from_slice(&[a, b, c, b'Z']);
     }
+}
+
+/// `2026-11-21T23:24:25.`; the gateway's time ends with the year 9999.
+fn second_text(number: i64) -> [u8; 20] {
+    let (days, second) = (number.div_euclid(86_400), number.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
+    let mut text = *b"0000-00-00T00:00:00.";
+    let numbers = [year / 100, year % 100, month, day, second / 3600, second / 60 % 60, second % 60];
+    for (number, place) in numbers.into_iter().zip([0, 2, 5, 8, 11, 14, 17]) {
+        if let Some(digits) = text.get_mut(place..).and_then(|text| text.first_chunk_mut()) {
+            *digits = two_digits(u64::try_from(number).unwrap_or(0));
+        }
+    }
+    text
 }
 
 /// Year, month and day of the day `days` after 1970-01-01, in the Gregorian calendar.
@@ -256,7 +401,7 @@ mod tests {
         Line {
             time: UnixTime::from_millis(1_763_767_465_678),
             warn: false,
-            request_id: "0123456789abcdef0123456789abcdef",
+            request_id: Word::Plain(b"0123456789abcdef0123456789abcdef"),
             trace_id: None,
             listener: "public",
             client: "::ffff:192.0.2.7".parse().unwrap(),
@@ -270,7 +415,7 @@ mod tests {
             binding: "dpop",
             sub: Some("alice \"the\" first\n\u{2028}"),
             client_id: Some("app"),
-            jkt: Some("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"),
+            jkt: Some(b"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"),
             skew: Some(-0.25),
             upstream: Some("legacy"),
             error: None,
@@ -283,7 +428,8 @@ mod tests {
 
     fn written(line: &Line<'_>, format: LogFormat) -> String {
         let mut out = Vec::new();
-        line.write(format, &mut out);
+        let mut second = Second::NONE;
+        line.write(format, &mut second, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -313,7 +459,7 @@ mod tests {
             upstream: None,
             upstream_duration: None,
             error: Some("timed out"),
-            trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+            trace_id: Some(b"4bf92f3577b34da6a3ce929d0e0e4736"),
             ..line()
         };
         assert_eq!(
@@ -331,12 +477,8 @@ mod tests {
 
     #[test]
     fn whole_numbers_are_decimal() {
-        for (number, width, text) in
-            [(0, 1, "0"), (7, 3, "007"), (10, 1, "10"), (u64::MAX, 2, "18446744073709551615")]
-        {
-            let mut out = b"1".to_vec();
-            write_whole(number, width, &mut out);
-            assert_eq!(String::from_utf8(out).unwrap(), format!("1{text}"));
+        for number in [0, 7, 9, 10, 99, 100, 12_345, u64::MAX] {
+            assert_eq!(appended(|out| write_whole(number, out)), number.to_string());
         }
     }
 
@@ -355,7 +497,67 @@ mod tests {
         }
     }
 
+    /// What is written, after something that was there before.
+    fn appended(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = b"before ".to_vec();
+        write(&mut out);
+        String::from_utf8(out).unwrap().strip_prefix("before ").unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_second_that_is_kept_is_the_one_of_the_line() {
+        let mut second = Second::NONE;
+        for (millis, text) in [
+            (1_763_767_465_678, "2025-11-21T23:24:25.678Z"),
+            (1_763_767_465_009, "2025-11-21T23:24:25.009Z"),
+            (1_763_767_466_000, "2025-11-21T23:24:26.000Z"),
+            (1_763_767_465_999, "2025-11-21T23:24:25.999Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(appended(|out| second.write(UnixTime::from_millis(millis), out)), text);
+        }
+    }
+
+    #[test]
+    fn seconds_have_three_digits() {
+        for seconds in
+            [0.0, -0.0, 0.001, -0.001, 0.0005, -0.0001, 59.9995, 1e9, -1e300, f64::INFINITY, f64::NAN]
+        {
+            assert_eq!(appended(|out| write_seconds(seconds, out)), format!("{seconds:.3}"));
+        }
+    }
+
+    #[test]
+    fn every_byte_is_bare_or_not_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let bare = matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+            for place in 0..20 {
+                for fill in [b' ', b'a', b'~', b'!', b'#', b'[', b']'] {
+                    let mut text = [fill; 20];
+                    text[place] = byte;
+                    assert_eq!(is_bare(&text), bare, "{byte:#x} at {place} among {fill:#x}");
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn numbers_look_as_the_formatter_writes_them(
+            number in any::<u64>(), bits in 0..64_u32, millis in any::<i32>(), seconds in any::<f64>(),
+        ) {
+            let number = number >> bits;
+            prop_assert_eq!(appended(|out| write_whole(number, out)), number.to_string());
+            for seconds in [f64::from(millis) / 1000.0, seconds] {
+                prop_assert_eq!(appended(|out| write_seconds(seconds, out)), format!("{seconds:.3}"));
+            }
+        }
+
+        #[test]
+        fn addresses_look_as_the_formatter_writes_them(address in any::<IpAddr>()) {
+            prop_assert_eq!(appended(|out| write_address(address, out)), address.to_canonical().to_string());
+        }
+
         #[test]
         fn any_text_survives_as_one_line_of_json(path in any::<String>(), sub in any::<Option<String>>()) {
             let text = written(&Line { path: &path, sub: sub.as_deref(), ..line() }, LogFormat::Json);
@@ -371,7 +573,7 @@ mod tests {
             prop_assert_eq!(text.find(char::is_control), Some(text.len() - 1));
             let from = text.split_once(" path=").unwrap().1;
             let value = from.split_once(" status=200").unwrap().0;
-            if is_plain(&path) {
+            if is_plain(path.as_bytes()) {
                 prop_assert_eq!(value, path.as_str());
             } else if !path.contains(" status=200") {
                 prop_assert_eq!(serde_json::from_str::<String>(value).unwrap(), path);

@@ -1,11 +1,21 @@
 //! Who a request is: its identifier, and its place in a trace (W3C Trace Context).
 
-use http::{HeaderMap, HeaderValue};
-use std::cell::RefCell;
+use super::line::Word;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 
 /// The longest `X-Request-Id` that is continued.
 const MAX_REQUEST_ID: usize = 128;
+
+/// How long a `traceparent` of version 00 is, and where the trace's identifier stands in it.
+const TRACEPARENT_LENGTH: usize = 55;
+const TRACE_ID: Range<usize> = 3..35;
+
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// 16 bytes in hexadecimal.
 type Hex32 = [u8; 32];
@@ -13,8 +23,8 @@ type Hex32 = [u8; 32];
 /// A request's identifier.
 #[derive(Clone, Debug)]
 pub(super) enum RequestId {
-    /// Made here.
-    Made(Hex32),
+    /// Made here: it stands in the `traceparent` that begins a trace with it, so that both are one allocation.
+    Made(Bytes),
     /// The client's, or that of whoever stands before us.
     Continued(HeaderValue),
 }
@@ -30,17 +40,40 @@ impl RequestId {
     /// The one in these headers where it is one short printable word, otherwise a new one. Nothing is decided by it, so it may be
     /// anybody's.
     pub(super) fn new(headers: &HeaderMap) -> Self {
-        let sent = only(headers, "x-request-id");
-        sent.filter(|value| is_word(value.as_bytes()))
-            .map_or_else(|| Self::Made(hex(unique(), unique())), |value| Self::Continued(value.clone()))
+        only(headers, &X_REQUEST_ID).filter(|value| is_word(value.as_bytes())).map_or_else(
+            || Self::Made(Bytes::from_owner(Trace::new().with_parent())),
+            |value| Self::Continued(value.clone()),
+        )
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    /// As the log shows it.
+    pub(super) fn word(&self) -> Word<'_> {
         match self {
-            Self::Made(id) => str::from_utf8(id).unwrap_or("-"),
-            Self::Continued(value) => value.to_str().unwrap_or("-"),
+            Self::Made(parent) => Word::Plain(parent.get(TRACE_ID).unwrap_or(b"-")),
+            Self::Continued(value) => Word::Text(value.to_str().unwrap_or("-")),
         }
     }
+
+    /// The value of `X-Request-Id`.
+    pub(super) fn to_header(&self) -> HeaderValue {
+        match self {
+            Self::Made(parent) => header(parent.slice(TRACE_ID)),
+            Self::Continued(value) => value.clone(),
+        }
+    }
+
+    /// A `traceparent` that begins a trace: its identifier is the request's, where that was made here.
+    pub(super) fn begin_trace(&self) -> HeaderValue {
+        match self {
+            Self::Made(parent) => header(parent.clone()),
+            Self::Continued(_) => Trace::new().to_header(),
+        }
+    }
+}
+
+/// Shares the bytes, which are hexadecimal digits and hyphens.
+fn header(text: Bytes) -> HeaderValue {
+    HeaderValue::from_maybe_shared(text).unwrap_or_else(|_| HeaderValue::from_static("-"))
 }
 
 impl Trace {
@@ -48,48 +81,56 @@ impl Trace {
     /// (section 3.2.2).
     /// `None` where there is none, or more than one, or one that is not valid: then a new trace begins.
     pub(super) fn continued(headers: &HeaderMap) -> Option<Self> {
-        let text = only(headers, "traceparent")?.as_bytes();
+        let text = only(headers, &TRACEPARENT)?.as_bytes();
         let (version, rest) = text.split_first_chunk::<2>()?;
         let (id, rest) = rest.strip_prefix(b"-")?.split_first_chunk::<32>()?;
         let (parent, rest) = rest.strip_prefix(b"-")?.split_first_chunk::<16>()?;
         let (flags, rest) = rest.strip_prefix(b"-")?.split_first_chunk::<2>()?;
         let hexadecimal =
-            [&version[..], &id[..], &parent[..], &flags[..]].concat().iter().all(|b| is_hex(*b));
+            [&version[..], id, parent, flags].iter().all(|part| part.iter().all(|b| is_hex(*b)));
         let zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == b'0');
         let complete = rest.is_empty() || (version != b"00" && rest.starts_with(b"-"));
         (hexadecimal && complete && version != b"ff" && !zero(id) && !zero(parent))
             .then_some(Self { id: *id, flags: *flags })
     }
 
-    /// A new trace whose identifier is the request's, where that was made here.
+    /// A new trace.
     ///
     /// The flag says "recorded": the log has this request, and an upstream that samples by its parent goes on
     /// as if nobody stood before it.
-    pub(super) fn begun(request_id: &RequestId) -> Self {
-        let id = match request_id {
-            RequestId::Made(id) => *id,
-            RequestId::Continued(_) => hex(unique(), unique()),
-        };
+    fn new() -> Self {
+        let mut id = [0; 32];
+        write_hex([unique(), unique()], &mut id);
         Self { id, flags: *b"01" }
     }
 
-    pub(super) fn id(&self) -> &str {
-        str::from_utf8(&self.id).unwrap_or("-")
+    pub(super) const fn id(&self) -> &[u8] {
+        &self.id
     }
 
     /// A `traceparent` for the upstream, with a parent of our own.
     pub(super) fn to_header(self) -> HeaderValue {
-        let mut text = [b'-'; 55];
-        let parent = hex(unique(), 0);
-        let flags = self.flags;
-        let parts =
-            b"00-".iter().chain(&self.id).chain(b"-").chain(parent.iter().take(16)).chain(b"-").chain(&flags);
-        text.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
-        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+        header(Bytes::from_owner(self.with_parent()))
+    }
+
+    fn with_parent(self) -> [u8; TRACEPARENT_LENGTH] {
+        let mut parent = [0; 16];
+        write_hex([unique()], &mut parent);
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        let (_, rest) = text.split_at_mut(TRACE_ID.start);
+        if let Some((id, rest)) = rest.split_first_chunk_mut()
+            && let Some(([_hyphen], rest)) = rest.split_first_chunk_mut()
+            && let Some((to_parent, rest)) = rest.split_first_chunk_mut()
+            && let Some(([_hyphen], flags)) = rest.split_first_chunk_mut()
+            && let Some(flags) = flags.first_chunk_mut()
+        {
+            (*id, *to_parent, *flags) = (self.id, parent, self.flags);
+        }
+        text
     }
 }
 
-fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a HeaderValue> {
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }
@@ -102,27 +143,60 @@ const fn is_hex(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
-/// A number that is never zero and that nobody else has: a keyed hash of a counter. Identifiers need no
-/// secrecy, so no call to the system is made.
+/// A number that is never zero and that nobody else has: the next of a generator that each thread seeds at
+/// random. Identifiers need no secrecy, so no call to the system is made.
 fn unique() -> u64 {
     thread_local! {
-        static SOURCE: RefCell<(RandomState, u64)> = RefCell::new((RandomState::new(), 0));
+        static SOURCE: Cell<Generator> = Cell::new(Generator::seeded());
     }
-    SOURCE.with_borrow_mut(|(keys, count)| {
-        *count = count.wrapping_add(1);
-        keys.hash_one(*count).max(1)
+    SOURCE.with(|source| {
+        let mut generator = source.get();
+        let number = generator.next();
+        source.set(generator);
+        number.max(1)
     })
 }
 
-fn hex(high: u64, low: u64) -> Hex32 {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b'0'; 32];
-    let bytes = high.to_be_bytes().into_iter().chain(low.to_be_bytes());
-    let nibbles = bytes.flat_map(|byte| [byte >> 4, byte & 15]);
-    for (to, nibble) in text.iter_mut().zip(nibbles) {
-        *to = DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+/// xoshiro256++ of Blackman and Vigna: 256 bits of state, so that the sequences of any number of threads and
+/// replicas never meet.
+#[derive(Clone, Copy)]
+struct Generator([u64; 4]);
+
+impl Generator {
+    fn seeded() -> Self {
+        let keys = [RandomState::new(), RandomState::new()];
+        let [first, second] = keys.map(|keys| [keys.hash_one(0_u64), keys.hash_one(1_u64)]);
+        let ([a, b], [c, d]) = (first, second);
+        // It must not start with nothing but zeros.
+        Self([a, b, c, d | 1])
     }
-    text
+
+    const fn next(&mut self) -> u64 {
+        let [a, b, c, d] = self.0;
+        let number = a.wrapping_add(d).rotate_left(23).wrapping_add(a);
+        let (c, d) = (c ^ a, d ^ b);
+        self.0 = [a ^ d, b ^ c, c ^ (b << 17), d.rotate_left(45)];
+        number
+    }
+}
+
+/// The numbers in hexadecimal, sixteen digits each.
+fn write_hex<const N: usize>(numbers: [u64; N], text: &mut [u8]) {
+    let halves = numbers.into_iter().flat_map(|number| [number >> 32, number & 0xffff_ffff]);
+    for (to, half) in text.as_chunks_mut().0.iter_mut().zip(halves) {
+        *to = hex_digits(half);
+    }
+}
+
+/// Eight digits of a number of 32 bits, all at once: each nibble is moved to a byte of its own, and those
+/// above nine get what lies between `9` and `a` on top.
+const fn hex_digits(number: u64) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let pairs = (number | number << 16) & 0x0000_ffff_0000_ffff;
+    let bytes = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
+    let nibbles = (bytes | bytes << 4) & (ONES * 0x0f);
+    let letters = (nibbles.wrapping_add(ONES * 6) >> 4) & ONES;
+    nibbles.wrapping_add(ONES * 0x30).wrapping_add(letters.wrapping_mul(0x27)).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -133,14 +207,20 @@ mod tests {
     fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
         values
             .iter()
-            .map(|value| (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+            .map(|value| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
             .collect()
+    }
+
+    fn text(id: &RequestId) -> String {
+        match id.word() {
+            Word::Plain(id) => str::from_utf8(id).unwrap().to_owned(),
+            Word::Text(id) => id.to_owned(),
+        }
     }
 
     #[test]
     fn a_request_id_is_new_unless_a_sound_one_came() {
-        let continued =
-            |values: &[&str]| RequestId::new(&headers("x-request-id", values)).as_str().to_owned();
+        let continued = |values: &[&str]| text(&RequestId::new(&headers("x-request-id", values)));
         assert_eq!(continued(&["front-1"]), "front-1");
         let long = "x".repeat(MAX_REQUEST_ID + 1);
         let cases: [&[&str]; 5] = [&["a", "b"], &[""], &["a b"], &[&long], &[]];
@@ -152,9 +232,32 @@ mod tests {
 
     #[test]
     fn identifiers_differ() {
-        let made: HashSet<_> = (0..10_000).map(|_| hex(unique(), unique())).collect();
+        let made: HashSet<_> = (0..10_000).map(|_| unique()).collect();
         assert_eq!(made.len(), 10_000);
-        assert_eq!(&hex(0x0123_4567_89ab_cdef, 1), b"0123456789abcdef0000000000000001");
+        let threads: Vec<_> = (0..2).map(|_| std::thread::spawn(unique)).collect();
+        let others: HashSet<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert_eq!((others.len(), others.is_disjoint(&made)), (2, true));
+    }
+
+    #[test]
+    fn the_generator_is_xoshiro256_plus_plus() {
+        let mut generator = Generator([1, 2, 3, 4]);
+        let numbers: Vec<_> = (0..5).map(|_| generator.next()).collect();
+        assert_eq!(
+            numbers,
+            [41_943_041, 58_720_359, 3_588_806_011_781_223, 3_591_011_842_654_386, 9_228_616_714_210_784_205]
+        );
+    }
+
+    #[test]
+    fn hexadecimal_is_what_the_formatter_writes() {
+        let mut generator = Generator([1, 2, 3, 4]);
+        for _ in 0..1000 {
+            let numbers = [generator.next(), generator.next()];
+            let mut text = [0; 32];
+            write_hex(numbers, &mut text);
+            assert_eq!(str::from_utf8(&text).unwrap(), format!("{:016x}{:016x}", numbers[0], numbers[1]));
+        }
     }
 
     const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
@@ -196,8 +299,19 @@ mod tests {
     #[test]
     fn a_new_trace_has_the_requests_identifier() {
         let id = RequestId::new(&HeaderMap::new());
-        let sent = Trace::begun(&id).to_header();
-        assert!(sent.to_str().unwrap().starts_with(&format!("00-{}-", id.as_str())), "{sent:?}");
+        let sent = id.begin_trace();
+        assert!(sent.to_str().unwrap().starts_with(&format!("00-{}-", text(&id))), "{sent:?}");
         assert!(sent.to_str().unwrap().ends_with("-01"), "{sent:?}");
+        assert_eq!(id.to_header(), text(&id));
+        assert!(Trace::continued(&headers("traceparent", &[sent.to_str().unwrap()])).is_some(), "{sent:?}");
+    }
+
+    #[test]
+    fn a_continued_request_may_begin_a_trace() {
+        let id = RequestId::new(&headers("x-request-id", &["front-1"]));
+        assert_eq!(id.to_header(), "front-1");
+        let [first, second] = [id.begin_trace(), id.begin_trace()];
+        assert_ne!(first, second);
+        assert!(Trace::continued(&headers("traceparent", &[first.to_str().unwrap()])).is_some(), "{first:?}");
     }
 }
