@@ -65,6 +65,7 @@ fn main() {
     row(&["journal", "1000000", "1"]);
     row(&["recovery", "1000000", "1"]);
     row(&["idle", "2000000", "1"]);
+    row(&["young", "10000", "1"]);
 }
 
 /// A row in a process of its own: memory that was freed is not always given back.
@@ -99,7 +100,8 @@ fn run(kind: &str, live: u64, threads: u64) {
             let store = MemoryStore::new(usize::try_from(live).unwrap(), usize::MAX, RETENTION, START);
             println!("\nroom for {}, untouched: {} KiB", store.capacity(), (resident() - before) / 1024);
         }
-        _ => panic!("memory, dashmap, journal, recovery or idle"),
+        "young" => young(live, before),
+        _ => panic!("memory, dashmap, journal, recovery, idle or young"),
     }
 }
 
@@ -153,6 +155,21 @@ fn inserts(
     let times: Vec<u32> = all.into_iter().flat_map(|(_, times)| times).collect();
     let bytes = times.len() as u64 * 4;
     (nanos as f64 / times.len() as f64, times, bytes)
+}
+
+/// A store that is far from full: what it takes when it is filled so far, and after many windows.
+fn young(live: u64, before: u64) {
+    let store = MemoryStore::new(1_000_000, usize::MAX, RETENTION, START);
+    let insert = |n, now| store.check_and_insert(key(n), until(now), now) == Outcome::Fresh;
+    let (fill, _, measured) = inserts(0..live, live, 1, &insert);
+    let filled = resident().saturating_sub(before).saturating_sub(measured) / 1024;
+    let (steady, times, measured) = inserts(live..live + STEADY, live, 1, &insert);
+    let later = resident().saturating_sub(before).saturating_sub(measured) / 1024;
+    drop(times);
+    println!(
+        "\n{live} live proofs in a store for {}: fill {fill:.0} ns, {filled} KiB; steady {steady:.0} ns, {later} KiB",
+        store.capacity()
+    );
 }
 
 fn recovery(live: u64) {

@@ -157,7 +157,7 @@ impl MemoryStore {
                 let room = self.reserve(generation);
                 if room {
                     self.quota.restore(key.owner, generation);
-                    shard.put(place, key.id, generation);
+                    shard.put(place, key.id, generation, alive);
                 }
                 room
             }
@@ -250,8 +250,7 @@ impl MemoryStore {
             }
             commit().inspect_err(|_| self.unreserve(generation))
         })?;
-        shard.put(place, key.id, generation);
-        shard.sweep(alive);
+        shard.put(place, key.id, generation, alive);
         Ok(())
     }
 
