@@ -30,7 +30,7 @@ struct Stripe {
     /// How many are given.
     given: u16,
     /// `[generation, count]` for each ring and generation in it. A cell of another generation counts nothing:
-    /// nothing is ever cleared. One allocation, which the operating system backs with memory as it is touched.
+    /// nothing is ever cleared. Memory is touched as rings are given.
     cells: Vec<[u32; 2]>,
 }
 
@@ -82,8 +82,8 @@ impl Stripe {
         Self { rings: vec![0; ROWS * COLUMNS], given: 0, cells: vec![[0, 0]; ROWS * COLUMNS * ring_len()] }
     }
 
-    /// Whether the smaller of the counters is below `limit`. What a ring holds in all, expired or not, is no less than
-    /// what lives of it, and settles it for nearly everybody.
+    /// Whether the smaller of the counters is below `limit`. What a ring holds in all, expired or not, is no
+    /// less than what lives of it, and settles it for nearly everybody.
     fn has_room(&self, columns: [usize; ROWS], limit: usize, alive: impl Fn(u32) -> bool) -> bool {
         columns.into_iter().any(|column| {
             let ring = self.ring(column);

@@ -339,7 +339,9 @@ proptest! {
             for n in next..next + burst {
                 match store.check_and_insert(key(n), after(now + 60), after(now)) {
                     Outcome::Fresh => used.push((n, now + 60)),
-                    outcome => prop_assert!(outcome == Outcome::Full && used.len() >= capacity, "{:?}", outcome),
+                    outcome => {
+                        prop_assert!(outcome == Outcome::Full && used.len() >= capacity, "{outcome:?}");
+                    }
                 }
             }
             next += burst;
