@@ -10,8 +10,9 @@
 //! Proofs are kept by *generation*: the slice of time, a twelfth of the retention, in which their `until`
 //! lies. The window of generations begins with the one that holds the present. When the window moves, a
 //! generation that falls out of it is dead at once: its count is taken off, and its entries are from then on
-//! free places. Nothing is scanned; every insert cleans eight places of its shard, which is more than it
-//! fills. So an entry is remembered up to its `until`, inclusive, and outlives it by less than one slice.
+//! free places. It never lives again (see below), so nothing has to be scanned, and nothing is urgent: an
+//! insert takes the place of a dead entry that it passes, and removes some more that it passes as well. So an
+//! entry is remembered up to its `until`, inclusive, and outlives it by less than one slice.
 //!
 //! # When the clock steps
 //!
@@ -56,11 +57,13 @@ const PER_SHARD: usize = 4096;
 /// More shards than this gain nothing.
 const MOST_SHARDS: usize = 256;
 
-/// Proofs remembered in this process's memory: sharded, pre-sized, expired by generations, never evicting a
-/// live one.
+/// Proofs remembered in this process's memory: sharded, growing up to the capacity, expired by generations,
+/// never evicting a live one.
 ///
-/// A place takes 20 bytes and a live proof at capacity 30; memory is touched as it fills. An insert takes
-/// three short locks: the window's (shared), the shard's and the owner's counter's.
+/// A place takes 20 bytes and a live proof at capacity 30. Room is reserved at the start and memory touched
+/// as it fills. An insert takes three short locks: the window's (shared), the shard's and the owner's
+/// counter's. It touches a few neighbouring places and two rings of counters; seldom it also doubles its
+/// shard, which takes less than 100 us with 8192 places.
 #[derive(Debug)]
 pub struct MemoryStore {
     pub(super) secret: Secret,
@@ -157,7 +160,7 @@ impl MemoryStore {
                 let room = self.reserve(generation);
                 if room {
                     self.quota.restore(key.owner, generation);
-                    shard.put(place, key.id, generation);
+                    shard.put(place, key.id, generation, alive);
                 }
                 room
             }
@@ -250,8 +253,7 @@ impl MemoryStore {
             }
             commit().inspect_err(|_| self.unreserve(generation))
         })?;
-        shard.put(place, key.id, generation);
-        shard.sweep(alive);
+        shard.put(place, key.id, generation, alive);
         Ok(())
     }
 

@@ -13,21 +13,30 @@ const ROWS: usize = 2;
 
 /// A count-min sketch of (owner, generation): whoever shares both counters of an owner at the limit is
 /// refused with it, one client in millions; nobody is ever allowed more than the limit, and a flood of new
-/// owners costs no memory.
+/// owners costs no memory beyond the 16 MiB that all counters take. Memory is touched as owners come, 512
+/// bytes for each.
 #[derive(Debug)]
 pub(in crate::replay) struct Quota {
     stripes: Vec<Mutex<Stripe>>,
     limit: usize,
 }
 
-/// `[generation, count]` for each row, column and generation of the ring. A cell of another generation counts
-/// nothing: nothing is ever cleared.
-type Stripe = Vec<[u32; 2]>;
+/// The counters of some owners. A column gets its ring of them when it is first counted in, one ring after
+/// the other, so that those in use lie together.
+#[derive(Debug)]
+struct Stripe {
+    /// Which ring a column has, counted from 1; 0 is none.
+    rings: Vec<u16>,
+    /// How many are given.
+    given: u16,
+    /// `[generation, count]` for each ring and generation in it. A cell of another generation counts nothing:
+    /// nothing is ever cleared. Memory is touched as rings are given.
+    cells: Vec<[u32; 2]>,
+}
 
 impl Quota {
     pub(in crate::replay) fn new(limit: usize) -> Self {
-        let ring = usize::try_from(GENERATIONS).unwrap_or(1);
-        let stripe = || Mutex::new(vec![[0, 0]; ROWS * COLUMNS * ring]);
+        let stripe = || Mutex::new(Stripe::new());
         Self { stripes: std::iter::repeat_with(stripe).take(STRIPES).collect(), limit }
     }
 
@@ -43,12 +52,11 @@ impl Quota {
         let (stripe, columns) = places(owner);
         let stripe = self.stripes.get(stripe).ok_or(Outcome::Unavailable)?;
         let mut stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = columns.iter().map(|column| live(&stripe, *column, &alive)).min().unwrap_or(usize::MAX);
-        if count >= self.limit {
+        if !stripe.has_room(columns, self.limit, alive) {
             return Err(Outcome::OverQuota);
         }
         reserve()?;
-        count_one(&mut stripe, columns, generation);
+        stripe.count_one(columns, generation);
         Ok(())
     }
 
@@ -57,24 +65,55 @@ impl Quota {
         let (stripe, columns) = places(owner);
         let Some(stripe) = self.stripes.get(stripe) else { return false };
         let stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
-        columns.iter().any(|column| live(&stripe, *column, &alive) < self.limit)
+        stripe.has_room(columns, self.limit, alive)
     }
 
     /// Counts one more, limit or not.
     pub(in crate::replay) fn restore(&self, owner: u64, generation: u32) {
         let (stripe, columns) = places(owner);
         if let Some(stripe) = self.stripes.get(stripe) {
-            count_one(&mut stripe.lock().unwrap_or_else(PoisonError::into_inner), columns, generation);
+            stripe.lock().unwrap_or_else(PoisonError::into_inner).count_one(columns, generation);
         }
     }
 }
 
-fn count_one(stripe: &mut Stripe, columns: [usize; ROWS], generation: u32) {
-    for column in columns {
-        if let Some([mark, count]) = cells_mut(stripe, column).get_mut(ring_place(generation)) {
-            *count = if *mark == generation { count.saturating_add(1) } else { 1 };
-            *mark = generation;
+impl Stripe {
+    fn new() -> Self {
+        Self { rings: vec![0; ROWS * COLUMNS], given: 0, cells: vec![[0, 0]; ROWS * COLUMNS * ring_len()] }
+    }
+
+    /// Whether the smaller of the counters is below `limit`. What a ring holds in all, expired or not, is no
+    /// less than what lives of it, and settles it for nearly everybody.
+    fn has_room(&self, columns: [usize; ROWS], limit: usize, alive: impl Fn(u32) -> bool) -> bool {
+        columns.into_iter().any(|column| {
+            let ring = self.ring(column);
+            sum(ring, |_| true) < limit || sum(ring, &alive) < limit
+        })
+    }
+
+    fn count_one(&mut self, columns: [usize; ROWS], generation: u32) {
+        for column in columns {
+            if let Some([mark, count]) = self.ring_mut(column).get_mut(ring_place(generation)) {
+                *count = if *mark == generation { count.saturating_add(1) } else { 1 };
+                *mark = generation;
+            }
         }
+    }
+
+    /// A column's counters: none, before it is counted in.
+    fn ring(&self, column: usize) -> &[[u32; 2]] {
+        let ring = self.rings.get(column).copied().unwrap_or(0);
+        self.cells.get(span(ring)).unwrap_or_default()
+    }
+
+    /// The same, which it is given if it has none. There are as many as columns.
+    fn ring_mut(&mut self, column: usize) -> &mut [[u32; 2]] {
+        let Some(ring) = self.rings.get_mut(column) else { return &mut [] };
+        if *ring == 0 {
+            self.given = self.given.saturating_add(1);
+            *ring = self.given;
+        }
+        self.cells.get_mut(span(*ring)).unwrap_or_default()
     }
 }
 
@@ -85,24 +124,20 @@ fn places(owner: u64) -> (usize, [usize; ROWS]) {
     (bits(0, STRIPES), [bits(6, COLUMNS), COLUMNS + bits(15, COLUMNS)])
 }
 
-/// The sum of a column's live generations.
-fn live(stripe: &Stripe, column: usize, alive: impl Fn(u32) -> bool) -> usize {
-    let counts =
-        cells(stripe, column).iter().filter(|[mark, _]| *mark != 0 && alive(*mark)).map(|[_, count]| *count);
-    counts.fold(0, |sum, count| sum.saturating_add(usize::try_from(count).unwrap_or(usize::MAX)))
+/// The sum of a ring's generations that are `alive`.
+fn sum(ring: &[[u32; 2]], alive: impl Fn(u32) -> bool) -> usize {
+    let counts = ring.iter().filter(|[mark, _]| alive(*mark)).map(|[_, count]| u64::from(*count));
+    usize::try_from(counts.sum::<u64>()).unwrap_or(usize::MAX)
 }
 
-fn span(column: usize) -> std::ops::Range<usize> {
-    let ring = usize::try_from(GENERATIONS).unwrap_or(1);
-    column * ring..(column + 1) * ring
+/// Where the cells of a ring lie: nowhere, if it is 0.
+fn span(ring: u16) -> std::ops::Range<usize> {
+    let end = usize::from(ring) * ring_len();
+    end.saturating_sub(ring_len())..end
 }
 
-fn cells(stripe: &Stripe, column: usize) -> &[[u32; 2]] {
-    stripe.get(span(column)).unwrap_or_default()
-}
-
-fn cells_mut(stripe: &mut Stripe, column: usize) -> &mut [[u32; 2]] {
-    stripe.get_mut(span(column)).unwrap_or_default()
+fn ring_len() -> usize {
+    usize::try_from(GENERATIONS).unwrap_or(1)
 }
 
 /// A generation's place in the ring; all that are live at once have different ones.
@@ -142,5 +177,21 @@ mod tests {
         let (flooder, neighbour) = (1 << 6, 1 << 6 | 1 << 15);
         while admit(&quota, flooder, 1).is_ok() {}
         assert_eq!(admit(&quota, neighbour, 1), Ok(()));
+    }
+
+    #[test]
+    fn every_column_can_have_its_counters_and_what_is_expired_is_told_from_what_lives() {
+        let quota = Quota::new(4);
+        let columns = u64::try_from(COLUMNS).unwrap();
+        let owners = || (0..columns).map(|column| column << 6 | column << 15);
+        for generation in [1, 1, 2, 3] {
+            assert!(owners().all(|owner| admit(&quota, owner, generation).is_ok()));
+        }
+        assert!(owners().all(|owner| admit(&quota, owner, 4) == Err(Outcome::OverQuota)));
+        let alive = |generation| generation > 1;
+        assert!(owners().all(|owner| quota.has_room(owner, alive)));
+        for admitted in [Ok(()), Ok(()), Err(Outcome::OverQuota)] {
+            assert!(owners().all(|owner| quota.admit(owner, 4, alive, || Ok(())) == admitted));
+        }
     }
 }

@@ -193,6 +193,42 @@ fn the_limits_hold_under_64_threads() {
     assert_eq!((fresh.into_inner(), store.len()), (1400, 1400));
 }
 
+#[test]
+fn a_store_that_grows_while_64_threads_use_it_loses_nothing() {
+    const EACH: u64 = 1000;
+    let store = MemoryStore::new(100_000, 100_000, RETENTION, START);
+    let (fresh, barrier) = (AtomicUsize::new(0), Barrier::new(64));
+    std::thread::scope(|scope| {
+        for thread in 0..64 {
+            let (store, fresh, barrier) = (&store, &fresh, &barrier);
+            scope.spawn(move || {
+                barrier.wait();
+                // Two threads bring the same proofs.
+                for n in (thread / 2 * EACH)..(thread / 2 * EACH + EACH) {
+                    match store.check_and_insert(key(n), after(60), START) {
+                        Outcome::Fresh => drop(fresh.fetch_add(1, Ordering::Relaxed)),
+                        outcome => assert_eq!(outcome, Outcome::Replayed),
+                    }
+                    assert_eq!(store.check_and_insert(key(n), after(60), START), Outcome::Replayed);
+                }
+            });
+        }
+    });
+    assert_eq!(fresh.into_inner(), 32 * 1000);
+    assert!((0..32 * EACH).all(|n| store.check_and_insert(key(n), after(60), START) == Outcome::Replayed));
+}
+
+#[test]
+fn what_a_journal_restores_grows_the_store_up_to_its_capacity() {
+    let store = MemoryStore::new(20_000, 20_000, RETENTION, START);
+    assert!((0..20_000).all(|n| store.restore(key(n), after(60))));
+    assert!(!store.restore(key(20_000), after(60)));
+    assert!((0..20_000).all(|n| store.restore(key(n), after(60))), "known");
+    assert_eq!(store.len(), 20_000);
+    assert!((0..20_000).all(|n| store.check_and_insert(key(n), after(60), START) == Outcome::Replayed));
+    assert_eq!(store.check_and_insert(key(20_001), after(60), START), Outcome::Full);
+}
+
 /// One thing that happens to a store.
 #[derive(Clone, Debug)]
 enum Event {
@@ -285,6 +321,34 @@ proptest! {
                 Outcome::Forgotten => prop_assert!(stepped_back, "forgotten though the clock ran forwards"),
                 Outcome::Unavailable => prop_assert!(false, "memory is always there"),
             }
+        }
+    }
+
+    /// Proofs come in bursts, large enough for tables to grow, and expire: every one that lives is known, and
+    /// `Full` only when so many live.
+    #[test]
+    fn bursts_grow_the_store_and_nothing_is_lost(
+        bursts in proptest::collection::vec((0_i64..40, 0_u64..500), 1..20), capacity in 1_usize..2000,
+    ) {
+        let store = MemoryStore::new(capacity, usize::MAX, RETENTION, START);
+        let (mut now, mut next) = (0, 0);
+        let mut used: Vec<(u64, i64)> = Vec::new();
+        for (pause, burst) in bursts {
+            now += pause;
+            used.retain(|(_, until)| *until >= now - 7); // A slice longer than they may be used.
+            for n in next..next + burst {
+                match store.check_and_insert(key(n), after(now + 60), after(now)) {
+                    Outcome::Fresh => used.push((n, now + 60)),
+                    outcome => {
+                        prop_assert!(outcome == Outcome::Full && used.len() >= capacity, "{outcome:?}");
+                    }
+                }
+            }
+            next += burst;
+            for &(n, until) in used.iter().filter(|(_, until)| *until >= now) {
+                prop_assert_eq!(store.check_and_insert(key(n), after(until), after(now)), Outcome::Replayed);
+            }
+            prop_assert!(store.len() <= capacity);
         }
     }
 }
