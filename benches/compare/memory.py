@@ -29,7 +29,8 @@ def measure(house, arguments):
             live = int(house.metric(GATEWAY, "keyproof_replay_entries"))
             # The one while all connections were busy, the other after them.
             resident = max(result["resident_kib"], house.resident(GATEWAY))
-            print(f"{case.name:28} {live:9,} live, {resident / 1024:.1f} MiB, {result['requests_per_second']:,.0f} /s", file=sys.stderr)
+            print(f"{case.name:28} {live:9,} live, {resident / 1024:.1f} MiB, "
+                  f"{result['requests_per_second']:,.0f} /s", file=sys.stderr)
             if live >= LIVE:
                 break
         capacity = int(house.metric(GATEWAY, "keyproof_replay_capacity"))

@@ -22,8 +22,8 @@ def how(data):
     """Where and when, so that nobody takes the figures for their own machine's."""
     machine, versions = data["machine"], ", ".join(data["machine"]["versions"].values())
     doubts = "".join(f"\n- {doubt}" for doubt in tables.doubts(data))
-    return (f"{machine['date']}: {machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}; medians of "
-            f"{len(data['rounds'])} rounds of {data['seconds']:g} s a case. {versions}.\n" + (f"{doubts}\n" if doubts else ""))
+    return (f"{machine['date']}: {machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}; "
+            f"{tables.rounds(data)}, {data['seconds']:g} s a case. {versions}.\n" + (f"{doubts}\n" if doubts else ""))
 
 
 def fill(path, marker, text):

@@ -90,9 +90,9 @@ class House:
     def write_scene(self, name, upstream, *more):
         """The keys and the configuration of a gateway; its addresses are plain, TLS, admin."""
         plain, tls, admin = self.addresses[name] = (self.free(), self.free(), self.free())
-        subprocess.run([self.binaries["load"], "scene", str(self.scene(name)), "--upstream", f"127.0.0.1:{self.upstreams[upstream]}",
-                        "--listen", f"127.0.0.1:{plain}", "--listen-tls", f"127.0.0.1:{tls}", "--admin", f"127.0.0.1:{admin}", *more],
-                       check=True)
+        addresses = {"--upstream": self.upstreams[upstream], "--listen": plain, "--listen-tls": tls, "--admin": admin}
+        options = [part for option, port in addresses.items() for part in (option, f"127.0.0.1:{port}")]
+        subprocess.run([self.binaries["load"], "scene", str(self.scene(name)), *options, *more], check=True)
 
     def scene(self, name):
         """The directory of a gateway; that of the first is everybody's who has none."""
