@@ -1,5 +1,6 @@
 """Writes what was measured into the two READMEs, between markers."""
 
+import cases
 import plot
 import tables
 
@@ -11,19 +12,19 @@ def write(root, data):
     fill(root / "benches/README.md", "machine", how(data))
     fill(root / "benches/README.md", "servers", tables.servers(data) + "\n" + picture("comparison.svg"))
     fill(root / "benches/README.md", "targets", tables.targets(data))
-    fill(root / "README.md", "speed", "\n".join([how(data), tables.short(data), picture(PLOT)]))
+    fill(root / "README.md", "speed", "\n".join([how(data, cases.CHECKS), tables.short(data), picture(PLOT)]))
 
 
 def picture(path):
     return f"![CPU time of one request: the gateway, the baseline and the peers, as bars]({path})\n"
 
 
-def how(data):
-    """Where and when, so that nobody takes the figures for their own machine's."""
+def how(data, of=None):
+    """Where and when, so that nobody takes the figures for their own machine's, and what is doubtful about these cases or all."""
     machine, versions = data["machine"], ", ".join(data["machine"]["versions"].values())
-    doubts = "".join(f"\n- {doubt}" for doubt in tables.doubts(data))
-    return (f"{machine['date']}: {machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}; "
-            f"{tables.rounds(data)}, {data['seconds']:g} s a case. {versions}.\n" + (f"{doubts}\n" if doubts else ""))
+    where = (f"{machine['date']}: {machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}; "
+             f"{tables.rounds(data)}, {data['seconds']:g} s a case. {versions}.")
+    return "\n\n".join([where, *tables.doubts(data, of)]) + "\n"
 
 
 def fill(path, marker, text):

@@ -137,18 +137,25 @@ def said(met):
     return "met" if met else "missed"
 
 
-def doubts(data):
-    """What would make a figure worth less than it looks."""
-    for name in names(data):
+def doubts(data, of=None):
+    """What would make a figure worth less than it looks, of these cases or of all."""
+    unpromised, dry, held = [], [], []
+    for name in of or names(data):
         count = lambda key: sum(values(data, lambda r: r[name][key]))
         if count("unexpected") or count("errors"):
-            yield f"{name}: {count('unexpected'):.0f} answers that were not promised, {count('errors'):.0f} failed connections"
+            unpromised.append(f"{name} ({count('unexpected'):.0f} answers, {count('errors'):.0f} connections)")
         if count("pool_ran_dry"):
-            yield f"{name}: the proofs ran out, so the run was shorter"
+            dry.append(name)
         load = median(data, lambda r: r[name]["server_load"])
         if load is not None and load < FULL and name not in NOT_FULL:
-            yield (f"{name}: the server had only {load:.2f} of its core, because neighbours, generator or upstream were in its way: "
-                   "it could do more a second; its CPU time counts")
+            held.append(f"{name} ({load:.2f})")
+    if unpromised:
+        yield "Answered otherwise than promised, or failed: " + "; ".join(unpromised) + "."
+    if dry:
+        yield "The proofs ran out, so that the run was shorter: " + "; ".join(dry) + "."
+    if held:
+        yield ("Held back by neighbours, generator or upstream (cores that the server had), so that it could do more requests a second "
+               "while its CPU time counts: " + "; ".join(held) + ".")
 
 
 def rounds(data):
