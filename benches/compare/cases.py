@@ -80,17 +80,22 @@ def order(up, random):
             yield from block
 
 
-def play(house, up, arguments, random):
-    """One round: the figures of every case by its name."""
+def play(house, up, arguments, random, silent):
+    """One round: the figures of every case by its name. A case that had no answer at all has none, and stands among the silent."""
     runs = {}
     for case in order(up, random):
         options = ["--seconds", str(arguments.seconds * case.length), "--warmup", str(arguments.warmup)]
         if "--connections" not in case.arguments:
             options += ["--connections", str(arguments.connections)]
         if case.half_of:
+            if case.half_of not in runs:
+                continue
             options += ["--rate", str(runs[case.half_of][0]["requests_per_second"] / 2)]
         result = house.load(case, options)
-        runs.setdefault(case.name, []).append(result)
+        if result["requests"]:
+            runs.setdefault(case.name, []).append(result)
+        else:
+            silent.append(case.name)
         print(f"{case.name:28} {result['requests_per_second']:9,.0f} /s {result['cpu_us_per_request']:8.1f} us"
               f"  p99 {result['p99_us']:8,.0f} us  unexpected {result['unexpected']}"
               f"{'  POOL DRY' if result['pool_ran_dry'] else ''}", file=sys.stderr)

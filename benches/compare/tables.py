@@ -149,6 +149,9 @@ def doubts(data, of=None):
         load = median(data, lambda r: r[name]["server_load"])
         if load is not None and load < FULL and name not in NOT_FULL:
             held.append(f"{name} ({load:.2f})")
+    silent = [name for name in data["silent"] if name in (of or data["silent"])]
+    if silent:
+        yield "No answer at all in a round, which is left out there: " + "; ".join(silent) + "."
     if unpromised:
         yield "Answered otherwise than promised, or failed: " + "; ".join(unpromised) + "."
     if dry:
