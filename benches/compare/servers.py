@@ -8,22 +8,36 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.request
 
+import cases
 import configurations
+
+BINARIES = ["keyproof", "load", "baseline"]
+# Seconds. A gateway takes no proof that could be from before its start.
+PAUSE = 3
 
 PEERS = {"nginx": "nginx", "haproxy": "haproxy", "apache": "apache2", "node": "node"}
 DEBIAN = {"nginx": ["nginx-light"], "haproxy": ["haproxy"], "apache": ["apache2-bin", "libapache2-mod-oauth2"], "node": ["nodejs"]}
 
 
 class House:
-    def __init__(self, root, profile, server_cpu, generator_cpu):
-        self.root, self.profile = root, profile
-        self.server_cpu, self.generator_cpu = server_cpu, generator_cpu
+    def __init__(self, root, arguments):
+        self.root, self.profile, self.given = root, arguments.profile, arguments.binaries
+        self.server_cpu, self.generator_cpu = arguments.server_cpu, arguments.generator_cpu
+        self.both_cpus = f"{self.server_cpu},{self.generator_cpu}"
         self.directory = root / "target/compare"
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.processes, self.addresses, self.idle, self.binaries = {}, {}, {}, {}
+        self.processes, self.addresses, self.idle, self.binaries, self.upstreams = {}, {}, {}, {}, {}
 
     def build(self):
+        """The gateway, the baseline and the generator; or those that were built before."""
+        if self.given:
+            self.binaries = {name: str(pathlib.Path(self.given).resolve() / name) for name in BINARIES}
+            missing = [path for path in self.binaries.values() if not os.access(path, os.X_OK)]
+            if missing:
+                raise SystemExit(f"not there, or no program: {', '.join(missing)}")
+            return
         command = ["cargo", "bench", "--no-run", "--profile", self.profile, "--bench", "load", "--bench", "baseline",
                    "--message-format", "json-render-diagnostics"]
         lines = subprocess.run(command, cwd=self.root, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -34,19 +48,16 @@ class House:
 
     def start(self, names, skipped):
         """Starts what can be started; says why the rest cannot."""
-        upstream = self.free()
-        self.spawn("upstream", [self.binaries["load"], "upstream", "--listen", f"127.0.0.1:{upstream}"], self.generator_cpu)
-        self.addresses = {name: (self.free(), self.free()) for name in names}
-        plain, tls = self.addresses.get("gateway", (self.free(), self.free()))
-        subprocess.run([self.binaries["load"], "scene", str(self.directory / "scene"), "--upstream", f"127.0.0.1:{upstream}",
-                        "--listen", f"127.0.0.1:{plain}", "--listen-tls", f"127.0.0.1:{tls}",
-                        "--admin", f"127.0.0.1:{self.free()}"], check=True)
+        self.start_upstream("upstream", self.generator_cpu)
+        self.write_scene("gateway", "upstream")
         self.write_public_key()
         up = []
         for name in names:
             try:
                 self.install(name)
-                for command, ports in self.commands(name, upstream):
+                if name != "gateway":
+                    self.addresses[name] = (self.free(), self.free())
+                for command, ports in self.commands(name):
                     self.spawn(name, command, self.server_cpu)
                     for port in ports:
                         self.wait(name, port)
@@ -54,32 +65,80 @@ class House:
             except Exception as error:
                 skipped[name] = str(error)
                 self.kill(name)
-        time.sleep(3)  # The gateway takes no proof that could be from before its start.
-        self.idle = {name: sum(resident(process.pid) for process in self.processes[name]) for name in up}
+        if "gateway" in up:
+            up += self.start_more_gateways()
+        time.sleep(PAUSE)
+        self.idle = {name: self.resident(name) for name in up}
         return up
 
-    def commands(self, name, upstream):
+    def start_more_gateways(self):
+        """One for the crowd, and one on both cores, with an upstream that may use both too."""
+        self.start_upstream("upstream-wide", self.both_cpus)
+        self.start_gateway(cases.CROWD, "upstream", self.server_cpu)
+        self.start_gateway(cases.WIDE, "upstream-wide", self.both_cpus)
+        return [cases.CROWD, cases.WIDE]
+
+    def start_upstream(self, name, cpus):
+        self.upstreams[name] = self.free()
+        self.spawn(name, [self.binaries["load"], "upstream", "--listen", f"127.0.0.1:{self.upstreams[name]}"], cpus)
+
+    def start_gateway(self, name, upstream, cpus, *scene):
+        self.write_scene(name, upstream, *scene)
+        self.spawn(name, self.serve(name), cpus)
+        self.wait(name, self.addresses[name][0])
+
+    def write_scene(self, name, upstream, *more):
+        """The keys and the configuration of a gateway; its addresses are plain, TLS, admin."""
+        plain, tls, admin = self.addresses[name] = (self.free(), self.free(), self.free())
+        addresses = {"--upstream": self.upstreams[upstream], "--listen": plain, "--listen-tls": tls, "--admin": admin}
+        options = [part for option, port in addresses.items() for part in (option, f"127.0.0.1:{port}")]
+        subprocess.run([self.binaries["load"], "scene", str(self.scene(name)), *options, *more], check=True)
+
+    def scene(self, name):
+        """The directory of a gateway; that of the first is everybody's who has none."""
+        own = name.startswith("gateway-")
+        return self.directory / (name.replace("gateway", "scene") if own else "scene")
+
+    def serve(self, name):
+        return [self.binaries["keyproof"], "serve", "--config", str(self.scene(name) / "keyproof.yaml")]
+
+    def commands(self, name):
         """How a server is started, and the ports it then has."""
-        plain, tls = self.addresses[name]
-        scene = self.directory / "scene"
+        plain, tls = self.addresses[name][:2]
+        upstream = self.upstreams["upstream"]
         if name == "gateway":
-            return [([self.binaries["keyproof"], "serve", "--config", str(scene / "keyproof.yaml")], [plain, tls])]
+            return [(self.serve(name), [plain, tls])]
         if name == "baseline":
             base = [self.binaries["baseline"], "--upstream", f"127.0.0.1:{upstream}"]
             return [(base + ["--listen", f"127.0.0.1:{plain}"], [plain]),
-                    (base + ["--listen", f"127.0.0.1:{tls}", "--tls", str(scene)], [tls])]
+                    (base + ["--listen", f"127.0.0.1:{tls}", "--tls", str(self.scene(name))], [tls])]
         return [(configurations.write(name, self.directory, plain, upstream), [plain])]
 
     def load(self, case, options):
-        plain, tls = self.addresses[case.server]
+        plain, tls = self.addresses[case.server][:2]
         processes = [pid for process in self.processes[case.server] for pid in family(process.pid)]
-        command = [self.binaries["load"], "run", "--json", "--scene", str(self.directory / "scene"),
+        command = [self.binaries["load"], "run", "--json", "--scene", str(self.scene(case.server)),
                    "--address", f"127.0.0.1:{tls if '--tls' in case.arguments else plain}",
-                   "--generator-cpus", self.generator_cpu, *options]
+                   "--generator-cpus", self.both_cpus if case.server == cases.WIDE else self.generator_cpu, *options]
         # Apache compares htu with the port it listens on, whatever Host says.
         command += [argument.format(port=plain) for argument in case.arguments]
         command += [part for pid in processes for part in ("--pid", str(pid))]
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+    def metric(self, name, metric):
+        """A gauge of a gateway."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.addresses[name][2]}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(metric + " "))
+
+    def resident(self, name):
+        """KiB in RAM."""
+        return sum(resident(process.pid) for process in self.processes[name])
+
+    def empty_logs(self):
+        """Every request is a line, and there are millions. All of these files are opened to append."""
+        for log in self.directory.glob("*.log"):
+            os.truncate(log, 0)
 
     def signature(self):
         command = ["taskset", "-c", self.server_cpu, self.binaries["baseline"], "--signatures", "5000"]

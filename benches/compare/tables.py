@@ -1,80 +1,179 @@
 """Tables of ratios: each ratio is taken within a round, then the median over the rounds."""
 
+import dataclasses
 import statistics
+from typing import Callable
+
+import cases
 
 RATE, CPU, P99 = "requests_per_second", "cpu_us_per_request", "p99_us"
 
-# What is promised: name, how it is computed from one round, the limit, and whether it is a least or a most.
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A promise: how it is computed from one round, and the limit."""
+    name: str
+    compute: Callable
+    limit: float
+    least: bool = False
+    # What belongs beside it, from the rounds.
+    beside: Callable | None = None
+
+    def met(self, value):
+        return value >= self.limit if self.least else value <= self.limit
+
+    def bound(self):
+        return f"{'≥' if self.least else '≤'} {self.limit:g}"
+
+
+def ratio(figure, one, other):
+    return lambda results: results[one][figure] / results[other][figure]
+
+
+def refusal(kind):
+    return ratio(CPU, f"gateway refusing {kind}", "gateway")
+
+
+WIDE = "gateway, two cores"
+
+
+def scaling(results):
+    """Two full cores do twice what one does, if a request costs the same on them."""
+    return 2 * results["gateway, 64 connections"][CPU] / results[WIDE][CPU]
+
+
+def beside_scaling(data):
+    rate, load = (median(data, lambda r, k=key: r[WIDE][k]) for key in (RATE, "server_load"))
+    return f"{rate:,.0f} /s on {load:.2f} cores"
+
+
 TARGETS = [
-    ("CPU of a good request ÷ baseline", lambda r: ratio(r, CPU, "gateway", "baseline"), 1.15, "most"),
-    ("requests per second ÷ baseline", lambda r: ratio(r, RATE, "gateway", "baseline"), 0.87, "least"),
-    ("the same over TLS 1.3", lambda r: ratio(r, RATE, "gateway TLS", "baseline TLS"), 0.87, "least"),
-    ("the same over HTTP/2, 32 streams", lambda r: ratio(r, RATE, "gateway HTTP/2", "baseline HTTP/2"), 0.87, "least"),
-    ("requests per second ÷ Apache mod_oauth2", lambda r: ratio(r, RATE, "gateway", "Apache mod_oauth2 DPoP"), 6, "least"),
-    ("requests per second ÷ Node oauth4webapi", lambda r: ratio(r, RATE, "gateway", "Node oauth4webapi DPoP"), 7, "least"),
-    ("refusing: no token, CPU ÷ good", lambda r: ratio(r, CPU, "gateway refusing no-token", "gateway"), 0.30, "most"),
-    ("refusing: bad token signature", lambda r: ratio(r, CPU, "gateway refusing bad-token", "gateway"), 1.1, "most"),
-    ("refusing: wrong claims in the proof", lambda r: ratio(r, CPU, "gateway refusing wrong-claims", "gateway"), 0.35, "most"),
-    ("refusing: bad proof signature", lambda r: ratio(r, CPU, "gateway refusing bad-proof", "gateway"), 0.9, "most"),
-    ("refusing: replay", lambda r: ratio(r, CPU, "gateway refusing replay", "gateway"), 0.9, "most"),
-    ("p99 at half of full load ÷ baseline", lambda r: ratio(r, P99, "gateway at half load", "baseline at half load"), 1.10, "most"),
-    ("100,000 clients ÷ 20, requests per second", lambda r: ratio(r, RATE, "gateway 100,000 clients", "gateway"), 0.85, "least"),
+    Target("CPU of a good request ÷ baseline", ratio(CPU, "gateway", "baseline"), 1.15),
+    Target("requests per second ÷ baseline", ratio(RATE, "gateway", "baseline"), 0.87, True),
+    Target("the same over TLS 1.3", ratio(RATE, "gateway TLS", "baseline TLS"), 0.87, True),
+    Target("the same over HTTP/2, 32 streams", ratio(RATE, "gateway HTTP/2", "baseline HTTP/2"), 0.87, True),
+    Target("requests per second ÷ Apache mod_oauth2", ratio(RATE, "gateway", "Apache mod_oauth2 DPoP"), 6, True),
+    Target("requests per second ÷ Node oauth4webapi", ratio(RATE, "gateway", "Node oauth4webapi DPoP"), 7, True),
+    Target("two cores ÷ one", scaling, 1.85, True, beside_scaling),
+    Target("refusing, CPU ÷ a good request: no token", refusal("no-token"), 0.30),
+    Target("refusing: bad token signature", refusal("bad-token"), 1.1),
+    Target("refusing: wrong claims in the proof", refusal("wrong-claims"), 0.35),
+    Target("refusing: bad proof signature", refusal("bad-proof"), 0.9),
+    Target("refusing: replay", refusal("replay"), 0.9),
+    Target("p99 at half of full load ÷ baseline", ratio(P99, "gateway at half load", "baseline at half load"), 1.10),
+    Target("100,000 clients ÷ 20, requests per second", ratio(RATE, "gateway, 100,000 clients", "gateway, 20 clients"), 0.85, True),
 ]
-IDLE_MIB = 14
+IDLE_MIB, FULL_MIB = 14, 110
+# A server at full speed keeps this much of its core busy, unless something else is what limits it.
+FULL = 0.9
+NOT_FULL = {WIDE, "gateway at half load", "baseline at half load"}
 
 
-def ratio(results, figure, one, other):
-    return results[one][figure] / results[other][figure]
+def values(data, compute):
+    """One of each round that has everything it needs."""
+    found = []
+    for results in data["rounds"]:
+        try:
+            found.append(compute(results))
+        except (KeyError, ZeroDivisionError):
+            pass
+    return found
 
 
 def median(data, compute):
-    """The median over the rounds that have everything it needs."""
-    values = []
-    for results in data["rounds"]:
-        try:
-            values.append(compute(results))
-        except (KeyError, ZeroDivisionError):
-            pass
-    return statistics.median(values) if values else None
+    found = values(data, compute)
+    return statistics.median(found) if found else None
 
 
 def names(data):
-    return list(dict.fromkeys(name for results in data["rounds"] for name in results))
+    found = dict.fromkeys(name for results in data["rounds"] for name in results)
+    return sorted(found, key=lambda name: median(data, lambda r: r[name][CPU]))
 
 
 def servers(data):
+    """Every case: its figures, as medians over the rounds."""
     rows = [("", "req/s", "CPU us", "÷ baseline", "÷ signature", "p50 us", "p99 us", "MiB")]
-    signature = median(data, lambda r: r["signature"][CPU])
-    for name in sorted(names(data), key=lambda name: median(data, lambda r: r[name][CPU])):
-        figure = lambda key: median(data, lambda r: r[name][key])
-        relative = median(data, lambda r: ratio(r, CPU, name, "baseline"))
-        rows.append((name, number(figure(RATE), 0), number(figure(CPU), 1), number(relative, 2),
-                     number(figure(CPU) / signature, 2), number(figure("p50_us"), 0), number(figure(P99), 0),
-                     number((figure("resident_kib") or 0) / 1024, 0)))
+    for name in names(data):
+        figure = lambda key, digits, scale=1: number(median(data, lambda r: r[name][key] / scale), digits)
+        relative = lambda other: number(median(data, ratio(CPU, name, other)), 2)
+        rows.append((name, figure(RATE, 0), figure(CPU, 1), relative("baseline"), relative("signature"),
+                     figure("p50_us", 0), figure(P99, 0), figure("resident_kib", 0, 1024)))
     return table(rows)
+
+
+def short(data):
+    """What fits into a README: who checks what, and at which price."""
+    rows = [("", "checks", "requests/s and core", "CPU us a request")]
+    for name in filter(cases.CHECKS.get, names(data)):
+        rate, cpu = (median(data, lambda r, k=key: r[name][k]) for key in (RATE, CPU))
+        cells = (cases.SHOWN.get(name, name), cases.CHECKS[name], number(rate, 0), number(cpu, 1))
+        rows.append(tuple(f"**{cell}**" for cell in cells) if name == "gateway" else cells)
+    return table(rows, 2)
 
 
 def targets(data):
-    rows = [("target", "limit", "measured", "")]
-    for name, compute, limit, kind in TARGETS:
-        value = median(data, compute)
-        if value is not None:
-            met = value <= limit if kind == "most" else value >= limit
-            rows.append((name, f"{'≤' if kind == 'most' else '≥'} {limit:g}", f"{value:.2f}", "met" if met else "missed"))
-    idle = data.get("idle_kib", {}).get("gateway")
+    rows = [("target", "limit", "median", "rounds", "")]
+    for target in TARGETS:
+        found = values(data, target.compute)
+        if found:
+            value = statistics.median(found)
+            beside = f" ({target.beside(data)})" if target.beside else ""
+            span = f"{min(found):.2f} – {max(found):.2f}"
+            rows.append((target.name, target.bound(), f"{value:.2f}{beside}", span, said(target.met(value))))
+    return table(rows + list(memory(data)), 1)
+
+
+def memory(data):
+    idle, full = data.get("idle_kib", {}).get("gateway"), data.get("memory")
     if idle:
-        rows.append(("memory, idle", f"≤ {IDLE_MIB} MiB", f"{idle / 1024:.1f} MiB", "met" if idle <= IDLE_MIB * 1024 else "missed"))
-    return table(rows)
+        yield ("memory, idle", f"≤ {IDLE_MIB} MiB", f"{idle / 1024:.1f} MiB", "", said(idle <= IDLE_MIB * 1024))
+    if full:
+        met = full["live"] >= full["wanted"] and full["resident_kib"] <= FULL_MIB * 1024
+        measured = f"{full['resident_kib'] / 1024:.1f} MiB ({full['live']:,} live)"
+        yield ("memory, full load, a million live proofs", f"≤ {FULL_MIB} MiB", measured, "", said(met))
+
+
+def said(met):
+    return "met" if met else "missed"
+
+
+def doubts(data, of=None):
+    """What would make a figure worth less than it looks, of these cases or of all."""
+    unpromised, dry, held = [], [], []
+    for name in of or names(data):
+        count = lambda key: sum(values(data, lambda r: r[name][key]))
+        if count("unexpected") or count("errors"):
+            unpromised.append(f"{name} ({count('unexpected'):.0f} answers, {count('errors'):.0f} connections)")
+        if count("pool_ran_dry"):
+            dry.append(name)
+        load = median(data, lambda r: r[name]["server_load"])
+        if load is not None and load < FULL and name not in NOT_FULL:
+            held.append(f"{name} ({load:.2f})")
+    silent = [name for name in data["silent"] if name in (of or data["silent"])]
+    if silent:
+        yield "No answer at all in a round, which is left out there: " + "; ".join(silent) + "."
+    if unpromised:
+        yield "Answered otherwise than promised, or failed: " + "; ".join(unpromised) + "."
+    if dry:
+        yield "The proofs ran out, so that the run was shorter: " + "; ".join(dry) + "."
+    if held:
+        yield ("Held back by neighbours, generator or upstream (cores that the server had), so that it could do more requests a second "
+               "while its CPU time counts: " + "; ".join(held) + ".")
+
+
+def rounds(data):
+    count = len(data["rounds"])
+    return "one round" if count == 1 else f"medians of {count} rounds"
 
 
 def number(value, digits):
     return "" if value is None else f"{value:,.{digits}f}"
 
 
-def table(rows):
-    """Markdown, columns aligned."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    line = lambda row: "| " + " | ".join(
-        cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths))) + " |"
-    rule = "| " + " | ".join("-" * width if column == 0 else "-" * (width - 1) + ":" for column, width in enumerate(widths)) + " |"
-    return "\n".join([line(rows[0]), rule, *map(line, rows[1:]), ""])
+def table(rows, left=1):
+    """Markdown, columns aligned: the first ones to the left."""
+    widths = [max(3, *(len(row[column]) for row in rows)) for column in range(len(rows[0]))]
+    pad = lambda cell, column: cell.ljust(widths[column]) if column < left else cell.rjust(widths[column])
+    line = lambda row: "| " + " | ".join(pad(cell, column) for column, cell in enumerate(row)) + " |"
+    rule = ["-" * width if column < left else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
+    return "\n".join([line(rows[0]), "| " + " | ".join(rule) + " |", *map(line, rows[1:]), ""])

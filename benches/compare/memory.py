@@ -1,0 +1,39 @@
+"""Memory at full load, with a million used proofs that are still remembered."""
+
+import sys
+import time
+
+import cases
+import servers
+
+GATEWAY = "gateway-full"
+LIVE = 1_000_000
+# Signed ahead at a time: 120 MB of proofs in the generator, four seconds of signing.
+POOL = 250_000
+# Where something refuses, the count never comes there.
+MOST_RUNS = 8
+
+
+def measure(house, arguments):
+    """A gateway of its own, whose proofs live long enough to sign and to send them all, driven at full speed until they are there."""
+    house.start_gateway(GATEWAY, "upstream", house.server_cpu, "--max-age", "10m")
+    time.sleep(servers.PAUSE)
+    # The run ends with its pool. A few proofs more: some are on their way when it does.
+    case = cases.Case("gateway, a million live proofs", GATEWAY, ("--pool", str(POOL + 1000)))
+    options = ["--seconds", "600", "--warmup", "0", "--connections", str(arguments.connections)]
+    accepted, live, resident = 0, 0, 0
+    try:
+        for _ in range(MOST_RUNS):
+            result = house.load(case, options)
+            accepted += result["statuses"].get("200", 0)
+            live = int(house.metric(GATEWAY, "keyproof_replay_entries"))
+            # The one while all connections were busy, the other after them.
+            resident = max(result["resident_kib"], house.resident(GATEWAY))
+            print(f"{case.name:28} {live:9,} live, {resident / 1024:.1f} MiB, "
+                  f"{result['requests_per_second']:,.0f} /s", file=sys.stderr)
+            if live >= LIVE:
+                break
+        capacity = int(house.metric(GATEWAY, "keyproof_replay_capacity"))
+        return {"accepted": accepted, "live": live, "wanted": LIVE, "capacity": capacity, "resident_kib": resident}
+    finally:
+        house.kill(GATEWAY)
