@@ -10,9 +10,9 @@ const CAPACITY: usize = 4 * 1024 * 1024;
 /// How long the thread lets lines gather after the first: no line is later than this.
 ///
 /// Under load the thread shares a core with the work, and each of its turns takes that core away twice: so
-/// there are twenty a second and not two hundred. A process that is killed loses this much of its log; one
-/// that ends writes everything.
-const GATHER: Duration = Duration::from_millis(50);
+/// there are a hundred a second at most, and what gathers meanwhile still fits into the core's cache. A process that is killed loses this
+/// much of its log; one that ends writes everything.
+const GATHER: Duration = Duration::from_millis(10);
 /// How many bytes are written before that time is over: enough for a write to be worth its price, and far from
 /// [`CAPACITY`] whatever the load.
 const ENOUGH: usize = 256 * 1024;

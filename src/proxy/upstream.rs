@@ -2,6 +2,7 @@
 
 use super::body::{Flow, RequestBody};
 use crate::config::UpstreamPlan;
+use crate::server::Gathered;
 use bytes::Bytes;
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery};
@@ -215,7 +216,7 @@ impl Server {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
             .max_header_size(MAX_HEAD)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Gathered(stream)))
             .await
             .map_err(|_| UpstreamError::Connect)?;
         Pool::carry(connection);

@@ -1,6 +1,7 @@
 //! Deadlines on a connection's socket: for a request's head, for idling, for a client that does not read, and
 //! for its leaving.
 
+use super::gathered::poll_write_gathered;
 use crate::clock::Stopwatch;
 use std::io;
 use std::pin::Pin;
@@ -226,7 +227,7 @@ impl<S: AsyncWrite + AsyncRead + Unpin> AsyncWrite for Deadlines<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let poll = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
+        let poll = poll_write_gathered(Pin::new(&mut this.socket), cx, bufs);
         this.written(poll, cx)
     }
 

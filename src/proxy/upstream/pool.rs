@@ -2,7 +2,7 @@
 
 use super::RequestBody;
 use crate::clock::Stopwatch;
-use crate::server::workers;
+use crate::server::{Gathered, workers};
 use http::HeaderMap;
 use hyper::client::conn::http1::{Connection, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -70,7 +70,7 @@ impl Pool {
     }
 
     /// Drives a connection on the caller's runtime until it closes. Drain does not wait for it: it waits for the requests.
-    pub(super) fn carry(connection: Connection<TokioIo<TcpStream>, RequestBody>) {
+    pub(super) fn carry(connection: Connection<TokioIo<Gathered<TcpStream>>, RequestBody>) {
         drop(Handle::current().spawn(async move {
             // How it ends, the request on it is told; an idle one concerns nobody.
             connection.await.ok();
