@@ -78,6 +78,12 @@ class House:
         self.start_gateway(cases.WIDE, "upstream-wide", self.both_cpus)
         return [cases.CROWD, cases.WIDE]
 
+    def renew_crowd(self):
+        """Every round makes a hundred thousand new clients: without those of the round before, as the target means it."""
+        self.kill(cases.CROWD)
+        self.start_gateway(cases.CROWD, "upstream", self.server_cpu)
+        time.sleep(PAUSE)
+
     def start_upstream(self, name, cpus):
         self.upstreams[name] = self.free()
         self.spawn(name, [self.binaries["load"], "upstream", "--listen", f"127.0.0.1:{self.upstreams[name]}"], cpus)

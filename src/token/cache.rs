@@ -7,10 +7,10 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 
-/// How many tokens are kept at most.
-const MAX_ENTRIES: usize = 100_000;
+/// How many tokens are kept at most: those of a hundred thousand clients, and some that were replaced.
+const MAX_ENTRIES: usize = 125_000;
 /// How many bytes they may weigh together, by estimate.
-const MAX_WEIGHT: u64 = 128 * 1024 * 1024;
+const MAX_WEIGHT: u64 = 160 * 1024 * 1024;
 /// What the smallest one weighs, so that the weight also bounds the count.
 const MIN_WEIGHT: u64 = 1342;
 
@@ -52,9 +52,9 @@ impl TokenCache {
     }
 }
 
-/// What a token with a payload of so many bytes weighs: the parsed claims take about three times their text.
+/// What a token with a payload of so many bytes weighs: the parsed claims take about twice their text, and the rest is the same for all.
 pub(super) fn weight_of(payload: usize) -> u64 {
-    u64::try_from(payload).unwrap_or(MAX_WEIGHT).saturating_mul(3).saturating_add(512)
+    u64::try_from(payload).unwrap_or(MAX_WEIGHT).saturating_mul(2).saturating_add(640)
 }
 
 #[cfg(test)]
