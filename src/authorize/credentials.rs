@@ -100,10 +100,8 @@ pub(super) fn proof(headers: &HeaderMap) -> Result<&str, Denial> {
 /// Why this line is refused. Some fronts join two lines into one with a comma, which no proof has: it is looked for where the line turned
 /// out not to be one.
 pub(super) fn refused_line(line: &str, error: ProofError) -> Denial {
-    match error {
-        ProofError::Malformed | ProofError::TooLong if line.contains(',') => ProofCountError::Several.into(),
-        _ => error.into(),
-    }
+    let no_proof = matches!(error, ProofError::Malformed | ProofError::TooLong);
+    if no_proof && line.contains(',') { ProofCountError::Several.into() } else { error.into() }
 }
 
 /// The text of a field; `None` where it is not ASCII. Looked at eight bytes at a time, unlike `to_str`.
