@@ -233,6 +233,31 @@ impl Kind {
 }
 
 impl Denial {
+    /// Whether a signature was checked before this was found out.
+    pub const fn cost_a_signature(self) -> bool {
+        match self {
+            Self::Replay(_) | Self::InsufficientScope => true,
+            Self::Token(error) => matches!(error, TokenError::Signature),
+            Self::Binding(error) => matches!(error, BindingError::Key),
+            Self::Proof(error) => matches!(
+                error,
+                ProofError::Signature
+                    | ProofError::NonceMissing
+                    | ProofError::NonceStale
+                    | ProofError::AthMissing
+                    | ProofError::Ath
+            ),
+            Self::Authority(_)
+            | Self::Path(_)
+            | Self::TargetTooLong
+            | Self::NoRoute
+            | Self::MethodNotAllowed
+            | Self::Credentials(_)
+            | Self::ProofCount(_)
+            | Self::Body => false,
+        }
+    }
+
     /// The table. Every reason, its kind and its label.
     pub const fn row(self) -> Row {
         let (kind, label) = match self {

@@ -3,7 +3,7 @@
 use super::{Body, Gateway, Stop, cors, respond};
 use crate::clock::UnixTime;
 use crate::denial::{Denial, Kind};
-use crate::observe::{Decision, Exchange};
+use crate::observe::Exchange;
 use http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response};
 use std::sync::Arc;
@@ -22,7 +22,6 @@ impl Gateway {
         if let Some(token) = &stop.refusal.token {
             exchange.token(Arc::clone(token));
         }
-        exchange.decided(Decision::Deny(denial));
         exchange.status(kind.status());
         if kind == Kind::UseNonce {
             exchange.nonce_challenged();
