@@ -369,3 +369,28 @@ const fn proof_row(error: ProofError) -> (Kind, &'static str) {
     };
     (Kind::InvalidProof, label)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_found_after_a_signature_cost_one() {
+        let dear: [Denial; 5] = [
+            TokenError::Signature.into(),
+            ProofError::Signature.into(),
+            ProofError::Ath.into(),
+            BindingError::Key.into(),
+            ReplayError::Replayed.into(),
+        ];
+        let cheap: [Denial; 5] = [
+            CredentialsError::Missing.into(),
+            TokenError::Expired.into(),
+            ProofError::Htu.into(),
+            BindingError::Unbound.into(),
+            Denial::NoRoute,
+        ];
+        assert!(dear.into_iter().all(Denial::cost_a_signature));
+        assert!(!cheap.into_iter().any(Denial::cost_a_signature));
+    }
+}

@@ -243,7 +243,7 @@ fn write_seconds(seconds: f64, out: &mut Vec<u8>) {
 }
 
 /// The address as it is usually written (RFC 5952); an IPv4 address in IPv6 clothes as IPv4.
-fn write_address(address: IpAddr, out: &mut Vec<u8>) {
+pub fn write_address(address: IpAddr, out: &mut Vec<u8>) {
     match address.to_canonical() {
         IpAddr::V4(address) => {
             let [first, rest @ ..] = address.octets();

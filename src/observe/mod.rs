@@ -14,6 +14,7 @@ mod tracing;
 mod writer;
 
 pub use exchange::{AccessLog, Binding, Decision, Exchange, LogFormat, Observer};
+pub use line::write_address;
 pub use metrics::{Metrics, ReplayState};
 pub use tracing::{LevelError, init};
 pub use writer::{LogGuard, LogWriter};
