@@ -1,7 +1,7 @@
 //! The floor: a minimal hyper proxy that verifies one ES256 signature for each request, and does nothing else.
 //!
-//! The message, the signature and the key are always the same, the parsed key is kept. No log, no metrics, no headers edited but
-//! `Host` and what belongs to the hop. What a gateway costs above this is its own.
+//! The signatures are made ahead, by as many keys as the measured load has clients. No log, no metrics, no headers edited but `Host` and
+//! what belongs to the hop. What a gateway costs above this is its own.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use pool::{Lent, Pool};
-use signature::Signature;
+use signature::Signatures;
 use socket2::{Domain, Socket, Type};
 use std::convert::Infallible;
 use std::io;
@@ -63,7 +63,7 @@ type Body = Either<Lent, Empty<Bytes>>;
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     if let Some(count) = arguments.signatures {
-        println!("{:.2}", Signature::new().microseconds(count));
+        println!("{:.2}", Signatures::new().microseconds(count));
         return Ok(());
     }
     if arguments.bench || std::env::args().len() > 1 {
@@ -76,7 +76,7 @@ fn main() -> io::Result<()> {
         return workers.into_iter().try_for_each(|worker| worker.join().unwrap());
     }
     // `cargo test --benches` runs every bench without arguments.
-    assert!(Signature::new().verifies(), "the fixed signature verifies");
+    assert!(Signatures::new().verifies(), "a signature verifies");
     Ok(())
 }
 
@@ -98,8 +98,8 @@ fn work(arguments: &Arguments, listener: std::net::TcpListener) -> io::Result<()
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         let tls = arguments.tls.as_deref().map(signature::tls).transpose()?.map(TlsAcceptor::from);
-        let signature = (!arguments.no_signature).then(Signature::new);
-        let proxy = Arc::new(Proxy { pool: Pool::new(arguments.upstream), signature });
+        let signatures = (!arguments.no_signature).then(Signatures::new);
+        let proxy = Arc::new(Proxy { pool: Pool::new(arguments.upstream), signatures });
         loop {
             let (socket, _) = listener.accept().await?;
             socket.set_nodelay(true)?;
@@ -122,7 +122,7 @@ fn work(arguments: &Arguments, listener: std::net::TcpListener) -> io::Result<()
 
 struct Proxy {
     pool: Arc<Pool>,
-    signature: Option<Signature>,
+    signatures: Option<Signatures>,
 }
 
 impl Proxy {
@@ -142,7 +142,7 @@ impl Proxy {
     }
 
     async fn serve(&self, mut request: Request<Incoming>) -> Response<Body> {
-        if self.signature.as_ref().is_some_and(|signature| !signature.verifies()) {
+        if self.signatures.as_ref().is_some_and(|signatures| !signatures.verifies()) {
             return empty(StatusCode::UNAUTHORIZED);
         }
         request.headers_mut().remove(CONNECTION);

@@ -59,7 +59,7 @@ LAST = [[GATEWAY_AT_HALF], [BASELINE_AT_HALF], [BASELINE_AT_HALF], [GATEWAY_AT_H
 SHOWN = {"gateway": "keyproof"}
 CHECKS = {
     "gateway": "token, DPoP proof, replay",
-    "baseline": "one fixed ES256 signature",
+    "baseline": "one ES256 signature, made ahead",
     "nginx, no check": "nothing",
     "HAProxy jwt_verify": "bearer token only",
     "Envoy jwt_authn": "bearer token only",
