@@ -163,8 +163,8 @@ struct Shared(Arc<Gateway>);
 impl Serve for Shared {
     type Body = Body;
 
-    async fn serve(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
-        self.0.serve(peer, request).await
+    fn serve(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send {
+        self.0.serve(peer, request)
     }
 }
 

@@ -142,12 +142,13 @@ async fn http2<S: Serve>(
     let serve = arrival.serve.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let (serve, peer, open) = (serve.clone(), Arc::clone(&peer), counted.open());
-        async move {
+        // In a box: on its way to a task of its own, a stream's future is moved a dozen times.
+        Box::pin(async move {
             let silent = *request.method() == Method::HEAD;
             let response = serve.serve(&peer, request).await;
             let response = if silent { without_body(response) } else { response.map(Some) };
             Ok::<_, Infallible>(response.map(|body| Answer { body, _answering: open }))
-        }
+        })
     });
     let mut builder = http2::Builder::new(arrival.drain.clone());
     builder

@@ -113,22 +113,26 @@ impl Listener {
     fn admit<S: Serve>(&self, socket: TcpStream, address: SocketAddr, arrival: &Arc<Arrival<S>>) {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         if let Some(place) = self.connections.enter(address.ip()) {
+            // In a box below, because a task that can be aborted has room for its future twice.
             let arrival = Arc::clone(arrival);
             let drain = arrival.drain.clone();
             let Some(seat) = drain.seat() else {
-                return drain.spawn(async move {
+                return drain.spawn(Box::pin(async move {
                     connection::run(socket, address, &arrival).await;
                     drop(place);
-                });
+                }));
             };
             // A socket is watched by the runtime that it was made on.
             let Ok(socket) = socket.into_std() else { return };
-            drain.spawn_on(seat, async move {
-                if let Ok(socket) = TcpStream::from_std(socket) {
-                    connection::run(socket, address, &arrival).await;
-                }
-                drop(place);
-            });
+            drain.spawn_on(
+                seat,
+                Box::pin(async move {
+                    if let Ok(socket) = TcpStream::from_std(socket) {
+                        connection::run(socket, address, &arrival).await;
+                    }
+                    drop(place);
+                }),
+            );
         }
     }
 }
