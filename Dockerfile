@@ -7,8 +7,9 @@ WORKDIR /build
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --release --locked --bin keyproof \
-    && install -D -m 755 target/release/keyproof /image/usr/local/bin/keyproof
+    rustup component add llvm-tools \
+    && deploy/build \
+    && install -D -m 755 target/shipped/keyproof /image/usr/local/bin/keyproof
 # The libraries that the binary names, the roots that issuers' certificates are verified with, and places to mount things at.
 RUN ldd /image/usr/local/bin/keyproof | grep -o '/[^ ]*' | xargs cp --dereference --parents --target-directory=/image \
     && cp --dereference --parents --target-directory=/image /etc/ssl/certs/ca-certificates.crt \

@@ -23,7 +23,7 @@ DEBIAN = {"nginx": ["nginx-light"], "haproxy": ["haproxy"], "apache": ["apache2-
 
 class House:
     def __init__(self, root, arguments):
-        self.root, self.profile, self.given = root, arguments.profile, arguments.binaries
+        self.root, self.profile, self.given, self.plain = root, arguments.profile, arguments.binaries, arguments.plain
         self.server_cpu, self.generator_cpu = arguments.server_cpu, arguments.generator_cpu
         self.both_cpus = f"{self.server_cpu},{self.generator_cpu}"
         self.directory = root / "target/compare"
@@ -45,6 +45,18 @@ class House:
             message = json.loads(line)
             if message.get("executable"):
                 self.binaries[message["target"]["name"]] = message["executable"]
+        if not self.plain:
+            self.install_profdata()
+            subprocess.run([self.root / "deploy/build", "--profile", "release" if self.profile == "bench" else self.profile],
+                           check=True, stdout=subprocess.DEVNULL)
+            self.binaries["keyproof"] = str(self.root / "target/shipped/keyproof")
+
+    def install_profdata(self):
+        """What `deploy/build` needs, where Debian has it; where it is missing, `deploy/build` says what to do."""
+        version = subprocess.run(["rustc", "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        major = version.split("LLVM version: ")[1].split(".")[0]
+        if not shutil.which(f"llvm-profdata-{major}") and shutil.which("apt-get"):
+            subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", f"llvm-{major}"], stdout=subprocess.DEVNULL)
 
     def start(self, names, skipped):
         """Starts what can be started; says why the rest cannot."""

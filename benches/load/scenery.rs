@@ -3,6 +3,7 @@
 use crate::arguments::{RunArguments, SceneArguments};
 use keyproof::clock::{Clock, UnixTime};
 use keyproof::jose::{Algorithm, PrivateKey};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -105,11 +106,19 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
+        // Asked, not cut off: a gateway that `deploy/build` has instrumented writes its profile when it ends.
         for child in &mut self.children {
-            child.kill().ok();
+            if terminate(child).is_err() {
+                child.kill().ok();
+            }
             child.wait().ok();
         }
     }
+}
+
+fn terminate(child: &Child) -> io::Result<()> {
+    let process = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+    Ok(kill_process(process, Signal::TERM)?)
 }
 
 /// Writes the files of a scene. Keys that are already there stay.
