@@ -110,10 +110,11 @@ impl Listener {
     }
 
     /// Serves a connection, or closes it at once where there are too many.
+    ///
+    /// Its future is in a box: a task that can be aborted has room for its future twice.
     fn admit<S: Serve>(&self, socket: TcpStream, address: SocketAddr, arrival: &Arc<Arrival<S>>) {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         if let Some(place) = self.connections.enter(address.ip()) {
-            // In a box below, because a task that can be aborted has room for its future twice.
             let arrival = Arc::clone(arrival);
             let drain = arrival.drain.clone();
             let Some(seat) = drain.seat() else {
