@@ -18,7 +18,7 @@ pub struct Permit(Grant);
 #[derive(Debug)]
 enum Grant {
     Public,
-    Token { token: Arc<VerifiedToken>, identity: Rendered, proof: Option<VerifiedProof> },
+    Token { token: Arc<VerifiedToken>, identity: Rendered, binding: Binding },
     Observed,
 }
 
@@ -28,21 +28,16 @@ impl Authorizer {
     /// # Errors
     /// The proof was used before, may have been, or the store cannot say.
     pub async fn spend(&self, verified: Verified, now: UnixTime) -> Result<Permit, Refusal> {
-        let (token, identity, binding) = match verified.0 {
-            Evidence::Public => return Ok(Permit(Grant::Public)),
-            Evidence::Token { token, identity, binding } => (token, identity, binding),
-        };
-        let proof = match binding {
-            Binding::Bearer => None,
-            Binding::Dpop(proof) => {
-                if let Err(error) = self.use_up(&proof, now).await {
-                    let denial = Denial::Replay(error);
-                    return Err(Refusal { denial, scheme: Some(Scheme::Dpop), token: Some(token) });
-                }
-                Some(proof)
-            }
-        };
-        Ok(Permit(Grant::Token { token, identity, proof }))
+        if let Evidence::Token { token, binding: Binding::Dpop(proof), .. } = &verified.0
+            && let Err(error) = self.use_up(proof, now).await
+        {
+            let (denial, token) = (Denial::Replay(error), Some(Arc::clone(token)));
+            return Err(Refusal { denial, scheme: Some(Scheme::Dpop), token });
+        }
+        Ok(Permit(match verified.0 {
+            Evidence::Public => Grant::Public,
+            Evidence::Token { token, identity, binding } => Grant::Token { token, identity, binding },
+        }))
     }
 
     async fn use_up(&self, proof: &VerifiedProof, now: UnixTime) -> Result<(), ReplayError> {
@@ -115,8 +110,8 @@ impl Permit {
     /// The proof that was used up.
     pub const fn proof(&self) -> Option<&VerifiedProof> {
         match &self.0 {
-            Grant::Token { proof, .. } => proof.as_ref(),
-            Grant::Public | Grant::Observed => None,
+            Grant::Token { binding: Binding::Dpop(proof), .. } => Some(proof),
+            Grant::Token { binding: Binding::Bearer, .. } | Grant::Public | Grant::Observed => None,
         }
     }
 

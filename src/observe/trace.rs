@@ -55,11 +55,16 @@ impl RequestId {
     }
 
     /// The value of `X-Request-Id`.
+    ///
+    /// Marked as one that is never indexed (RFC 7541 section 6.2.3), although it is no secret: no two answers have the same, and HTTP/2
+    /// would keep every one of them in its table of what repeats, and compare each with all that are there.
     pub(super) fn to_header(&self) -> HeaderValue {
-        match self {
+        let mut value = match self {
             Self::Made(parent) => header(parent.slice(TRACE_ID)),
             Self::Continued(value) => value.clone(),
-        }
+        };
+        value.set_sensitive(true);
+        value
     }
 
     /// A `traceparent` that begins a trace: its identifier is the request's, where that was made here.
@@ -304,6 +309,13 @@ mod tests {
         assert!(sent.to_str().unwrap().ends_with("-01"), "{sent:?}");
         assert_eq!(id.to_header(), text(&id));
         assert!(Trace::continued(&headers("traceparent", &[sent.to_str().unwrap()])).is_some(), "{sent:?}");
+    }
+
+    #[test]
+    fn an_identifier_never_enters_the_table_of_what_repeats() {
+        for given in [&[][..], &["front-1"]] {
+            assert!(RequestId::new(&headers("x-request-id", given)).to_header().is_sensitive());
+        }
     }
 
     #[test]

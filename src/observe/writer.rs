@@ -9,10 +9,10 @@ use std::time::Duration;
 const CAPACITY: usize = 4 * 1024 * 1024;
 /// How long the thread lets lines gather after the first: no line is later than this.
 ///
-/// Under load the thread shares a core with the work, and each of its turns takes that core away twice: so
-/// there are a hundred a second at most, and what gathers meanwhile still fits into the core's cache. A process that is killed loses this
-/// much of its log; one that ends writes everything.
-const GATHER: Duration = Duration::from_millis(10);
+/// Under load the thread shares a core with the work, and each of its turns holds up what is on its way: ten a second concern fewer than
+/// one request in a hundred, and a hundred more than that. A process that is killed loses this much of its log; one that ends writes
+/// everything.
+const GATHER: Duration = Duration::from_millis(100);
 /// How many bytes are written before that time is over: enough for a write to be worth its price, and far from
 /// [`CAPACITY`] whatever the load.
 const ENOUGH: usize = 256 * 1024;

@@ -18,10 +18,13 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
+use std::mem;
 
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// How many fields the gateway sets besides the identity. With room for all of them the map grows once, or it would up to three times.
+const FIELDS: usize = 8;
 
 /// A request that may go on, with everything that decides how it looks to the upstream.
 pub(super) struct Onward<'a> {
@@ -62,15 +65,19 @@ pub(super) fn target(uri: &Uri, path: &CanonicalPath<'_>, prefix: Option<&str>) 
 }
 
 impl Onward<'_> {
-    /// Strips what no client may say, then sets what we say.
+    /// Strips what no client may say, then sets what we say. What it needs of the head is taken out of it.
     pub(super) fn request(
         self,
-        mut head: Parts,
+        head: &mut Parts,
         body: Incoming,
         protected: &Protected,
         exchange: &Exchange,
-    ) -> Request<RequestBody> {
-        let headers = &mut head.headers;
+    ) -> Box<Request<RequestBody>> {
+        let mut request = Box::new(Request::new(RequestBody::new(body, Pace::DEFAULT)));
+        *request.method_mut() = mem::take(&mut head.method);
+        *request.uri_mut() = Uri::from(self.target);
+        *request.headers_mut() = mem::take(&mut head.headers);
+        let headers = request.headers_mut();
         strip_request(headers, self.sender.trusted);
         protected.strip(headers);
         headers.remove(DPOP);
@@ -80,7 +87,9 @@ impl Onward<'_> {
             Authorization::Keep => {}
         }
 
-        for (name, value) in self.permit.take_identity() {
+        let identity = self.permit.take_identity();
+        headers.reserve(identity.len().saturating_add(FIELDS));
+        for (name, value) in identity {
             headers.insert(name, value);
         }
         headers.insert(HOST, self.site.host.clone());
@@ -97,8 +106,7 @@ impl Onward<'_> {
             version: head.version,
         };
         set_forwarded(headers, &origination);
-        head.uri = Uri::from(self.target);
-        Request::from_parts(head, RequestBody::new(body, Pace::DEFAULT))
+        request
     }
 }
 
@@ -117,7 +125,7 @@ impl Gateway {
     /// Sends the request on. The upstream's trouble is an answer, the client's a refusal.
     pub(super) async fn send(
         &self,
-        request: Request<RequestBody>,
+        request: Box<Request<RequestBody>>,
         route: &Route,
         permit: &Permit,
         now: UnixTime,

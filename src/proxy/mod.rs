@@ -110,23 +110,29 @@ impl Gateway {
     }
 
     /// One request, from its head to the head of its answer.
-    pub async fn serve(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+    pub fn serve(
+        &self,
+        peer: &Peer,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send {
         let now = self.clock.now();
         let sender = self.sender(peer);
         let client = sender.client(request.headers(), self.trusted_by(peer));
         let mut exchange = Exchange::begin(Arc::clone(&self.observer), peer.listener, client, &request, now);
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let origin = head.headers.get(http::header::ORIGIN).cloned();
-        match self.pass(&sender, head, body, now, &mut exchange).await {
-            Ok((answer, route)) => forward::relay(answer, route, origin.as_ref(), exchange),
-            Err(stop) => {
-                exchange.decided(Decision::Deny(stop.refusal.denial));
-                if stop.refusal.denial.cost_a_signature() {
-                    // Whoever made us check a signature for nothing waits until those who are here too had their turn. And such answers go
-                    // out in bunches: each by itself would wake its receiver, at up to a tenth of what the signature costs.
-                    tokio::task::yield_now().await;
+        async move {
+            match self.pass(&sender, &mut head, body, now, &mut exchange).await {
+                Ok((answer, route)) => forward::relay(answer, route, origin.as_ref(), exchange),
+                Err(stop) => {
+                    exchange.decided(Decision::Deny(stop.refusal.denial));
+                    if stop.refusal.denial.cost_a_signature() {
+                        // Whoever made us check a signature for nothing waits until those who are here too had their turn. And such answers go
+                        // out in bunches: each by itself would wake its receiver, at up to a tenth of what the signature costs.
+                        tokio::task::yield_now().await;
+                    }
+                    self.refuse(&stop, origin.as_ref(), now, exchange)
                 }
-                self.refuse(&stop, origin.as_ref(), now, exchange)
             }
         }
     }
@@ -135,7 +141,7 @@ impl Gateway {
     async fn pass<'a>(
         &'a self,
         sender: &Sender,
-        head: Parts,
+        head: &mut Parts,
         body: Incoming,
         now: UnixTime,
         exchange: &mut Exchange,
@@ -144,9 +150,9 @@ impl Gateway {
         if !hop::is_chunked_at_most(&head.headers) {
             return Err(Denial::Body.into());
         }
-        let place = self.map.place(&head, sender)?;
+        let place = self.map.place(head, sender)?;
         exchange.path(&place.path);
-        if let Some((answer, route)) = self.preflight(&head, &place) {
+        if let Some((answer, route)) = self.preflight(head, &place) {
             exchange.route(route.number);
             exchange.decided(Decision::Allow("preflight"));
             return Ok((answer, route));
@@ -155,7 +161,7 @@ impl Gateway {
         exchange.route(route.number);
 
         // Who may ask, and was this proof ever used.
-        let mut permit = match self.permit(route, &head, &place, now).await {
+        let mut permit = match self.permit(route, head, &place, now).await {
             Ok(permit) => {
                 exchange.decided(Decision::Allow(permit.label()));
                 permit
@@ -258,5 +264,22 @@ impl Route {
 impl From<Denial> for Stop<'_> {
     fn from(denial: Denial) -> Self {
         Self { refusal: denial.into(), route: None, allow: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_output<F>(_: fn(&'static Gateway, &'static Peer, Request<Incoming>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// It was 4.3 KB once, most of it room for one request in each of seven futures; under HTTP/2 all of it is moved, and a hundred of them
+    /// were more than a core's cache holds.
+    #[test]
+    fn a_request_on_its_way_takes_little_room() {
+        let size = size_of_output(|gateway, peer, request| gateway.serve(peer, request));
+        assert!(size <= 2304, "{size} bytes");
     }
 }

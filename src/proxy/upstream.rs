@@ -111,13 +111,14 @@ impl Upstream {
     ///
     /// The request goes out as HTTP/1.1 in origin form, with the `Host` it has (the server's own where it has
     /// none). A server that cannot be reached is passed over for the next; a request of which a byte may have
-    /// been sent is never sent again.
+    /// been sent is never sent again. It comes in a box because it is handed on from future to future on its way, each of which
+    /// would have room for a copy.
     ///
     /// # Errors
     /// [`UpstreamError`], as its variants say.
     pub async fn send(
         &self,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let flow = request.body().flow();
         prepare(&mut request);
@@ -135,7 +136,7 @@ impl Upstream {
     /// Tries the servers, beginning with the one whose turn it is.
     async fn exchange(
         &self,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut failure = UpstreamError::Connect;
@@ -146,7 +147,7 @@ impl Upstream {
                 Err(Attempt::Sent) => return Err(UpstreamError::Broken),
                 Err(Attempt::Unsent(request, reason)) => {
                     failure = reason;
-                    *request
+                    request
                 }
             };
         }
@@ -165,7 +166,7 @@ enum Attempt {
 impl Server {
     async fn send(
         &self,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<RequestBody>>,
         connect_timeout: Duration,
     ) -> Result<Response<UpstreamBody>, Attempt> {
         if !request.headers().contains_key(HOST) {
@@ -174,22 +175,22 @@ impl Server {
         // A pooled connection may turn out closed just now; hyper then hands the request back, unsent.
         while let Some(connection) = self.pool.take() {
             match self.send_on(connection, request).await {
-                Err(Attempt::Unsent(unsent, _)) => request = *unsent,
+                Err(Attempt::Unsent(unsent, _)) => request = unsent,
                 outcome @ (Ok(_) | Err(Attempt::Sent)) => return outcome,
             }
         }
         match self.connect(connect_timeout).await {
             Ok(connection) => self.send_on(connection, request).await,
-            Err(reason) => Err(Attempt::Unsent(Box::new(request), reason)),
+            Err(reason) => Err(Attempt::Unsent(request, reason)),
         }
     }
 
     async fn send_on(
         &self,
         mut connection: SendRequest<RequestBody>,
-        request: Request<RequestBody>,
+        request: Box<Request<RequestBody>>,
     ) -> Result<Response<UpstreamBody>, Attempt> {
-        match connection.try_send_request(request).await {
+        match connection.try_send_request(*request).await {
             // Nobody asked for an upgrade: `Upgrade` never leaves the gateway.
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Attempt::Sent),
             Ok(response) => {

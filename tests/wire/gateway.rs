@@ -142,7 +142,7 @@ impl Serve for Page {
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, authority);
         }
-        match self.upstream.send(request).await {
+        match self.upstream.send(Box::new(request)).await {
             Ok(mut response) => {
                 proxy::strip_response(response.headers_mut());
                 response.map(|body| ResponseBody::upstream(body, count))
