@@ -9,6 +9,8 @@ SERVERS = ["gateway", "baseline", "nginx", "haproxy", "envoy", "envoy-cached", "
 # Gateways of their own, which come with the first: what a case leaves behind in caches and replay table stays with it.
 CROWD, WIDE = "gateway-crowd", "gateway-wide"
 
+BESIDE = "gateway beside "
+
 
 @dataclasses.dataclass(frozen=True)
 class Case:
@@ -17,10 +19,23 @@ class Case:
     arguments: tuple = ()
     # This case runs at half of the throughput that that one had in the same round.
     half_of: str | None = None
+    # Of no use without that server.
+    beside: str | None = None
 
 
 def refusing(kind):
     return Case(f"gateway refusing {kind}", "gateway", ("--mix", f"{kind}=1", "--pool", "0"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Turns:
+    """Cases that are measured together, a tenth of a second of each in turn: whatever the machine does meets each of them alike."""
+    cases: tuple
+
+
+def beside(name, server):
+    """The gateway once more, as the measure of what is measured with it: in the data, and in no table."""
+    return Case(BESIDE + name, "gateway", beside=server)
 
 
 REUSE = ("--reuse", "--pool", "2000")
@@ -30,28 +45,31 @@ HUNDRED_THOUSAND = ("--clients", "100000", "--visit")
 MANY = ("--connections", "64")
 BEARER = ("--auth", "bearer")
 
-REFUSALS = tuple(map(refusing, ["no-token", "bad-token", "wrong-claims", "bad-proof", "replay"]))
-GATEWAY_AT_HALF = Case("gateway at half load", "gateway", (), "gateway")
-BASELINE_AT_HALF = Case("baseline at half load", "baseline", REUSE, "gateway")
+CHEAP = [refusing("no-token"), refusing("wrong-claims")]
+SIGNED = beside("refusals", "gateway"), *map(refusing, ["bad-token", "bad-proof", "replay"])
+GATEWAY_AT_HALF = Case("gateway at half load", "gateway", half_of="gateway")
+BASELINE_AT_HALF = Case("baseline at half load", "baseline", half_of="gateway")
+APACHE = Case("Apache mod_oauth2 DPoP", "apache", ("--origin", "http://api.test:{port}", "--pool", "30000"))
+NODE = Case("Node oauth4webapi DPoP", "node", ("--pool", "30000"))
 
 # A group stays together, because the machine's neighbours come and go over minutes and what is compared must have had the
-# same ones. Groups are shuffled. The blocks of a group keep their order, the cases within a block are shuffled too. What the closest
-# targets compare is measured twice in a round.
+# same ones; what is close takes turns. Groups are shuffled. The blocks of a group keep their order, the cases within a block are shuffled
+# too.
 GROUPS = [
-    [[Case("gateway", "gateway"), Case("baseline", "baseline", REUSE)]] * 2 + [REFUSALS],
-    [[Case("gateway TLS", "gateway", TLS), Case("baseline TLS", "baseline", TLS + REUSE)]] * 2,
-    [[Case("gateway HTTP/2", "gateway", H2), Case("baseline HTTP/2", "baseline", H2 + REUSE)]] * 2,
-    [[Case("gateway, 64 connections", "gateway", MANY), Case("gateway, two cores", WIDE, MANY)]],
+    [Turns((Case("gateway", "gateway"), Case("baseline", "baseline"))), CHEAP, Turns(SIGNED)],
+    [Turns((Case("gateway TLS", "gateway", TLS), Case("baseline TLS", "baseline", TLS)))],
+    [Turns((Case("gateway HTTP/2", "gateway", H2), Case("baseline HTTP/2", "baseline", H2)))],
+    [Turns((Case("gateway, 64 connections", "gateway", MANY), Case("gateway, two cores", WIDE, MANY)))],
     [[Case("gateway, 20 clients", CROWD)], [Case("gateway, 100,000 clients", CROWD, HUNDRED_THOUSAND)]],
     [[Case("nginx, no check", "nginx", REUSE)]],
     [[Case("HAProxy jwt_verify", "haproxy", BEARER)]],
     [[Case("Envoy jwt_authn", "envoy", BEARER)]],
     [[Case("Envoy jwt_authn, cached", "envoy-cached", BEARER)]],
-    [[Case("Apache mod_oauth2 DPoP", "apache", ("--origin", "http://api.test:{port}", "--pool", "30000"))]],
-    [[Case("Node oauth4webapi DPoP", "node", ("--pool", "30000"))]],
+    # In no turns: Apache takes proofs for a few seconds only, and Node cleans up after its own.
+    [[beside(APACHE.name, "apache")], [APACHE], [APACHE], [beside(APACHE.name, "apache")]],
+    [[beside(NODE.name, "node")], [NODE], [NODE], [beside(NODE.name, "node")]],
 ]
-# Needs what the others found. Forth and back, so that a drift meets both alike; and often, because a single pause of the machine decides
-# the 99th percentile of a run: of six, the median does not care.
+# Needs what the others found. Forth and back, so that a drift meets both alike.
 LAST = [[GATEWAY_AT_HALF], [BASELINE_AT_HALF], [BASELINE_AT_HALF], [GATEWAY_AT_HALF]] * 3
 
 # How the first table and the plot call them, and what each checks.
@@ -69,36 +87,41 @@ CHECKS = {
 
 
 def order(up, random):
-    """Every case of a round, of the servers that are up."""
+    """What a round runs of the servers that are up, one thing after another: what takes turns together, and every other case alone."""
+    usable = lambda cases: [case for case in cases if {case.server, case.beside or case.server} <= set(up)]
     groups = list(GROUPS)
     random.shuffle(groups)
-    for group in [*groups, LAST]:
-        for block in group:
-            block = [case for case in block if case.server in up]
-            random.shuffle(block)
-            yield from block
+    for block in (block for group in [*groups, LAST] for block in group):
+        if isinstance(block, Turns):
+            yield usable(block.cases)
+        else:
+            cases = usable(block)
+            random.shuffle(cases)
+            yield from ([case] for case in cases)
 
 
 def play(house, up, arguments, random, silent):
     """One round: the figures of every case by its name. A case that had no answer at all has none, and stands among the silent."""
     runs = {}
-    for case in order(up, random):
-        options = ["--seconds", str(arguments.seconds), "--warmup", str(arguments.warmup)]
-        if "--connections" not in case.arguments:
-            options += ["--connections", str(arguments.connections)]
-        if case.half_of:
-            if case.half_of not in runs:
-                continue
-            options += ["--rate", str(runs[case.half_of][0]["requests_per_second"] / 2)]
-        result = house.load(case, options)
-        if result["requests"]:
-            runs.setdefault(case.name, []).append(result)
+    for together in order(up, random):
+        if len(together) > 1:
+            results = house.take_turns(together, arguments, random)
         else:
-            silent.append(case.name)
-        print(f"{case.name:28} {result['requests_per_second']:9,.0f} /s {result['cpu_us_per_request']:8.1f} us"
-              f"  p99 {result['p99_us']:8,.0f} us  unexpected {result['unexpected']}"
-              f"{'  POOL DRY' if result['pool_ran_dry'] else ''}", file=sys.stderr)
+            results = [house.load(case, arguments, half(case, runs)) for case in together if not case.half_of or case.half_of in runs]
+        for case, result in zip(together, results):
+            if result["requests"]:
+                runs.setdefault(case.name, []).append(result)
+            else:
+                silent.append(case.name)
+            print(f"{case.name:28} {result['requests_per_second']:9,.0f} /s {result['cpu_us_per_request']:8.1f} us"
+                  f"  p99 {result['p99_us']:8,.0f} us  unexpected {result['unexpected']}"
+                  f"{'  POOL DRY' if result['pool_ran_dry'] else ''}", file=sys.stderr)
     return {"signature": {"cpu_us_per_request": house.signature()}} | {name: middle(of) for name, of in runs.items()}
+
+
+def half(case, runs):
+    """The rate of a case at half load."""
+    return case.half_of and runs[case.half_of][0]["requests_per_second"] / 2
 
 
 def middle(runs):

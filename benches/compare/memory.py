@@ -1,5 +1,6 @@
 """Memory at full load, with a million used proofs that are still remembered."""
 
+import argparse
 import sys
 import time
 
@@ -20,11 +21,11 @@ def measure(house, arguments):
     time.sleep(servers.PAUSE)
     # The run ends with its pool. A few proofs more: some are on their way when it does.
     case = cases.Case("gateway, a million live proofs", GATEWAY, ("--pool", str(POOL + 1000)))
-    options = ["--seconds", "600", "--warmup", "0", "--connections", str(arguments.connections)]
+    endless = argparse.Namespace(seconds=600, warmup=0, connections=arguments.connections)
     accepted, live, resident = 0, 0, 0
     try:
         for _ in range(MOST_RUNS):
-            result = house.load(case, options)
+            result = house.load(case, endless)
             accepted += result["statuses"].get("200", 0)
             live = int(house.metric(GATEWAY, "keyproof_replay_entries"))
             # The one while all connections were busy, the other after them.

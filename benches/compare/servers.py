@@ -16,6 +16,8 @@ import configurations
 BINARIES = ["keyproof", "load", "baseline"]
 # Seconds. A gateway takes no proof that could be from before its start.
 PAUSE = 3
+# Seconds of each of those that take turns.
+SLICE = 0.1
 
 PEERS = {"nginx": "nginx", "haproxy": "haproxy", "apache": "apache2", "node": "node"}
 DEBIAN = {"nginx": ["nginx-light"], "haproxy": ["haproxy"], "apache": ["apache2-bin", "libapache2-mod-oauth2"], "node": ["nodejs"]}
@@ -132,16 +134,38 @@ class House:
                     (base + ["--listen", f"127.0.0.1:{tls}", "--tls", str(self.scene(name))], [tls])]
         return [(configurations.write(name, self.directory, plain, upstream), [plain])]
 
-    def load(self, case, options):
+    def load(self, case, arguments, rate=None):
+        """What the generator says of one case by itself."""
+        command = self.generator(case, arguments) + ["--seconds", str(arguments.seconds), "--warmup", str(arguments.warmup)]
+        command += ["--rate", str(rate)] if rate else []
+        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+    def take_turns(self, together, arguments, random):
+        """What the generators of several cases say of them, when a slice of each is measured in turn; twice as long as a case by itself."""
+        seconds = 2 * arguments.seconds
+        started = [subprocess.Popen(self.generator(case, arguments) + ["--in-turns", "--seconds", str(seconds)], stdin=subprocess.PIPE,
+                                    stdout=subprocess.PIPE, text=True) for case in together]
+        said = [generator.stdout.readline() for generator in started]
+        for _ in range(max(1, round(seconds / SLICE))):
+            for generator in random.sample(started, len(started)):
+                print(SLICE, file=generator.stdin, flush=True)
+                said.append(generator.stdout.readline())
+        if not all(said):
+            raise RuntimeError(f"a generator ended early: {', '.join(case.name for case in together)}")
+        return [json.loads(generator.communicate()[0]) for generator in started]
+
+    def generator(self, case, arguments):
+        """The command that drives a case."""
         plain, tls = self.addresses[case.server][:2]
         processes = [pid for process in self.processes[case.server] for pid in family(process.pid)]
         command = [self.binaries["load"], "run", "--json", "--scene", str(self.scene(case.server)),
                    "--address", f"127.0.0.1:{tls if '--tls' in case.arguments else plain}",
-                   "--generator-cpus", self.both_cpus if case.server == cases.WIDE else self.generator_cpu, *options]
+                   "--generator-cpus", self.both_cpus if case.server == cases.WIDE else self.generator_cpu]
+        if "--connections" not in case.arguments:
+            command += ["--connections", str(arguments.connections)]
         # Apache compares htu with the port it listens on, whatever Host says.
         command += [argument.format(port=plain) for argument in case.arguments]
-        command += [part for pid in processes for part in ("--pid", str(pid))]
-        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        return command + [part for pid in processes for part in ("--pid", str(pid))]
 
     def metric(self, name, metric):
         """A gauge of a gateway."""

@@ -86,6 +86,11 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub(crate) rate: Option<f64>,
 
+    /// Take turns with other generators: say `ready`, then count for as many seconds as each line of standard input names, and answer it
+    /// with `done`; what is reported are medians over the turns, and `seconds` is how long they are together.
+    #[arg(long, conflicts_with_all = ["rate", "visit"])]
+    pub(crate) in_turns: bool,
+
     /// Credentials of good requests.
     #[arg(long, value_enum, default_value = "dpop")]
     pub(crate) auth: Auth,

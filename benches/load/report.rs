@@ -10,21 +10,36 @@ use std::time::Duration;
 /// The generator is the bottleneck when its core has less than this left.
 const SATURATED: f64 = 0.97;
 
+/// The machine itself pauses a few times a second, for some milliseconds: most tenths of a second have no pause in them.
+const TENTH: Duration = Duration::from_millis(100);
+
 /// What was counted.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// In tenths of a microsecond.
     latencies: Vec<u32>,
+    /// How many latencies there were when each tenth of a second began, and when the next begins.
+    tenths: Vec<usize>,
+    next_tenth: Duration,
     statuses: BTreeMap<u16, u64>,
     unexpected: u64,
     errors: u64,
     first_error: Option<String>,
 }
 
-/// The figures of one run.
+/// A time that was counted: seconds of the clock, and of the CPU time of server and generator.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    pub(crate) requests: usize,
+    pub(crate) seconds: f64,
+    pub(crate) server: f64,
+    pub(crate) generator: f64,
+}
+
+/// The figures of one run; throughput and CPU time are medians over its slices.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
-    pub(crate) requests: u64,
+    pub(crate) requests: usize,
     pub(crate) seconds: f64,
     pub(crate) requests_per_second: f64,
     pub(crate) cpu_us_per_request: f64,
@@ -32,6 +47,9 @@ pub(crate) struct Report {
     pub(crate) p90_us: f64,
     pub(crate) p99_us: f64,
     pub(crate) p999_us: f64,
+    /// The 99th percentile of each tenth of a second by itself, and of these the median: what the server does where the machine does not
+    /// pause.
+    pub(crate) p99_of_tenths_us: f64,
     pub(crate) statuses: BTreeMap<u16, u64>,
     /// Answers other than those that the mix promises.
     pub(crate) unexpected: u64,
@@ -48,7 +66,12 @@ pub(crate) struct Report {
 }
 
 impl Tally {
-    pub(crate) fn answered(&mut self, kind: Kind, status: u16, latency: Duration) {
+    /// An answer, `latency` after its request was `due`.
+    pub(crate) fn answered(&mut self, kind: Kind, status: u16, due: Duration, latency: Duration) {
+        if due >= self.next_tenth {
+            self.tenths.push(self.latencies.len());
+            self.next_tenth = due + TENTH;
+        }
         self.latencies.push(u32::try_from(latency.as_nanos() / 100).unwrap_or(u32::MAX));
         *self.statuses.entry(status).or_default() += 1;
         self.unexpected += u64::from(!kind.deserves(status));
@@ -59,21 +82,32 @@ impl Tally {
         self.first_error.get_or_insert_with(|| error.to_string());
     }
 
+    pub(crate) const fn requests(&self) -> usize {
+        self.latencies.len()
+    }
+
     /// The figures, without what others know.
-    pub(crate) fn report(&mut self, seconds: f64) -> Report {
-        self.latencies.sort_unstable();
-        let quantile = |share: f64| {
-            let place = (share * self.latencies.len() as f64) as usize;
-            f64::from(self.latencies.get(place).copied().unwrap_or_default()) / 10.0
+    pub(crate) fn report(&mut self, slices: &[Slice]) -> Report {
+        let sum = |of: fn(&Slice) -> f64| slices.iter().map(of).sum::<f64>();
+        let seconds = sum(|slice| slice.seconds);
+        let per_slice = |of: fn(&Slice) -> f64| {
+            median(slices.iter().filter(|slice| slice.requests > 0).map(of).collect())
         };
+        let p99_of_tenths_us = self.p99_of_tenths();
+        self.latencies.sort_unstable();
+        let quantile = |share: f64| quantile(&self.latencies, share);
         Report {
-            requests: self.latencies.len() as u64,
+            requests: self.latencies.len(),
             seconds,
-            requests_per_second: self.latencies.len() as f64 / seconds,
+            requests_per_second: per_slice(|slice| slice.requests as f64 / slice.seconds),
+            cpu_us_per_request: per_slice(|slice| slice.server * 1e6 / slice.requests as f64),
+            server_load: sum(|slice| slice.server) / seconds,
+            generator_load: sum(|slice| slice.generator) / seconds,
             p50_us: quantile(0.5),
             p90_us: quantile(0.9),
             p99_us: quantile(0.99),
             p999_us: quantile(0.999),
+            p99_of_tenths_us,
             statuses: self.statuses.clone(),
             unexpected: self.unexpected,
             errors: self.errors,
@@ -81,6 +115,27 @@ impl Tally {
             ..Report::default()
         }
     }
+
+    fn p99_of_tenths(&self) -> f64 {
+        let tenths = self.tenths.windows(2).map(|bounds| &self.latencies[bounds[0]..bounds[1]]);
+        let of_each = tenths.map(|tenth| {
+            let mut tenth = tenth.to_vec();
+            tenth.sort_unstable();
+            quantile(&tenth, 0.99)
+        });
+        median(of_each.collect())
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// In microseconds.
+fn quantile(sorted: &[u32], share: f64) -> f64 {
+    let place = (share * sorted.len() as f64) as usize;
+    f64::from(sorted.get(place).copied().unwrap_or_default()) / 10.0
 }
 
 impl fmt::Display for Report {
@@ -95,6 +150,11 @@ impl fmt::Display for Report {
         writeln!(f, "server memory  {:.1} MiB", self.resident_kib as f64 / 1024.0)?;
         let (p50, p90, p99, p999) = (self.p50_us, self.p90_us, self.p99_us, self.p999_us);
         writeln!(f, "latency        p50 {p50:.0}  p90 {p90:.0}  p99 {p99:.0}  p99.9 {p999:.0} us")?;
+        writeln!(
+            f,
+            "               p99 of a tenth of a second, the median: {:.0} us",
+            self.p99_of_tenths_us
+        )?;
         for (status, count) in &self.statuses {
             writeln!(f, "status {status}     {count}")?;
         }

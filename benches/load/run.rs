@@ -5,7 +5,7 @@ use crate::arguments::RunArguments;
 use crate::mix::Kind;
 use crate::pace::Pace;
 use crate::pool::{Pool, Shot};
-use crate::report::{Report, Tally};
+use crate::report::{Report, Slice, Tally};
 use crate::scenery::Stage;
 use crate::tls::Dialer;
 use crate::{connection, h2};
@@ -14,7 +14,12 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local};
+
+/// Before a turn counts the server has everything to do, and after it nothing any more.
+const SETTLE: Duration = Duration::from_millis(10);
 
 /// What all connections share; one thread has them all.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(crate) struct Run {
     pace: Option<Pace>,
     clock: Stopwatch,
     tally: RefCell<Tally>,
+    open: Cell<bool>,
+    opened: Notify,
     counting: Cell<bool>,
     over: Cell<bool>,
     dry: Cell<bool>,
@@ -62,6 +69,8 @@ async fn measure(
         pace: arguments.rate.map(|rate| Pace::begin(rate, clock)),
         clock,
         tally: RefCell::new(Tally::default()),
+        open: Cell::new(!arguments.in_turns),
+        opened: Notify::new(),
         counting: Cell::new(false),
         over: Cell::new(false),
         dry: Cell::new(false),
@@ -77,31 +86,44 @@ async fn measure(
             spawn_local(connection::drive(run, dialer));
         }
     }
-    tokio::time::sleep(Duration::from_secs_f64(arguments.warmup)).await;
-    while run.pool.is_visiting() && !run.is_over() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut slices = Vec::new();
+    if arguments.in_turns {
+        let mut turns = turns();
+        println!("ready");
+        while let Some(duration) = turns.recv().await {
+            run.open();
+            tokio::time::sleep(SETTLE).await;
+            slices.push(run.count(duration, stage).await);
+            run.open.set(false);
+            tokio::time::sleep(SETTLE).await;
+            println!("done");
+        }
+    } else {
+        tokio::time::sleep(Duration::from_secs_f64(arguments.warmup)).await;
+        while run.pool.is_visiting() && !run.is_over() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        slices.push(run.count(arguments.duration(), stage).await);
     }
-
-    run.counting.set(true);
-    let (began, server, own) =
-        (clock.elapsed(), account::cpu(&stage.processes), account::cpu(&[std::process::id()]));
-    while clock.elapsed().saturating_sub(began) < arguments.duration() && !run.over.get() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let seconds = clock.elapsed().saturating_sub(began).as_secs_f64();
-    let server = account::cpu(&stage.processes).saturating_sub(server);
-    let own = account::cpu(&[std::process::id()]).saturating_sub(own);
-    run.counting.set(false);
     run.over.set(true);
+    run.open();
 
-    let mut report = run.tally.borrow_mut().report(seconds);
-    report.cpu_us_per_request = server.as_secs_f64() * 1e6 / report.requests.max(1) as f64;
-    report.server_load = server.as_secs_f64() / seconds;
-    report.generator_load = own.as_secs_f64() / seconds;
+    let mut report = run.tally.borrow_mut().report(&slices);
     report.resident_kib = account::resident(&stage.processes);
     report.pool = run.pool.size();
     report.pool_ran_dry = run.dry.get();
     Ok(report)
+}
+
+/// How long each turn is, from standard input; its end is the end.
+fn turns() -> UnboundedReceiver<Duration> {
+    let (sender, receiver) = unbounded_channel();
+    // It ends with its input; nobody waits for it.
+    drop(std::thread::spawn(move || {
+        let seconds = io::stdin().lines().map_while(|line| line.ok()?.trim().parse().ok());
+        seconds.map(Duration::from_secs_f64).try_for_each(|turn| sender.send(turn))
+    }));
+    receiver
 }
 
 impl Run {
@@ -109,8 +131,36 @@ impl Run {
         self.over.get()
     }
 
+    fn open(&self) {
+        self.open.set(true);
+        self.opened.notify_waiters();
+    }
+
+    /// Counts for this long, or until there is no more to send.
+    async fn count(&self, duration: Duration, stage: &Stage) -> Slice {
+        let own = [std::process::id()];
+        let before = self.tally.borrow().requests();
+        let (began, server, generator) =
+            (self.clock.elapsed(), account::cpu(&stage.processes), account::cpu(&own));
+        self.counting.set(true);
+        while self.clock.elapsed().saturating_sub(began) < duration && !self.is_over() {
+            let rest = duration.saturating_sub(self.clock.elapsed().saturating_sub(began));
+            tokio::time::sleep(rest.min(Duration::from_millis(20))).await;
+        }
+        self.counting.set(false);
+        Slice {
+            requests: self.tally.borrow().requests() - before,
+            seconds: self.clock.elapsed().saturating_sub(began).as_secs_f64(),
+            server: account::cpu(&stage.processes).saturating_sub(server).as_secs_f64(),
+            generator: account::cpu(&own).saturating_sub(generator).as_secs_f64(),
+        }
+    }
+
     /// When the next request is due, once it is; none at the end.
     pub(crate) async fn turn(&self) -> Option<Duration> {
+        while !self.open.get() {
+            self.opened.notified().await;
+        }
         if self.is_over() {
             return None;
         }
@@ -133,7 +183,7 @@ impl Run {
     pub(crate) fn answered(&self, kind: Kind, status: u16, due: Duration) {
         if self.counting.get() {
             let late = self.clock.elapsed().saturating_sub(due);
-            self.tally.borrow_mut().answered(kind, status, late);
+            self.tally.borrow_mut().answered(kind, status, due, late);
         }
     }
 
