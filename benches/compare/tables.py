@@ -31,7 +31,7 @@ def ratio(figure, one, other):
 
 
 def beside(peer):
-    """Requests per second of the gateway, measured in turns with the peer, by the peer's."""
+    """Requests per second of the gateway, measured right before and after the peer, by the peer's."""
     return ratio(RATE, cases.BESIDE + peer, peer)
 
 
