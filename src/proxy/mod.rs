@@ -275,8 +275,7 @@ mod tests {
         size_of::<F>()
     }
 
-    /// It was 4.3 KB once, most of it room for one request in each of seven futures; under HTTP/2 all of it is moved, and a hundred of them
-    /// were more than a core's cache holds.
+    /// It was 4.3 KB once, most of it room for one request in each of seven futures, and under HTTP/2 all of it is moved.
     #[test]
     fn a_request_on_its_way_takes_little_room() {
         let size = size_of_output(|gateway, peer, request| gateway.serve(peer, request));
