@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::observe::{self, AccessLog, LogFormat, LogWriter};
 use crate::server::Drained;
-use crate::server::workers::{Runtimes, Workers};
+use crate::server::workers::{self, Runtimes, Workers};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -78,7 +78,7 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         Err(error) => return internal(&error),
     };
     // With one core, everything runs here; with more, this thread accepts connections and gives them away.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match workers::runtime() {
         Ok(runtime) => runtime,
         Err(error) => return internal(&error),
     };

@@ -16,6 +16,9 @@ const GATHER: Duration = Duration::from_millis(100);
 /// How many bytes are written before that time is over: enough for a write to be worth its price, and far from
 /// [`CAPACITY`] whatever the load.
 const ENOUGH: usize = 256 * 1024;
+/// How many bytes are written in one go. The thread gives way after each piece, so that it does not hold up whoever shares its core for longer than
+/// it takes to copy one: all of [`ENOUGH`] at once held up one request in three hundred.
+const PIECE: usize = 32 * 1024;
 /// No number of bytes.
 const NEVER: usize = usize::MAX;
 /// How long the end of the process waits for an output that takes nothing.
@@ -130,14 +133,33 @@ impl Shared {
             std::mem::swap(&mut batch, &mut state.waiting);
             state.writing = true;
             drop(state);
-            if output.write_all(&batch).and_then(|()| output.flush()).is_err() {
-                let lost = batch.iter().filter(|byte| **byte == b'\n').count();
-                let mut state = self.lock();
-                state.dropped = state.dropped.saturating_add(u64::try_from(lost).unwrap_or(u64::MAX));
-            }
+            self.write_in_pieces(&batch, &mut output);
             batch.clear();
         }
     }
+
+    /// Gives way between pieces, unless so much waits already that there is no time to lose.
+    fn write_in_pieces(&self, mut lines: &[u8], output: &mut impl Write) {
+        while !lines.is_empty() {
+            let (piece, rest) = first_piece(lines);
+            if output.write_all(piece).and_then(|()| output.flush()).is_err() {
+                let lost = lines.iter().filter(|byte| **byte == b'\n').count();
+                let mut state = self.lock();
+                state.dropped = state.dropped.saturating_add(u64::try_from(lost).unwrap_or(u64::MAX));
+                return;
+            }
+            lines = rest;
+            if !lines.is_empty() && self.lock().waiting.len() < ENOUGH {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+/// As many whole lines as fit into a [`PIECE`], or all where not even one does, and what is left.
+fn first_piece(lines: &[u8]) -> (&[u8], &[u8]) {
+    let end = lines.get(..PIECE).and_then(|piece| piece.iter().rposition(|byte| *byte == b'\n'));
+    end.and_then(|end| lines.split_at_checked(end.saturating_add(1))).unwrap_or((lines, &[]))
 }
 
 impl Drop for LogGuard {
@@ -231,6 +253,36 @@ mod tests {
             log.write_lines(&vec![b'x'; length]);
             assert_eq!(heard.recv_timeout(Duration::from_secs(30)), Ok(length));
         }
+    }
+
+    #[test]
+    fn much_is_written_in_pieces_of_whole_lines() {
+        struct Pieces(Vec<Vec<u8>>);
+        impl Write for Pieces {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                // The output breaks at the third piece.
+                if self.0.len() == 2 {
+                    return Err(std::io::ErrorKind::BrokenPipe.into());
+                }
+                self.0.push(bytes.to_vec());
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (log, _guard) = LogWriter::to(std::io::sink()).unwrap();
+        let mut pieces = Pieces(Vec::new());
+        let line = [[b'x'; 999].as_slice(), b"\n"].concat();
+        log.0.write_in_pieces(&line.repeat(100), &mut pieces);
+        assert_eq!(pieces.0, [line.repeat(32), line.repeat(32)]);
+        assert_eq!(log.dropped(), 36);
+
+        let long = [vec![b'x'; 2 * PIECE].as_slice(), b"\nshort\n"].concat();
+        let mut pieces = Pieces(Vec::new());
+        log.0.write_in_pieces(&long, &mut pieces);
+        assert_eq!(pieces.0, [long]);
     }
 
     #[test]

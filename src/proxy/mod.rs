@@ -21,7 +21,7 @@ use crate::dpop::TargetUri;
 use crate::identity::Protected;
 use crate::issuer::KeyKeeper;
 use crate::observe::{Decision, Exchange, Observer};
-use crate::server::Peer;
+use crate::server::{Peer, turns};
 use crate::token::TokenError;
 use forward::Onward;
 use http::request::Parts;
@@ -194,6 +194,10 @@ impl Gateway {
     ) -> Result<Permit, Refusal> {
         let target = TargetUri { origin: &place.site.origin, path: place.path.as_str() };
         let asked = Asked { method: &head.method, target, query: head.uri.query(), headers: &head.headers };
+        // Who has nothing to show costs no signature, and is not kept waiting for those who do.
+        if !route.policy.public && head.headers.contains_key(http::header::AUTHORIZATION) {
+            turns::turn().await;
+        }
         let mut verified = self.authorizer.verify(&route.policy, &asked, now);
         if let Err(Refusal { denial: Denial::Token(TokenError::UnknownKey(issuer)), .. }) = verified
             && self.keys.refresh(issuer).await

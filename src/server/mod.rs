@@ -6,6 +6,7 @@ mod drain;
 mod gathered;
 mod listen;
 mod tls;
+pub mod turns;
 pub mod workers;
 
 pub use connection::{Peer, Protocol, Serve};

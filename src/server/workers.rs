@@ -4,12 +4,13 @@
 //! one thread takes what is ready in turn, so that what it sends goes out in bunches; one that steals work sends each request as soon as it can,
 //! and pays for waking its receiver each time.
 
+use super::turns;
 use std::cell::Cell;
 use std::io;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 thread_local! {
@@ -24,6 +25,14 @@ pub fn number() -> usize {
 /// How many workers there can be: one for each core that this process may use.
 pub fn most() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// A runtime of one thread, as each worker has. It tells [`turns`] when its thread slept.
+///
+/// # Errors
+/// The system has no more of what it takes.
+pub fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().on_thread_unpark(turns::thread_slept).build()
 }
 
 /// The threads. They end when this is dropped; let what runs on them end before.
@@ -62,7 +71,7 @@ impl Workers {
         let count = Some(most()).filter(|cores| *cores > 1).unwrap_or(0);
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for number in 0..count {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime = runtime()?;
             workers.push(Worker { runtime: runtime.handle().clone(), load: Arc::default() });
             let stop = stop.clone();
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
@@ -104,7 +113,7 @@ mod tests {
 
     #[test]
     fn connections_spread_evenly_and_leave() {
-        let runtime = Builder::new_current_thread().build().unwrap();
+        let runtime = runtime().unwrap();
         let worker = || Worker { runtime: runtime.handle().clone(), load: Arc::default() };
         let runtimes = Runtimes([worker(), worker()].into());
         let load = || runtimes.0.iter().map(|worker| Arc::strong_count(&worker.load) - 1).collect::<Vec<_>>();
