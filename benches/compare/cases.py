@@ -31,6 +31,8 @@ def refusing(kind):
 class Turns:
     """Cases that are measured together, a tenth of a second of each in turn: whatever the machine does meets each of them alike."""
     cases: tuple
+    # How long, in all, compared with a case by itself.
+    times: float = 2
 
 
 def beside(name, server):
@@ -65,12 +67,13 @@ GROUPS = [
     [[Case("HAProxy jwt_verify", "haproxy", BEARER)]],
     [[Case("Envoy jwt_authn", "envoy", BEARER)]],
     [[Case("Envoy jwt_authn, cached", "envoy-cached", BEARER)]],
-    # In no turns: Apache takes proofs for a few seconds only, and Node cleans up after its own.
-    [[beside(APACHE.name, "apache")], [APACHE], [APACHE], [beside(APACHE.name, "apache")]],
-    [[beside(NODE.name, "node")], [NODE], [NODE], [beside(NODE.name, "node")]],
+    # Apache takes proofs for a few seconds only: short turns.
+    [Turns((beside(APACHE.name, "apache"), APACHE), times=0.5)] * 3,
+    # In no turns: Node cleans up after its own.
+    [[beside(NODE.name, "node")], [NODE], [NODE], [beside(NODE.name, "node")]] * 2,
 ]
-# Needs what the others found. Forth and back, so that a drift meets both alike.
-LAST = [[GATEWAY_AT_HALF], [BASELINE_AT_HALF], [BASELINE_AT_HALF], [GATEWAY_AT_HALF]] * 3
+# Needs what the others found.
+LAST = [Turns((GATEWAY_AT_HALF, BASELINE_AT_HALF))] * 3
 
 # How the first table and the plot call them, and what each checks.
 SHOWN = {"gateway": "keyproof"}
@@ -87,28 +90,30 @@ CHECKS = {
 
 
 def order(up, random):
-    """What a round runs of the servers that are up, one thing after another: what takes turns together, and every other case alone."""
+    """What a round runs of the servers that are up, one thing after another: what takes turns together, and every other case alone; and how long
+    that is, compared with a case by itself."""
     usable = lambda cases: [case for case in cases if {case.server, case.beside or case.server} <= set(up)]
     groups = list(GROUPS)
     random.shuffle(groups)
     for block in (block for group in [*groups, LAST] for block in group):
         if isinstance(block, Turns):
-            yield usable(block.cases)
+            yield usable(block.cases), block.times
         else:
             cases = usable(block)
             random.shuffle(cases)
-            yield from ([case] for case in cases)
+            yield from (([case], 1) for case in cases)
 
 
 def play(house, up, arguments, random, silent):
     """One round: the figures of every case by its name. A case that had no answer at all has none, and stands among the silent."""
     runs = {}
-    for together in order(up, random):
+    for together, times in order(up, random):
+        together = [(case, half(case, runs)) for case in together if not case.half_of or case.half_of in runs]
         if len(together) > 1:
-            results = house.take_turns(together, arguments, random)
+            results = house.take_turns(together, times * arguments.seconds, arguments, random)
         else:
-            results = [house.load(case, arguments, half(case, runs)) for case in together if not case.half_of or case.half_of in runs]
-        for case, result in zip(together, results):
+            results = [house.load(case, arguments, rate) for case, rate in together]
+        for (case, _), result in zip(together, results):
             if result["requests"]:
                 runs.setdefault(case.name, []).append(result)
             else:

@@ -136,25 +136,27 @@ class House:
 
     def load(self, case, arguments, rate=None):
         """What the generator says of one case by itself."""
-        command = self.generator(case, arguments) + ["--seconds", str(arguments.seconds), "--warmup", str(arguments.warmup)]
-        command += ["--rate", str(rate)] if rate else []
+        command = self.generator(case, arguments, rate) + ["--seconds", str(arguments.seconds), "--warmup", str(arguments.warmup)]
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
-    def take_turns(self, together, arguments, random):
-        """What the generators of several cases say of them, when a slice of each is measured in turn; twice as long as a case by itself."""
-        seconds = 2 * arguments.seconds
-        started = [subprocess.Popen(self.generator(case, arguments) + ["--in-turns", "--seconds", str(seconds)], stdin=subprocess.PIPE,
-                                    stdout=subprocess.PIPE, text=True) for case in together]
+    def take_turns(self, together, seconds, arguments, random):
+        """What the generators of several cases, each with its rate, say of them when a slice of each is measured in turn, and so many
+        seconds of each in all."""
+        started = [subprocess.Popen(self.generator(case, arguments, rate) + ["--in-turns", "--seconds", str(seconds)],
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for case, rate in together]
         said = [generator.stdout.readline() for generator in started]
-        for _ in range(max(1, round(seconds / SLICE))):
-            for generator in random.sample(started, len(started)):
-                print(SLICE, file=generator.stdin, flush=True)
-                said.append(generator.stdout.readline())
+        try:
+            for _ in range(max(1, round(seconds / SLICE))):
+                for generator in random.sample(started, len(started)):
+                    print(SLICE, file=generator.stdin, flush=True)
+                    said.append(generator.stdout.readline())
+        except BrokenPipeError:
+            said.append("")
         if not all(said):
-            raise RuntimeError(f"a generator ended early: {', '.join(case.name for case in together)}")
+            raise RuntimeError(f"a generator ended early: {', '.join(case.name for case, _ in together)}")
         return [json.loads(generator.communicate()[0]) for generator in started]
 
-    def generator(self, case, arguments):
+    def generator(self, case, arguments, rate):
         """The command that drives a case."""
         plain, tls = self.addresses[case.server][:2]
         processes = [pid for process in self.processes[case.server] for pid in family(process.pid)]
@@ -163,6 +165,7 @@ class House:
                    "--generator-cpus", self.both_cpus if case.server == cases.WIDE else self.generator_cpu]
         if "--connections" not in case.arguments:
             command += ["--connections", str(arguments.connections)]
+        command += ["--rate", str(rate)] if rate else []
         # Apache compares htu with the port it listens on, whatever Host says.
         command += [argument.format(port=plain) for argument in case.arguments]
         return command + [part for pid in processes for part in ("--pid", str(pid))]

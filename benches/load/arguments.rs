@@ -88,7 +88,7 @@ pub(crate) struct RunArguments {
 
     /// Take turns with other generators: say `ready`, then count for as many seconds as each line of standard input names, and answer it
     /// with `done`; what is reported are medians over the turns, and `seconds` is how long they are together.
-    #[arg(long, conflicts_with_all = ["rate", "visit"])]
+    #[arg(long, conflicts_with = "visit")]
     pub(crate) in_turns: bool,
 
     /// Credentials of good requests.

@@ -3,6 +3,7 @@
 use keyproof::clock::Stopwatch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -11,18 +12,32 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 #[derive(Debug)]
 pub(crate) struct Pace {
     due: Mutex<UnboundedReceiver<Duration>>,
-    stop: Arc<AtomicBool>,
+    orders: Arc<Orders>,
+    keeper: Thread,
+}
+
+/// What the thread is to do; it is woken when that changes.
+#[derive(Debug, Default)]
+struct Orders {
+    go: AtomicBool,
+    stop: AtomicBool,
 }
 
 impl Pace {
-    /// Begins: a request every `1 / rate` seconds of `clock`.
-    pub(crate) fn begin(rate: f64, clock: Stopwatch) -> Self {
+    /// A request every `1 / rate` seconds of `clock`, from when it is told to [`go`](Self::go).
+    pub(crate) fn new(rate: f64, clock: Stopwatch) -> Self {
         let (sender, due) = unbounded_channel();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let orders = Arc::<Orders>::default();
+        let its_own = Arc::clone(&orders);
         // It ends with the run; nobody waits for it.
-        drop(std::thread::spawn(move || keep_time(rate, clock, &sender, &stopped)));
-        Self { due: Mutex::new(due), stop }
+        let keeper = std::thread::spawn(move || keep_time(rate, clock, &sender, &its_own)).thread().clone();
+        Self { due: Mutex::new(due), orders, keeper }
+    }
+
+    /// Requests are due from now on, or none until it is told again. What was not sent meanwhile is not made up for.
+    pub(crate) fn go(&self, go: bool) {
+        self.orders.go.store(go, Ordering::Relaxed);
+        self.keeper.unpark();
     }
 
     /// The next request's moment, when it has come. Those that wait take turns.
@@ -33,15 +48,21 @@ impl Pace {
 
 impl Drop for Pace {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.orders.stop.store(true, Ordering::Relaxed);
+        self.keeper.unpark();
     }
 }
 
-fn keep_time(rate: f64, clock: Stopwatch, sender: &UnboundedSender<Duration>, stopped: &AtomicBool) {
+fn keep_time(rate: f64, clock: Stopwatch, sender: &UnboundedSender<Duration>, orders: &Orders) {
     wake_on_time();
     let interval = Duration::from_secs_f64(1.0 / rate);
     let mut due = clock.elapsed();
-    while !stopped.load(Ordering::Relaxed) {
+    while !orders.stop.load(Ordering::Relaxed) {
+        if !orders.go.load(Ordering::Relaxed) {
+            std::thread::park();
+            due = clock.elapsed();
+            continue;
+        }
         std::thread::sleep(due.saturating_sub(clock.elapsed()));
         if sender.send(due).is_err() {
             return;

@@ -66,15 +66,18 @@ async fn measure(
     let run = Rc::new(Run {
         path: arguments.path.clone(),
         pool,
-        pace: arguments.rate.map(|rate| Pace::begin(rate, clock)),
+        pace: arguments.rate.map(|rate| Pace::new(rate, clock)),
         clock,
         tally: RefCell::new(Tally::default()),
-        open: Cell::new(!arguments.in_turns),
+        open: Cell::new(false),
         opened: Notify::new(),
         counting: Cell::new(false),
         over: Cell::new(false),
         dry: Cell::new(false),
     });
+    if !arguments.in_turns {
+        run.open();
+    }
     if !arguments.h2 {
         connection::send_all(&run, &dialer, run.pool.first_uses()).await?;
     }
@@ -94,7 +97,7 @@ async fn measure(
             run.open();
             tokio::time::sleep(SETTLE).await;
             slices.push(run.count(duration, stage).await);
-            run.open.set(false);
+            run.close();
             tokio::time::sleep(SETTLE).await;
             println!("done");
         }
@@ -131,8 +134,18 @@ impl Run {
         self.over.get()
     }
 
+    fn close(&self) {
+        self.open.set(false);
+        if let Some(pace) = &self.pace {
+            pace.go(false);
+        }
+    }
+
     fn open(&self) {
         self.open.set(true);
+        if let Some(pace) = &self.pace {
+            pace.go(true);
+        }
         self.opened.notify_waiters();
     }
 
