@@ -53,7 +53,7 @@
 //! * **One owner per number.** [`dpop::AcceptanceWindow`] answers both "acceptable now?" and "remember until when?".
 //! * **The store knows since when it is complete** ([`replay::Store::complete_since`]). A proof that could have been used before is answered
 //!   with a nonce: honest clients retry once, a replay dies. One rule for restart, failover and scale-out.
-//! * **Time is an argument.** One `now` a request.
+//! * **Time is an argument.** One `now` a decision.
 //! * **One path, one authority.** What matched the route is compared with `htu` and forwarded. What is ambiguous is refused.
 //! * **Strip, then set**, on every route, in every spelling.
 

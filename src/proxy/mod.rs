@@ -194,10 +194,10 @@ impl Gateway {
     ) -> Result<Permit, Refusal> {
         let target = TargetUri { origin: &place.site.origin, path: place.path.as_str() };
         let asked = Asked { method: &head.method, target, query: head.uri.query(), headers: &head.headers };
-        // Who has nothing to show costs no signature, and is not kept waiting for those who do.
-        if !route.policy.public && head.headers.contains_key(http::header::AUTHORIZATION) {
-            turns::turn().await;
-        }
+        // Who has nothing to show costs no signature, and is not kept waiting for those who do. After a wait it is later: a proof must not be
+        // fresh by the time of its arrival when a shared store has already forgotten that it was used.
+        let costly = !route.policy.public && head.headers.contains_key(http::header::AUTHORIZATION);
+        let now = if costly && turns::turn().await { self.clock.now() } else { now };
         let mut verified = self.authorizer.verify(&route.policy, &asked, now);
         if let Err(Refusal { denial: Denial::Token(TokenError::UnknownKey(issuer)), .. }) = verified
             && self.keys.refresh(issuer).await

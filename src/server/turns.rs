@@ -34,16 +34,18 @@ struct State {
 /// Calls the turns. When it is dropped nobody is left to wait for it.
 struct Caller(Arc<Turns>);
 
-/// Waits for a turn on this thread: a check of a signature may begin. The first after the thread slept has it at once.
+/// Waits for a turn on this thread: a check of a signature may begin. The first after the thread slept has it at once. `true` after a wait,
+/// which has no limit: what time it was before says nothing any more.
 ///
 /// May be dropped at any time. Must be called on a runtime of tokio.
-pub async fn turn() {
+pub async fn turn() -> bool {
     let turns = HERE.with(Arc::clone);
     if turns.lock().is_free() {
-        return;
+        return false;
     }
     let mut number = None;
     poll_fn(|cx| turns.poll(&mut number, cx)).await;
+    true
 }
 
 /// The thread was asleep: it had nothing to do.
@@ -63,6 +65,7 @@ impl Turns {
             *taken = Some(state.join(cx.waker()));
             if !std::mem::replace(&mut state.called, true) {
                 drop(state);
+                // Drain does not wait for it: it waits for the requests.
                 drop(Handle::current().spawn(Caller(Arc::clone(self)).call()));
             }
             return Poll::Pending;
@@ -141,7 +144,7 @@ mod tests {
     }
 
     /// Whether it is done at once.
-    async fn at_once(turn: Pin<&mut impl Future<Output = ()>>) -> bool {
+    async fn at_once(turn: Pin<&mut impl Future<Output = bool>>) -> bool {
         let mut turn = Some(turn);
         poll_fn(|cx| Poll::Ready(turn.take().is_some_and(|turn| turn.poll(cx).is_ready()))).await
     }
@@ -181,13 +184,13 @@ mod tests {
         workers::runtime().unwrap().block_on(async {
             // Any wait will do, as long as the thread has nothing else.
             tokio::time::sleep(Duration::from_millis(1)).await;
-            assert!(at_once(pin!(turn())).await);
+            assert!(!turn().await);
             let mut second = pin!(turn());
             assert!(!at_once(second.as_mut()).await);
             // Nor does anybody overtake it.
             thread_slept();
             assert!(!at_once(pin!(turn())).await);
-            second.await;
+            assert!(second.await);
         });
     }
 
