@@ -34,6 +34,7 @@
 //! | [`authorize`] | all of the above, and their order | sockets, the YAML |
 //! | [`config`] | the YAML, files, the types it plans into | running state |
 //! | [`issuer`] | fetching and keeping keys | requests in flight |
+//! | [`net`] | the worker threads and their turns, writes to sockets | what is sent |
 //! | [`server`] | sockets, TLS, HTTP's limits, drain | tokens, routes |
 //! | [`proxy`] | the stages in order; upstreams | TLS set-up, YAML, how verification works |
 //! | [`observe`] | records and labels | decisions: it is told, never asks |
@@ -70,6 +71,7 @@ pub mod dpop;
 pub mod identity;
 pub mod issuer;
 pub mod jose;
+pub mod net;
 pub mod observe;
 pub mod proxy;
 pub mod replay;

@@ -26,7 +26,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("config", &["authorize", "clock", "dpop", "identity", "jose", "replay", "route", "token", "uri"]),
     ("observe", &["clock", "denial", "jose", "token", "uri"]),
     ("issuer", &["clock", "config", "jose", "token"]),
-    ("server", &["clock"]),
+    ("net", &[]),
+    ("server", &["clock", "net"]),
     (
         "proxy",
         &[
@@ -38,6 +39,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "identity",
             "issuer",
             "jose",
+            "net",
             "observe",
             "replay",
             "route",

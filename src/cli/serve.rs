@@ -3,9 +3,9 @@
 use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::config;
+use crate::net::workers::{self, Runtimes, Workers};
 use crate::observe::{self, AccessLog, LogFormat, LogWriter};
 use crate::server::Drained;
-use crate::server::workers::{self, Runtimes, Workers};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};

@@ -20,8 +20,9 @@ use crate::denial::Denial;
 use crate::dpop::TargetUri;
 use crate::identity::Protected;
 use crate::issuer::KeyKeeper;
+use crate::net::ready_to_verify;
 use crate::observe::{Decision, Exchange, Observer};
-use crate::server::{Peer, turns};
+use crate::server::Peer;
 use crate::token::TokenError;
 use forward::Onward;
 use http::request::Parts;
@@ -197,7 +198,7 @@ impl Gateway {
         // Who has nothing to show costs no signature, and is not kept waiting for those who do. After a wait it is later: a proof must not be
         // fresh by the time of its arrival when a shared store has already forgotten that it was used.
         let costly = !route.policy.public && head.headers.contains_key(http::header::AUTHORIZATION);
-        let now = if costly && turns::turn().await { self.clock.now() } else { now };
+        let now = if costly && ready_to_verify().await { self.clock.now() } else { now };
         let mut verified = self.authorizer.verify(&route.policy, &asked, now);
         if let Err(Refusal { denial: Denial::Token(TokenError::UnknownKey(issuer)), .. }) = verified
             && self.keys.refresh(issuer).await

@@ -2,7 +2,7 @@
 
 use super::body::{Flow, RequestBody};
 use crate::config::UpstreamPlan;
-use crate::server::Gathered;
+use crate::net::Gathered;
 use bytes::Bytes;
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery};

@@ -1,8 +1,8 @@
 //! Deadlines on a connection's socket: for a request's head, for idling, for a client that does not read, and
 //! for its leaving.
 
-use super::gathered::poll_write_gathered;
 use crate::clock::Stopwatch;
+use crate::net::poll_write_gathered;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Stopping without dropping anybody.
 
-use super::workers::{Runtimes, Seat};
+use crate::net::workers::{Runtimes, Seat};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;

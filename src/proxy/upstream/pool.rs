@@ -2,7 +2,7 @@
 
 use super::RequestBody;
 use crate::clock::Stopwatch;
-use crate::server::{Gathered, workers};
+use crate::net::{Gathered, workers};
 use http::HeaderMap;
 use hyper::client::conn::http1::{Connection, SendRequest};
 use hyper_util::rt::TokioIo;

@@ -34,11 +34,11 @@ struct State {
 /// Calls the turns. When it is dropped nobody is left to wait for it.
 struct Caller(Arc<Turns>);
 
-/// Waits for a turn on this thread: a check of a signature may begin. The first after the thread slept has it at once. `true` after a wait,
-/// which has no limit: what time it was before says nothing any more.
+/// Waits until this thread may check one more signature. The first request after the thread slept goes on at once. True if it waited: read
+/// the clock again, since the wait has no limit.
 ///
 /// May be dropped at any time. Must be called on a runtime of tokio.
-pub async fn turn() -> bool {
+pub async fn ready_to_verify() -> bool {
     let turns = HERE.with(Arc::clone);
     if turns.lock().is_free() {
         return false;
@@ -133,13 +133,13 @@ impl Drop for Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::workers;
+    use crate::net::workers;
     use std::pin::{Pin, pin};
     use std::time::Duration;
     use tokio::task::{JoinSet, yield_now};
 
     /// As if this thread had a turn since it slept: a test may run on a thread that another had.
-    fn had_a_turn() {
+    fn had_a_ready_to_verify() {
         HERE.with(|turns| turns.lock().rested = false);
     }
 
@@ -156,7 +156,7 @@ mod tests {
             let diary = Arc::clone(&diary);
             move || diary.lock().unwrap().push(what)
         };
-        had_a_turn();
+        had_a_ready_to_verify();
         workers::runtime().unwrap().block_on(async {
             let mut others = JoinSet::new();
             let other = note('.');
@@ -170,7 +170,7 @@ mod tests {
             for _ in 0..9 {
                 let check = note('c');
                 checks.spawn(async move {
-                    turn().await;
+                    ready_to_verify().await;
                     check();
                 });
             }
@@ -184,28 +184,28 @@ mod tests {
         workers::runtime().unwrap().block_on(async {
             // Any wait will do, as long as the thread has nothing else.
             tokio::time::sleep(Duration::from_millis(1)).await;
-            assert!(!turn().await);
-            let mut second = pin!(turn());
+            assert!(!ready_to_verify().await);
+            let mut second = pin!(ready_to_verify());
             assert!(!at_once(second.as_mut()).await);
             // Nor does anybody overtake it.
             thread_slept();
-            assert!(!at_once(pin!(turn())).await);
+            assert!(!at_once(pin!(ready_to_verify())).await);
             assert!(second.await);
         });
     }
 
     #[test]
     fn who_went_away_holds_up_nobody() {
-        had_a_turn();
+        had_a_ready_to_verify();
         workers::runtime().unwrap().block_on(async {
-            let mut last = pin!(turn());
+            let mut last = pin!(ready_to_verify());
             {
-                let (mut first, mut second) = (pin!(turn()), pin!(turn()));
+                let (mut first, mut second) = (pin!(ready_to_verify()), pin!(ready_to_verify()));
                 assert!(!at_once(first.as_mut()).await && !at_once(second.as_mut()).await);
                 assert!(!at_once(last.as_mut()).await);
             }
             last.await;
-            turn().await;
+            ready_to_verify().await;
         });
     }
 
@@ -213,8 +213,8 @@ mod tests {
     fn a_runtime_that_ends_leaves_the_thread_as_it_was() {
         for _ in 0..2 {
             workers::runtime().unwrap().block_on(async {
-                turn().await;
-                assert!(!at_once(pin!(turn())).await);
+                ready_to_verify().await;
+                assert!(!at_once(pin!(ready_to_verify())).await);
             });
         }
     }
@@ -227,7 +227,7 @@ mod tests {
             for _ in 0..200 {
                 asking.spawn(async {
                     for _ in 0..10 {
-                        turn().await;
+                        ready_to_verify().await;
                         yield_now().await;
                     }
                 });

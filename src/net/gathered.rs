@@ -16,7 +16,7 @@ const SMALL: usize = 1024;
 pub struct Gathered<S>(pub S);
 
 /// Writes these buffers, copied together where they are small.
-pub(super) fn poll_write_gathered<S: AsyncWrite>(
+pub fn poll_write_gathered<S: AsyncWrite>(
     socket: Pin<&mut S>,
     cx: &mut Context<'_>,
     buffers: &[IoSlice<'_>],

@@ -27,7 +27,7 @@ pub fn most() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// A runtime of one thread, as each worker has. It tells [`turns`] when its thread slept.
+/// A runtime of one thread, as each worker has. It tells [`ready_to_verify`](super::ready_to_verify()) when its thread slept.
 ///
 /// # Errors
 /// The system has no more of what it takes.
@@ -56,8 +56,9 @@ struct Worker {
 
 /// A connection's place on a worker.
 #[derive(Debug)]
-pub(super) struct Seat {
-    pub(super) runtime: Handle,
+pub struct Seat {
+    /// Where the connection's tasks run.
+    pub runtime: Handle,
     _load: Arc<()>,
 }
 
@@ -101,7 +102,7 @@ impl Drop for Workers {
 
 impl Runtimes {
     /// A place on the one with the fewest connections; `None` where there is only the caller's own.
-    pub(super) fn seat(&self) -> Option<Seat> {
+    pub fn seat(&self) -> Option<Seat> {
         let least = self.0.iter().min_by_key(|worker| Arc::strong_count(&worker.load))?;
         Some(Seat { runtime: least.runtime.clone(), _load: Arc::clone(&least.load) })
     }
