@@ -1,7 +1,7 @@
 //! Every way to be refused, and the one table that says what each of them means on the wire and in the metrics.
 //!
 //! The rooms keep errors of their own, in their own words; [`Denial`] wraps them, and [`Denial::row`] is the only place that knows
-//! statuses, error codes and metric labels. A new reason does not compile until it has a row here and a case in `tests/denials`.
+//! statuses, error codes and metric labels. A new reason does not compile until it has a row here and a case in `tests/support/reasons.rs`.
 
 use crate::dpop::ProofError;
 use crate::token::TokenError;

@@ -1,8 +1,8 @@
 //! Section 3 of the contract, from outside: what is let through, what is refused and how, and what the log says of it.
 
 use crate::stranger::{Stranger, WAIT, get, upstream};
-use crate::support::raw::Raw;
 use serde_json::{Value, json};
+use support::raw::Raw;
 
 const ROUTES: &str = r#"
   - { name: mixed, match: { path: /mixed }, upstream: legacy, accept: [dpop, bearer] }

@@ -1,10 +1,10 @@
 //! The same rules over TLS and HTTP/2.
 
 use crate::stranger::{Stranger, WAIT, upstream};
-use crate::support::h2;
 use bytes::Bytes;
 use http_body_util::Empty;
 use serde_json::json;
+use support::h2;
 
 #[tokio::test]
 async fn the_authority_is_one_and_a_proof_is_used_once() {

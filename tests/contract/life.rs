@@ -1,9 +1,9 @@
 //! Section 1 of the contract: how the process ends.
 
 use crate::stranger::{Stranger, WAIT};
-use crate::support::raw::Raw;
-use crate::support::upstream::ByHand;
 use std::process::Command;
+use support::raw::Raw;
+use support::upstream::ByHand;
 
 #[tokio::test]
 async fn told_to_stop_it_finishes_what_it_has_begun() {

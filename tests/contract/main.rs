@@ -3,11 +3,6 @@
 
 // `cfg(test)` is always set here; it says that these modules, helpers included, are tests.
 #[cfg(test)]
-#[expect(dead_code, unreachable_pub, clippy::disallowed_methods, reason = "what several test programs share")]
-#[path = "../support/mod.rs"]
-mod support;
-
-#[cfg(test)]
 mod answers;
 #[cfg(test)]
 mod http2;

@@ -1,7 +1,5 @@
 //! Somebody who has read the contract and nothing else: writes a configuration, starts the program, sends bytes.
 
-use crate::support::raw::{Answer, Raw};
-use crate::support::upstream::Recording;
 use keyproof::jose::{Algorithm, PrivateKey, encode, sha256};
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
@@ -9,6 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use support::raw::{Answer, Raw};
+use support::upstream::Recording;
 use tokio::time::sleep;
 
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";

@@ -1,9 +1,9 @@
 //! What the client gets for each of them.
 
-use crate::reasons::{Case, DOWN, ROUTES, all, every_reason_has_a_case, good};
-use crate::support::gateway::House;
 use keyproof::denial::Kind;
 use serde_json::{Value, json};
+use support::gateway::House;
+use support::reasons::{Case, DOWN, ROUTES, all, every_reason_has_a_case, good};
 
 #[tokio::test]
 async fn every_refusal_is_what_its_row_says() {

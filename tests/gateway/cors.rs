@@ -1,6 +1,6 @@
 //! Browser clients (WHATWG Fetch).
 
-use crate::support::gateway::{House, get, request};
+use support::gateway::{House, get, request};
 
 const ORDERS: &str = r#"
   - name: orders

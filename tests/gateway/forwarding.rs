@@ -1,7 +1,7 @@
 //! What the upstream sees.
 
-use crate::support::gateway::{House, get};
 use serde_json::json;
+use support::gateway::{House, get};
 
 const ORDERS: &str =
     "  - { name: orders, match: { path: /orders }, upstream: legacy, scopes: [\"orders:read\"] }";

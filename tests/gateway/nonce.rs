@@ -1,8 +1,8 @@
 //! Server nonces (RFC 9449 sections 8 and 9).
 
-use crate::support::gateway::{House, NOW, get};
 use serde_json::json;
 use std::time::Duration;
+use support::gateway::{House, NOW, get};
 
 const ORDERS: &str = "  - { name: orders, match: { path: /orders }, upstream: legacy, nonce: required }";
 

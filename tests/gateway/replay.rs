@@ -1,10 +1,10 @@
 //! A proof is used once.
 
-use crate::support::gateway::{House, NOW, get, proof};
-use crate::support::raw::Raw;
 use keyproof::jose::{Algorithm, PrivateKey};
 use serde_json::json;
 use std::time::Duration;
+use support::gateway::{House, NOW, get, proof};
+use support::raw::Raw;
 
 const ORDERS: &str = "  - { name: orders, match: { path: /orders }, upstream: legacy }";
 

@@ -1,7 +1,7 @@
 //! One authority, one path, one route.
 
-use crate::support::gateway::House;
-use crate::support::raw::Raw;
+use support::gateway::House;
+use support::raw::Raw;
 
 const ROUTES: &str = r#"
   - { name: orders, match: { path: /orders, methods: [GET] }, upstream: legacy, public: true }

@@ -14,15 +14,7 @@ mod headers;
 #[cfg(test)]
 mod once;
 #[cfg(test)]
-#[expect(dead_code, reason = "the list is shared; what carries it out is not needed for every law")]
-#[path = "../denials/reasons.rs"]
-mod reasons;
-#[cfg(test)]
 mod refusals;
-#[cfg(test)]
-#[expect(dead_code, unreachable_pub, clippy::disallowed_methods, reason = "what several test programs share")]
-#[path = "../support/mod.rs"]
-mod support;
 #[cfg(test)]
 mod uris;
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! Refusals: what they say can be read, and they leave no trace.
 
 use crate::challenge::{Challenge, parse};
-use crate::reasons::{Case, DOWN, ROUTES, all};
-use crate::support::gateway::House;
 use crate::world::{CLIENT, NOW, THIEF, ask, headers, policy, proof, token, usual};
 use http::HeaderMap;
 use keyproof::authorize::{Accept, Challenges, Policy, Scheme};
@@ -11,6 +9,8 @@ use keyproof::dpop::NoncePolicy;
 use keyproof::jose::Algorithm;
 use proptest::prelude::*;
 use serde_json::json;
+use support::gateway::House;
+use support::reasons::{Case, DOWN, ROUTES, all};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]

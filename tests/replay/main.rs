@@ -8,11 +8,6 @@
     reason = "helpers of tests are tests"
 )]
 
-#[cfg(test)]
-#[expect(dead_code, unreachable_pub, reason = "what several test programs share")]
-#[path = "../support/mod.rs"]
-mod support;
-
 mod kill;
 mod redis;
 #[cfg(test)]

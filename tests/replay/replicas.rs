@@ -1,12 +1,12 @@
 //! Two gateways, one Redis: what one has seen the other refuses, whatever becomes of the server between them.
 
 use crate::server::{Server, installed};
-use crate::support::gateway::{HOST, House, NOW, get, run};
-use crate::support::h2;
-use crate::support::raw::{Answer, Raw};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::time::Duration;
+use support::gateway::{HOST, House, NOW, get, run};
+use support::h2;
+use support::raw::{Answer, Raw};
 
 const ORDERS: &str = "  - { name: orders, match: { path: /orders }, upstream: legacy }";
 

@@ -1,11 +1,11 @@
 //! Bodies: streamed, with backpressure, and never ended cleanly where they broke off.
 
 use super::gateway::{Setup, eventually};
-use crate::support::raw::Raw;
-use crate::support::upstream::{ByHand, Recording};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use support::raw::Raw;
+use support::upstream::{ByHand, Recording};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";

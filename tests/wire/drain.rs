@@ -1,10 +1,10 @@
 //! Stopping without dropping anybody, and what one connection cannot do to another.
 
 use super::gateway::{Setup, eventually};
-use crate::support::raw::Raw;
-use crate::support::upstream::{ByHand, Recording};
 use keyproof::server::Drained;
 use std::time::Duration;
+use support::raw::Raw;
+use support::upstream::{ByHand, Recording};
 use tokio::net::TcpStream;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -1,8 +1,8 @@
 //! What is no HTTP/1.1, and what is but must not be forwarded as it is (RFC 9112, RFC 9110 section 7.6.1).
 
 use super::gateway::Setup;
-use crate::support::raw::Raw;
-use crate::support::upstream::Recording;
+use support::raw::Raw;
+use support::upstream::Recording;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 

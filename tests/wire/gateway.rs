@@ -86,7 +86,7 @@ pub async fn eventually(mut so: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(crate::support::raw::PATIENCE, waiting).await.expect("it comes to be in time");
+    tokio::time::timeout(support::raw::PATIENCE, waiting).await.expect("it comes to be in time");
 }
 
 #[derive(Clone)]

@@ -2,7 +2,6 @@
 
 use super::gateway::{Gateway, Setup, eventually};
 use super::limits::NEVER;
-use crate::support::upstream::{ByHand, Recording};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Frame;
@@ -18,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use support::upstream::{ByHand, Recording};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;

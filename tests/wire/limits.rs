@@ -1,10 +1,10 @@
 //! Clients that are slow, silent, or too many.
 
 use super::gateway::{Setup, eventually};
-use crate::support::raw::Raw;
-use crate::support::upstream::{ByHand, Recording};
 use keyproof::server::Limits;
 use std::time::Duration;
+use support::raw::Raw;
+use support::upstream::{ByHand, Recording};
 use tokio::io::AsyncWriteExt;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -9,11 +9,6 @@
     reason = "a test fails by panicking, and its helpers are tests too; tests spawn where it suits them"
 )]
 
-#[cfg(test)]
-#[expect(dead_code, reason = "what several test programs share, none of them uses all of")]
-#[path = "../support/mod.rs"]
-mod support;
-
 mod bodies;
 mod drain;
 mod framing;

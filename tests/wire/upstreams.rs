@@ -1,12 +1,12 @@
 //! Upstreams that refuse, hang, break, and say what no upstream should.
 
 use super::gateway::{Setup, eventually};
-use crate::support::raw::Raw;
-use crate::support::upstream::{ByHand, Recording};
 use keyproof::proxy::{Pace, UpstreamError};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use support::raw::Raw;
+use support::upstream::{ByHand, Recording};
 use tokio::net::TcpListener;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

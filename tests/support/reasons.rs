@@ -1,6 +1,8 @@
-//! The reasons, one by one, and a request that brings each of them about.
+//! The reasons to be refused, one by one, and a request that brings each of them about.
+//!
+//! The `match` that [`cases!`] writes has no wildcard: a reason without a case here does not compile.
 
-use crate::support::gateway::{House, NOW, get, proof, request};
+use super::gateway::{House, NOW, get, proof, request};
 use keyproof::denial::{
     AuthorityError, BindingError, CredentialsError, Denial, ProofCountError, ReplayError,
 };
@@ -11,17 +13,17 @@ use keyproof::uri::PathError;
 use serde_json::{Value, json};
 
 /// The routes that the requests are for.
-pub(crate) const ROUTES: &str = r#"
+pub const ROUTES: &str = r#"
   - { name: orders, match: { path: /orders, methods: [GET] }, upstream: legacy, scopes: ["orders:read"] }
   - { name: nonce, match: { path: /nonce }, upstream: legacy, nonce: required }
   - { name: bearer, match: { path: /bearer }, upstream: legacy, accept: [bearer] }
   - { name: public, match: { path: /public }, upstream: legacy, public: true }"#;
 
 /// Makes a request to this gateway.
-pub(crate) type Make = Box<dyn Fn(&House) -> String>;
+pub type Make = Box<dyn Fn(&House) -> String>;
 
 /// How a refusal is brought about.
-pub(crate) enum Case {
+pub enum Case {
     /// By this request.
     Sent(Make),
     /// By this request to a gateway with these settings, which has only just started.
@@ -35,13 +37,13 @@ pub(crate) enum Case {
 macro_rules! cases {
     ($($($pattern:pat_param)|+ => $denial:expr, $case:expr;)*) => {
         /// Compiles only if every reason has a case.
-        pub(crate) const fn every_reason_has_a_case(denial: Denial) {
+        pub const fn every_reason_has_a_case(denial: Denial) {
             match denial {
                 $($($pattern)|+ => (),)*
             }
         }
 
-        pub(crate) fn all() -> Vec<(Denial, Case)> {
+        pub fn all() -> Vec<(Denial, Case)> {
             vec![$(($denial, $case)),*]
         }
     };
@@ -189,14 +191,14 @@ cases! {
 }
 
 /// A second issuer, whose keys can never be fetched.
-pub(crate) const DOWN: &str = r#"  - { name: down, issuer: "https://down.test", audiences: ["https://api.test"], jwks_uri: "http://127.0.0.1:9/jwks" }"#;
+pub const DOWN: &str = r#"  - { name: down, issuer: "https://down.test", audiences: ["https://api.test"], jwks_uri: "http://127.0.0.1:9/jwks" }"#;
 
 fn with_proof(token: &str, proof: &str) -> String {
     get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", proof)])
 }
 
 /// A good request whose proof has this `jti`; the same token every time.
-pub(crate) fn good(house: &House, jti: &str) -> String {
+pub fn good(house: &House, jti: &str) -> String {
     let token = house.token(json!({}));
     let proof = house.proof(&token, json!({ "jti": jti }));
     with_proof(&token, &proof)
