@@ -36,6 +36,7 @@
 //! | [`issuer`] | fetching and keeping keys | requests in flight |
 //! | [`net`] | the worker threads and their turns, writes to sockets | what is sent |
 //! | [`server`] | sockets, TLS, HTTP's limits, drain | tokens, routes |
+//! | [`upstream`] | connections to servers, bodies, the types it is planned in | tokens, routes, decisions |
 //! | [`proxy`] | the stages in order; upstreams | TLS set-up, YAML, how verification works |
 //! | [`observe`] | records and labels | decisions: it is told, never asks |
 //! | [`admin`] | health, metrics, the effective configuration | requests in flight |
@@ -78,4 +79,5 @@ pub mod replay;
 pub mod route;
 pub mod server;
 pub mod token;
+pub mod upstream;
 pub mod uri;

@@ -28,6 +28,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("issuer", &["clock", "config", "jose", "token"]),
     ("net", &[]),
     ("server", &["clock", "net"]),
+    ("upstream", &["clock", "config", "net"]),
     (
         "proxy",
         &[
@@ -45,6 +46,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "route",
             "server",
             "token",
+            "upstream",
             "uri",
         ],
     ),

@@ -2,8 +2,8 @@
 
 use super::locate::Site;
 use super::{
-    Body, Gateway, Origination, Pace, RequestBody, ResponseBody, Rider, Route, Sender, UpstreamBody,
-    UpstreamError, cors, respond, set_forwarded, strip_request, strip_response,
+    Body, Gateway, Origination, ResponseBody, Rider, Route, Sender, cors, respond, set_forwarded,
+    strip_request, strip_response,
 };
 use crate::authorize::{DPOP, Permit};
 use crate::clock::UnixTime;
@@ -12,6 +12,7 @@ use crate::denial::Denial;
 use crate::dpop::NoncePolicy;
 use crate::identity::Protected;
 use crate::observe::Exchange;
+use crate::upstream::{Pace, RequestBody, UpstreamBody, UpstreamError};
 use crate::uri::CanonicalPath;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName};
 use http::request::Parts;

@@ -7,11 +7,9 @@ mod hop;
 mod locate;
 mod refuse;
 pub mod respond;
-mod upstream;
 
-pub use body::{Pace, RequestBody, RequestBodyError, ResponseBody, Rider};
+pub use body::{ResponseBody, Rider};
 pub use hop::{Origination, set_forwarded, strip_request, strip_response};
-pub use upstream::{Upstream, UpstreamBody, UpstreamError};
 
 use crate::authorize::{Asked, Authorizer, Challenges, Permit, Policy, Refusal};
 use crate::clock::{Clock, UnixTime};
@@ -24,6 +22,7 @@ use crate::net::ready_to_verify;
 use crate::observe::{Decision, Exchange, Observer};
 use crate::server::Peer;
 use crate::token::TokenError;
+use crate::upstream::Upstream;
 use forward::Onward;
 use http::request::Parts;
 use http::{Request, Response};

@@ -3,8 +3,9 @@
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use keyproof::config::UpstreamPlan;
-use keyproof::proxy::{self, Origination, Pace, RequestBody, ResponseBody, Rider, Upstream, UpstreamError};
+use keyproof::proxy::{self, Origination, ResponseBody, Rider};
 use keyproof::server::{Drain, Limits, Listener, Peer, Protocol, Serve, Tls};
+use keyproof::upstream::{Pace, RequestBody, Upstream, UpstreamError};
 use keyproof::uri::Scheme;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

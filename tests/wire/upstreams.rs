@@ -1,7 +1,7 @@
 //! Upstreams that refuse, hang, break, and say what no upstream should.
 
 use super::gateway::{Setup, eventually};
-use keyproof::proxy::{Pace, UpstreamError};
+use keyproof::upstream::{Pace, UpstreamError};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,0 +1,164 @@
+//! The way to the upstreams: their servers, the connections to them, and the bodies that go over these.
+
+mod answer;
+mod body;
+mod connect;
+mod pool;
+
+pub use answer::UpstreamBody;
+pub use body::{Pace, RequestBody, RequestBodyError};
+
+use crate::config::UpstreamPlan;
+use body::Flow;
+use connect::{Attempt, Server};
+use http::header::TRANSFER_ENCODING;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Why there is no answer from the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum UpstreamError {
+    /// No server could be reached; nothing was sent.
+    #[error("the upstream cannot be reached")]
+    Connect,
+    /// No server accepted a connection in time; nothing was sent.
+    #[error("connecting to the upstream timed out")]
+    ConnectTimeout,
+    /// The head of the response did not come in time.
+    #[error("the upstream's answer timed out")]
+    ResponseTimeout,
+    /// The connection broke, or what came is no HTTP answer to our request.
+    #[error("the upstream's answer is broken")]
+    Broken,
+    /// The client's body failed, not the upstream: answer 400 and close.
+    #[error("the client's body failed")]
+    ClientBody,
+}
+
+impl UpstreamError {
+    /// 502, 504 or, where it is the client's fault, 400.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Connect | Self::Broken => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::ClientBody => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The metric and log label: one of a fixed set.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Connect => "upstream_connect",
+            Self::ConnectTimeout => "upstream_connect_timeout",
+            Self::ResponseTimeout => "upstream_response_timeout",
+            Self::Broken => "upstream_broken",
+            Self::ClientBody => "client_body",
+        }
+    }
+}
+
+/// One upstream: its servers in turn, a pool of idle connections for each.
+#[derive(Debug)]
+pub struct Upstream {
+    name: Arc<str>,
+    servers: Vec<Server>,
+    turn: AtomicUsize,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+}
+
+impl Upstream {
+    /// The upstream of this plan.
+    pub fn new(plan: &UpstreamPlan) -> Self {
+        Self {
+            name: plan.name.as_str().into(),
+            servers: plan.servers.iter().map(Server::new).collect(),
+            turn: AtomicUsize::new(0),
+            connect_timeout: plan.connect_timeout,
+            response_timeout: plan.response_timeout,
+        }
+    }
+
+    /// Its name: a metric label.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sends a request and waits for the head of its answer. Dropping the future cancels the request and
+    /// closes its connection.
+    ///
+    /// The request goes out as HTTP/1.1 in origin form, with the `Host` it has (the server's own where it has
+    /// none). A server that cannot be reached is passed over for the next; a request of which a byte may have
+    /// been sent is never sent again. It comes in a box because it is handed on from future to future on its way, each of which
+    /// would have room for a copy.
+    ///
+    /// # Errors
+    /// [`UpstreamError`], as its variants say.
+    pub async fn send(
+        &self,
+        mut request: Box<Request<RequestBody>>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let flow = request.body().flow();
+        prepare(&mut request);
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.exchange(request) => outcome,
+            () = overdue(self.response_timeout, flow.as_deref()) => Err(UpstreamError::ResponseTimeout),
+        };
+        outcome.map_err(|error| match flow {
+            Some(flow) if flow.failed() => UpstreamError::ClientBody,
+            Some(_) | None => error,
+        })
+    }
+
+    /// Tries the servers, beginning with the one whose turn it is.
+    async fn exchange(
+        &self,
+        mut request: Box<Request<RequestBody>>,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut failure = UpstreamError::Connect;
+        let first = turn.checked_rem(self.servers.len()).unwrap_or(0);
+        for server in self.servers.iter().cycle().skip(first).take(self.servers.len()) {
+            request = match server.send(request, self.connect_timeout).await {
+                Ok(response) => return Ok(response),
+                Err(Attempt::Sent) => return Err(UpstreamError::Broken),
+                Err(Attempt::Unsent(request, reason)) => {
+                    failure = reason;
+                    request
+                }
+            };
+        }
+        Err(failure)
+    }
+}
+
+/// What an HTTP/1.1 upstream is sent.
+fn prepare(request: &mut Request<RequestBody>) {
+    *request.version_mut() = Version::HTTP_11;
+    request.extensions_mut().clear();
+    if request.uri().scheme().is_some() || request.uri().authority().is_some() {
+        let origin_form =
+            request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        *request.uri_mut() = Uri::from(origin_form);
+    }
+    // hyper takes it that these methods have no body, unless told, and would drop it.
+    let seldom = matches!(*request.method(), Method::GET | Method::HEAD);
+    if seldom && !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// Ends when the upstream has kept us waiting for `limit`, an upload that still moves not counted.
+async fn overdue(limit: Duration, flow: Option<&Flow>) {
+    loop {
+        tokio::time::sleep(limit).await;
+        if !flow.is_some_and(Flow::excuses_upstream) {
+            return;
+        }
+    }
+}
