@@ -234,10 +234,7 @@ fn retention(plan: &Plan) -> Duration {
 fn readiness(plan: &Plan, keys: &Arc<KeyKeeper>, replay: &Arc<Store>, clock: &Clock) -> Readiness {
     let readiness = Readiness::default();
     let keys = Arc::clone(keys);
-    readiness.check(move || match keys.ready() {
-        true => Vec::new(),
-        false => vec!["issuers: an issuer's keys have not been fetched yet".to_owned()],
-    });
+    readiness.check(move || keys.missing().into_iter().map(|why| format!("issuers: {why}")).collect());
     if plan.replay.redis.as_ref().is_some_and(|redis| !redis.accept_on_failure) {
         let replay = Arc::clone(replay);
         readiness.check(move || match replay.is_ready() {

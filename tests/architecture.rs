@@ -25,7 +25,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("authorize", &["clock", "denial", "dpop", "identity", "jose", "replay", "token", "uri"]),
     ("config", &["authorize", "clock", "dpop", "identity", "jose", "replay", "route", "token", "uri"]),
     ("observe", &["clock", "denial", "jose", "token", "uri"]),
-    ("issuer", &["clock", "config", "jose", "token"]),
+    ("issuer", &["clock", "config", "jose", "net", "token"]),
     ("net", &[]),
     ("server", &["clock", "net"]),
     ("upstream", &["clock", "config", "net"]),
@@ -51,7 +51,7 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["clock", "observe"]),
-    ("client", &["clock", "jose", "uri"]),
+    ("client", &["clock", "issuer", "jose", "net", "uri"]),
 ];
 const WIRING: &[&str] = &["app", "cli", "demo", "main", "lib"];
 

@@ -1,8 +1,9 @@
 //! The bytes: one connection pool over TLS or plain TCP, answers read whole and bounded.
 
 use super::DPOP_NONCE;
+use crate::net;
 use bytes::Bytes;
-use http::header::WWW_AUTHENTICATE;
+use http::header::{ACCEPT, HeaderValue, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -108,11 +109,14 @@ impl HttpClient {
         Ok(Self { inner })
     }
 
-    /// Sends one request and reads its answer whole.
+    /// Sends one request and reads its answer whole. `User-Agent` and `Accept` are added where they are missing.
     ///
     /// # Errors
     /// [`ClientError::Transport`].
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
+    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
+        let headers = request.headers_mut();
+        headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(net::USER_AGENT));
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         match tokio::time::timeout(TIMEOUT, self.round_trip(request)).await {
             Ok(Ok(answer)) => Ok(answer),

@@ -116,6 +116,8 @@ async fn a_given_proof_is_never_signed_again_and_a_repeat_is_the_same_request() 
     assert_eq!(received[0].0.headers, received[1].0.headers);
     assert_eq!(received[1].0.headers[AUTHORIZATION], "Bearer tok");
     assert_eq!(received[1].0.headers[DPOP], "p.r.oof");
+    assert_eq!(received[1].0.headers["user-agent"], concat!("keyproof/", env!("CARGO_PKG_VERSION")));
+    assert_eq!(received[1].0.headers["accept"], "*/*");
 }
 
 #[tokio::test]
@@ -138,6 +140,8 @@ async fn a_token_request_carries_a_proof_and_follows_one_nonce() {
     let token = token::fetch(&http(), &endpoint, &who, &key, &Clock::manual(NOW)).await.unwrap();
     assert_eq!((token.access_token.as_str(), token.expires_in, token.challenged), ("at", Some(60), true));
     let received = received.lock().unwrap();
+    assert!(received.iter().all(|(head, _)| head.headers.contains_key("user-agent")));
+    assert_eq!(received[1].0.headers["accept"], "application/json");
     let proof = claims(&received[1].0);
     assert_eq!(proof["htu"], format!("{base}/token"));
     assert_eq!((&proof["nonce"], proof.get("ath")), (&"n-2".into(), None));

@@ -1,75 +1,75 @@
 //! Issuer metadata: RFC 8414, then OpenID Connect Discovery.
 
+mod places;
+
+pub use places::{Tried, first_good, well_known};
+
 use super::fetch::{FetchError, Fetcher};
 use crate::jose::json::{Object, Value};
+use std::time::Duration;
 use url::{Host, Url};
 
 /// How many members and array items metadata may have: large issuers list some hundreds.
 const MAX_NODES: usize = 4096;
 
-/// Why an issuer's metadata tell no `jwks_uri` to use.
+/// Why no place tells a `jwks_uri` to use: what was found at each.
+#[derive(Debug, thiserror::Error)]
+#[error("the issuer's metadata: {0}")]
+pub(super) struct DiscoveryError(Tried<MetadataError>);
+
+/// Why the metadata of one place are no use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum DiscoveryError {
-    /// Neither well-known document could be fetched; the last one's failure.
-    #[error("the issuer's metadata: {0}")]
+pub(super) enum MetadataError {
+    /// Not fetched.
+    #[error("{0}")]
     Fetch(#[from] FetchError),
-    /// Not a JSON object, or without `issuer` or a URL in `jwks_uri`.
-    #[error("the issuer's metadata are no JSON object with \"issuer\" and \"jwks_uri\"")]
+    /// A page, or a member twice.
+    #[error("no JSON object")]
     Format,
+    /// A required member (RFC 8414 section 2) is missing or of the wrong type.
+    #[error("has no text in {0:?}")]
+    Missing(&'static str),
     /// `issuer` is another one: the metadata must not be used (RFC 8414 section 3.3).
-    #[error("the metadata name another issuer")]
-    Issuer,
+    #[error("names another issuer, {0:?}")]
+    Issuer(String),
+    /// `jwks_uri` is not a URL.
+    #[error("jwks_uri is not a URL")]
+    NotUrl,
     /// Keys would come over plain HTTP.
     #[error("jwks_uri is neither https nor loopback")]
     Insecure,
 }
 
-/// Finds `jwks_uri` in the metadata of the issuer at `url`, whose identifier is `issuer` to the letter.
+/// Finds `jwks_uri` in the metadata of the issuer at `url`, whose identifier is `issuer` to the letter, within `time`.
 ///
-/// What answers badly at the first place is taken for a server that does not know it (many answer every path
-/// with a page), and the second is asked; metadata of another issuer end the search.
-pub(super) async fn jwks_uri(fetcher: &Fetcher, issuer: &str, url: &Url) -> Result<Url, DiscoveryError> {
-    let mut failure = DiscoveryError::Format;
-    for place in well_known(url) {
-        let found = match fetcher.get(&place).await {
-            Ok(document) => read(&document.body, issuer, url),
-            Err(error) => Err(error.into()),
-        };
-        match found {
-            Ok(jwks_uri) => return Ok(jwks_uri),
-            Err(error @ (DiscoveryError::Issuer | DiscoveryError::Insecure)) => return Err(error),
-            Err(error @ (DiscoveryError::Fetch(_) | DiscoveryError::Format)) => failure = error,
-        }
-    }
-    Err(failure)
-}
-
-/// RFC 8414 section 3.1 puts the well-known part between host and path, OpenID Connect Discovery section 4
-/// behind the path.
-fn well_known(issuer: &Url) -> [Url; 2] {
-    let path = issuer.path().trim_end_matches('/');
-    let at = |path: String| {
-        let mut url = issuer.clone();
-        url.set_path(&path);
-        url.set_query(None);
-        url.set_fragment(None);
-        url
+/// What answers badly at one place is taken for a server that does not know it (many answer every path with a page, or with the
+/// metadata of their first tenant), and the next is asked.
+pub(super) async fn jwks_uri(
+    fetcher: &Fetcher,
+    issuer: &str,
+    url: &Url,
+    time: Duration,
+) -> Result<Url, DiscoveryError> {
+    let ask = |place: Url| {
+        let (fetcher, issuer, url) = (fetcher.clone(), issuer.to_owned(), url.clone());
+        async move { read(&fetcher.get(&place).await?.body, &issuer, &url) }
     };
-    [
-        at(format!("/.well-known/oauth-authorization-server{path}")),
-        at(format!("{path}/.well-known/openid-configuration")),
-    ]
+    let (place, jwks_uri) = first_good(well_known(url), time, ask).await.map_err(DiscoveryError)?;
+    tracing::debug!(issuer, %place, %jwks_uri, "metadata found");
+    Ok(jwks_uri)
 }
 
 /// Reads `jwks_uri` from a metadata document.
-fn read(document: &[u8], issuer: &str, url: &Url) -> Result<Url, DiscoveryError> {
-    let metadata = Object::parse_bounded(document, MAX_NODES).map_err(|_| DiscoveryError::Format)?;
-    let text = |name| metadata.get(name).and_then(Value::as_str).ok_or(DiscoveryError::Format);
-    if text("issuer")? != issuer {
-        return Err(DiscoveryError::Issuer);
+fn read(document: &[u8], issuer: &str, url: &Url) -> Result<Url, MetadataError> {
+    let metadata = Object::parse_bounded(document, MAX_NODES).map_err(|_| MetadataError::Format)?;
+    // A member that is null is absent.
+    let text = |name| metadata.get(name).and_then(Value::as_str).ok_or(MetadataError::Missing(name));
+    let named = text("issuer")?;
+    if named != issuer {
+        return Err(MetadataError::Issuer(named.chars().take(200).collect()));
     }
-    let jwks_uri = Url::parse(text("jwks_uri")?).map_err(|_| DiscoveryError::Format)?;
-    if is_safe(&jwks_uri, url) { Ok(jwks_uri) } else { Err(DiscoveryError::Insecure) }
+    let jwks_uri = Url::parse(text("jwks_uri")?).map_err(|_| MetadataError::NotUrl)?;
+    if is_safe(&jwks_uri, url) { Ok(jwks_uri) } else { Err(MetadataError::Insecure) }
 }
 
 /// https, or plain http where nobody is in between, or where the configuration already trusts this issuer
@@ -84,7 +84,7 @@ fn is_safe(jwks_uri: &Url, issuer: &Url) -> bool {
 
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
@@ -100,48 +100,21 @@ mod tests {
     }
 
     #[test]
-    fn well_known_is_inserted_then_appended() {
-        for (issuer, rfc8414, openid) in [
-            (
-                "https://id.test",
-                "/.well-known/oauth-authorization-server",
-                "/.well-known/openid-configuration",
-            ),
-            (
-                "https://id.test/",
-                "/.well-known/oauth-authorization-server",
-                "/.well-known/openid-configuration",
-            ),
-            (
-                "https://id.test/a/b",
-                "/.well-known/oauth-authorization-server/a/b",
-                "/a/b/.well-known/openid-configuration",
-            ),
-            (
-                "https://id.test/a/",
-                "/.well-known/oauth-authorization-server/a",
-                "/a/.well-known/openid-configuration",
-            ),
-        ] {
-            let found = well_known(&url(issuer)).map(String::from);
-            assert_eq!(found, [rfc8414, openid].map(|path| format!("https://id.test{path}")), "{issuer}");
-        }
-    }
-
-    #[test]
     fn metadata_are_used_only_for_their_own_issuer_and_over_safe_ways() {
         let of =
             |document: &str, issuer: &str| read(document.as_bytes(), issuer, &url(issuer)).map(String::from);
         let keys = "https://id.test/keys";
         let good = r#"{"issuer":"https://id.test","jwks_uri":"https://id.test/keys"}"#;
         assert_eq!(of(good, "https://id.test"), Ok(keys.to_owned()));
-        // To the letter: a slash more is another issuer (RFC 8414 section 3.3).
-        assert_eq!(of(good, "https://id.test/"), Err(DiscoveryError::Issuer));
+        // To the letter: a slash more, another case or a port that goes without saying is another issuer (RFC 8414 section 3.3).
+        for other in ["https://id.test/", "https://ID.test", "https://id.test:443", "http://id.test"] {
+            assert_eq!(of(good, other), Err(MetadataError::Issuer("https://id.test".to_owned())));
+        }
         let with =
             |issuer: &str, uri: &str| of(&format!(r#"{{"issuer":"{issuer}","jwks_uri":"{uri}"}}"#), issuer);
-        assert_eq!(with("https://id.test", "http://id.test/keys"), Err(DiscoveryError::Insecure));
-        assert_eq!(with("https://id.test", "file:///keys"), Err(DiscoveryError::Insecure));
-        assert_eq!(with("https://id.test", "/keys"), Err(DiscoveryError::Format));
+        assert_eq!(with("https://id.test", "http://id.test/keys"), Err(MetadataError::Insecure));
+        assert_eq!(with("https://id.test", "file:///keys"), Err(MetadataError::Insecure));
+        assert_eq!(with("https://id.test", "/keys"), Err(MetadataError::NotUrl));
         for (issuer, uri) in [
             ("https://id.test", "http://127.0.0.1:8080/keys"),
             ("https://id.test", "http://[::1]/keys"),
@@ -150,15 +123,17 @@ mod tests {
         ] {
             assert_eq!(with(issuer, uri), Ok(uri.to_owned()));
         }
-        for bad in [
-            "",
-            "[]",
-            "<html>",
-            "{}",
-            r#"{"issuer":"https://id.test"}"#,
-            r#"{"issuer":1,"jwks_uri":"https://a"}"#,
+        for bad in ["", "[]", "<html>", "{", "null"] {
+            assert_eq!(of(bad, "https://id.test"), Err(MetadataError::Format), "{bad}");
+        }
+        for (bad, missing) in [
+            ("{}", "issuer"),
+            (r#"{"issuer":1,"jwks_uri":"https://a"}"#, "issuer"),
+            (r#"{"issuer":null,"jwks_uri":"https://a"}"#, "issuer"),
+            (r#"{"issuer":"https://id.test"}"#, "jwks_uri"),
+            (r#"{"issuer":"https://id.test","jwks_uri":null}"#, "jwks_uri"),
         ] {
-            assert_eq!(of(bad, "https://id.test"), Err(DiscoveryError::Format), "{bad}");
+            assert_eq!(of(bad, "https://id.test"), Err(MetadataError::Missing(missing)), "{bad}");
         }
     }
 }

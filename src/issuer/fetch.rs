@@ -1,7 +1,8 @@
 //! Fetching a document: bounded in size and time, no redirects.
 
+use crate::net;
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL};
+use http::header::{ACCEPT, CACHE_CONTROL, USER_AGENT};
 use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -102,6 +103,7 @@ impl Fetcher {
         }
         let uri: Uri = url.as_str().parse().map_err(|_| FetchError::Url)?;
         let request = Request::get(uri).header(ACCEPT, "application/json, application/jwk-set+json");
+        let request = request.header(USER_AGENT, net::USER_AGENT);
         let request = request.body(Empty::new()).map_err(|_| FetchError::Url)?;
         let response = self.client.request(request).await.map_err(|error| unreachable_because(&error))?;
         if response.status() != StatusCode::OK {

@@ -2,8 +2,9 @@
 
 use super::discovery::{self, DiscoveryError};
 use super::fetch::{Document, FetchError, Fetcher, MAX_DOCUMENT};
-use super::{OnRefresh, Timing};
-use crate::clock::{Clock, Stopwatch, UnixTime};
+use super::progress::{Advice, MissingKey, Progress};
+use super::{OnRefresh, Refreshed, Timing};
+use crate::clock::{Clock, UnixTime};
 use crate::config::{IssuerPlan, KeySource};
 use crate::jose;
 use crate::token::{IssuerId, Issuers, KeySet, KeySetError};
@@ -15,9 +16,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-
-/// For how long after a successful attempt a token that was verified before it is worth another look.
-const JUST_NOW: Duration = Duration::from_secs(1);
 
 /// Obtains one issuer's keys.
 pub(super) struct Keeper {
@@ -32,17 +30,6 @@ pub(super) struct Keeper {
     timing: Timing,
     progress: watch::Sender<Progress>,
     wanted: Notify,
-}
-
-/// How far the attempts are.
-#[derive(Clone, Copy, Debug, Default)]
-struct Progress {
-    running: bool,
-    finished: u64,
-    succeeded: bool,
-    /// When the last attempt that an unknown key caused began.
-    asked: Option<Stopwatch>,
-    ended: Option<Stopwatch>,
 }
 
 /// What the keeper's task remembers from one attempt to the next.
@@ -122,46 +109,67 @@ impl Keeper {
         }
     }
 
-    /// Wants an attempt and waits for its end. `true` if there may be keys now that were not there before.
-    pub(super) async fn refresh(&self) -> bool {
+    /// This token's key is not in the set: wants an attempt, and waits for its end where one may be made now.
+    pub(super) async fn refresh(&self, token: &str) -> Refreshed {
+        let key = MissingKey::of(token);
         let mut progress = self.progress.subscribe();
-        let before = *progress.borrow_and_update();
-        if !before.running {
-            if self.cools(&before) {
-                return before.succeeded && before.ended.is_some_and(|ended| ended.elapsed() < JUST_NOW);
+        let mut advice = Advice::ComeAgain;
+        self.progress.send_if_modified(|progress| {
+            advice = progress.ask(key, &self.timing);
+            // Those who wait for the end of an attempt need not wake up for a wish.
+            false
+        });
+        self.wanted.notify_one();
+        let (fetched, proved) = match advice {
+            Advice::LookAgain { proves } => (true, proves),
+            Advice::Absent => (false, true),
+            Advice::ComeAgain => (false, false),
+            Advice::Wait { number, proves, absent } => {
+                let end = progress.wait_for(|now| now.has_ended(number));
+                let ended = timeout(self.timing.attempt, end).await;
+                let fetched = ended.is_ok_and(|now| now.is_ok_and(|now| now.succeeded()));
+                (fetched, absent || (fetched && proves))
             }
-            self.wanted.notify_one();
-        }
-        let end = async {
-            let end = progress.wait_for(|now| now.finished > before.finished).await;
-            end.is_ok_and(|now| now.succeeded)
         };
-        timeout(self.timing.attempt, end).await.unwrap_or(false)
+        // Nobody knows better than a file what is in it.
+        match (fetched, proved || matches!(self.source, KeySource::File(_))) {
+            (true, true) => Refreshed::Fetched,
+            (true, false) => Refreshed::Overtaken,
+            (false, true) => Refreshed::Absent,
+            (false, false) => Refreshed::Unavailable,
+        }
     }
 
     /// Waits for the end of the first attempt.
     pub(super) async fn settled(&self) {
         let mut progress = self.progress.subscribe();
-        let first = progress.wait_for(|now| now.finished > 0);
+        let first = progress.wait_for(|now| now.has_ended(1));
         // An attempt always ends in time; the second bound is for one that nobody makes any more.
         drop(timeout(self.timing.attempt, first).await);
     }
 
-    /// Whether an unknown key may not cause an attempt yet. Failed attempts count: an endpoint that is down
-    /// must not be asked for every token that a stranger makes up. Those that nobody asked for do not: a rotation
-    /// just after the start must not refuse honest clients until the cooldown is over.
-    fn cools(&self, progress: &Progress) -> bool {
-        progress.asked.is_some_and(|asked| asked.elapsed() < self.timing.cooldown)
+    /// Why this issuer has no keys; `None` if it has.
+    pub(super) fn lacks_keys(&self) -> Option<String> {
+        if self.issuers.issuer(self.id).is_some_and(|issuer| issuer.keys().is_some()) {
+            return None;
+        }
+        let progress = self.progress.borrow();
+        let cause = progress.failure().unwrap_or("the first answer is awaited");
+        Some(format!("{} has no keys yet: {cause}", self.name))
     }
 
-    /// Waits until it is time, or until somebody may ask and does: `true`.
+    /// Waits until it is time, or until somebody who asked may have an attempt: `true`.
     async fn until_next(&self, delay: Duration) -> bool {
         let asked = async {
             loop {
-                self.wanted.notified().await;
-                // A wish from before the last attempt is fulfilled already.
-                if !self.cools(&self.progress.borrow()) {
-                    return;
+                let cooldown = {
+                    let progress = self.progress.borrow();
+                    progress.is_wished().then(|| progress.cools(&self.timing))
+                };
+                match cooldown {
+                    Some(None) => return,
+                    Some(Some(rest)) => sleep(rest).await,
+                    None => self.wanted.notified().await,
                 }
             }
         };
@@ -187,26 +195,24 @@ impl Keeper {
             }
             KeySource::Uri(url) => Ok(self.fetcher.get(url).await?),
             KeySource::Discovery(url) => {
-                let jwks_uri = discovery::jwks_uri(&self.fetcher, &self.issuer, url).await?;
+                // A fifth of the time is for the keys.
+                let time = self.timing.attempt * 4 / 5;
+                let jwks_uri = discovery::jwks_uri(&self.fetcher, &self.issuer, url, time).await?;
                 Ok(self.fetcher.get(&jwks_uri).await?)
             }
         }
     }
 
     fn mark_begun(&self, asked: bool) {
-        self.progress.send_modify(|progress| {
-            progress.running = true;
-            if asked {
-                progress.asked = Some(Stopwatch::start());
-            }
-        });
+        self.progress.send_modify(|progress| progress.begin(asked));
     }
 
     /// Draws the consequences of an attempt and tells everybody.
     fn settle(&self, memory: &mut Memory, obtained: Result<Document, RefreshError>) {
         let published =
             obtained.and_then(|document| self.publish(memory, &document).map(|()| document.max_age));
-        let succeeded = published.is_ok();
+        let failure = published.as_ref().err().map(ToString::to_string);
+        let succeeded = failure.is_none();
         match published {
             Ok(max_age) => {
                 let (least, most) = self.timing.max_age;
@@ -216,12 +222,7 @@ impl Keeper {
             Err(error) => self.fail(memory, &error),
         }
         (self.on_refresh)(&self.name, succeeded);
-        self.progress.send_modify(|progress| {
-            progress.running = false;
-            progress.succeeded = succeeded;
-            progress.finished += 1;
-            progress.ended = Some(Stopwatch::start());
-        });
+        self.progress.send_modify(|progress| progress.end(failure));
     }
 
     /// Publishes the document's keys if it is another one than before: every publication makes all tokens be

@@ -6,14 +6,16 @@
 mod discovery;
 mod fetch;
 mod keys;
+mod progress;
 #[cfg(test)]
 mod tests;
 
+pub use discovery::{Tried, first_good, well_known};
 pub use fetch::{Document, FetchError, MAX_DOCUMENT, fetch};
 
 use crate::clock::Clock;
 use crate::config::{IssuerPlan, KeySource};
-use crate::token::{IssuerId, Issuers};
+use crate::token::{IssuerId, Issuers, TokenError};
 use fetch::Fetcher;
 use keys::Keeper;
 use rustls::RootCertStore;
@@ -37,6 +39,39 @@ impl std::fmt::Debug for KeyKeeper {
     }
 }
 
+/// What came of asking for a key that was not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it says whether to verify again, and what a key that is still missing means"]
+pub enum Refreshed {
+    /// The keys were fetched since this key was first asked for: verify again; one that is still missing does not exist.
+    Fetched,
+    /// The keys were fetched, but that fetch began before this key was first asked for: verify again; one that is still missing may
+    /// exist.
+    Overtaken,
+    /// The keys were fetched earlier, after this key was first asked for, or come from a file: it does not exist.
+    Absent,
+    /// The keys cannot be fetched now: it may exist.
+    Unavailable,
+}
+
+impl Refreshed {
+    /// Whether there may be keys now that were not there before: verify again.
+    pub const fn verify_again(self) -> bool {
+        match self {
+            Self::Fetched | Self::Overtaken => true,
+            Self::Absent | Self::Unavailable => false,
+        }
+    }
+
+    /// What a key means that is missing after that: the client's fault only where a fetch has proved it.
+    pub const fn still_missing(self, issuer: IssuerId) -> TokenError {
+        match self {
+            Self::Fetched | Self::Absent => TokenError::UnknownKey(issuer),
+            Self::Overtaken | Self::Unavailable => TokenError::KeysUnavailable(issuer),
+        }
+    }
+}
+
 /// How long things take and last.
 #[derive(Clone, Copy, Debug)]
 struct Timing {
@@ -44,6 +79,8 @@ struct Timing {
     attempt: Duration,
     /// From the start of an attempt that an unknown key caused to the next one.
     cooldown: Duration,
+    /// For how long a fetch proves that a key is not there.
+    absence: Duration,
     /// Between two attempts when all is well and the endpoint's `max-age` says nothing.
     interval: Duration,
     /// The bounds of `max-age`.
@@ -57,6 +94,7 @@ struct Timing {
 const TIMING: Timing = Timing {
     attempt: Duration::from_secs(5),
     cooldown: Duration::from_secs(30),
+    absence: Duration::from_secs(600),
     interval: Duration::from_secs(600),
     max_age: (Duration::from_secs(60), Duration::from_secs(3600)),
     retry: (Duration::from_secs(1), Duration::from_secs(60)),
@@ -107,12 +145,12 @@ impl KeyKeeper {
         Arc::new(Self { issuers, keepers })
     }
 
-    /// A token named an unknown key: fetch once (single flight, at most every 30 s per issuer) and wait for
-    /// it, at most 5 s. `true` if the keys were fetched and verifying again makes sense.
-    pub async fn refresh(&self, issuer: IssuerId) -> bool {
+    /// No key of the issuer fits this token: fetch them (one fetch for everybody who asks, at most every 30 s because of missing keys)
+    /// and wait for it, at most 5 s.
+    pub async fn refresh(&self, issuer: IssuerId, token: &str) -> Refreshed {
         match self.keepers.get(issuer.0) {
-            Some(keeper) => keeper.refresh().await,
-            None => false,
+            Some(keeper) => keeper.refresh(token).await,
+            None => Refreshed::Absent,
         }
     }
 
@@ -123,8 +161,8 @@ impl KeyKeeper {
         }
     }
 
-    /// Whether every issuer has keys.
-    pub fn ready(&self) -> bool {
-        self.issuers.iter().all(|(_, issuer)| issuer.keys().is_some())
+    /// Which issuers have no keys, a line for each that says why: its name, and what came of the last attempt.
+    pub fn missing(&self) -> Vec<String> {
+        self.keepers.iter().filter_map(|keeper| keeper.lacks_keys()).collect()
     }
 }

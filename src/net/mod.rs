@@ -6,3 +6,6 @@ pub mod workers;
 
 pub use gathered::{Gathered, poll_write_gathered};
 pub use turns::ready_to_verify;
+
+/// How requests of our own name themselves (RFC 9110 section 10.1.5): some servers refuse those that do not.
+pub const USER_AGENT: &str = concat!("keyproof/", env!("CARGO_PKG_VERSION"));

@@ -11,7 +11,7 @@ pub mod respond;
 pub use body::{ResponseBody, Rider};
 pub use hop::{Origination, set_forwarded, strip_request, strip_response};
 
-use crate::authorize::{Asked, Authorizer, Challenges, Permit, Policy, Refusal};
+use crate::authorize::{Asked, Authorizer, Challenges, Credentials, Permit, Policy, Refusal};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{Authorization, CorsPlan, Plan};
 use crate::denial::Denial;
@@ -197,12 +197,20 @@ impl Gateway {
         // Who has nothing to show costs no signature, and is not kept waiting for those who do. After a wait it is later: a proof must not be
         // fresh by the time of its arrival when a shared store has already forgotten that it was used.
         let costly = !route.policy.public && head.headers.contains_key(http::header::AUTHORIZATION);
-        let now = if costly && ready_to_verify().await { self.clock.now() } else { now };
+        let mut now = if costly && ready_to_verify().await { self.clock.now() } else { now };
         let mut verified = self.authorizer.verify(&route.policy, &asked, now);
-        if let Err(Refusal { denial: Denial::Token(TokenError::UnknownKey(issuer)), .. }) = verified
-            && self.keys.refresh(issuer).await
+        if let Err(Refusal { denial: Denial::Token(TokenError::UnknownKey(issuer)), scheme, .. }) = verified
+            && let Ok(credentials) = Credentials::read(asked.headers, asked.query)
         {
-            verified = self.authorizer.verify(&route.policy, &asked, now);
+            let refreshed = self.keys.refresh(issuer, credentials.token).await;
+            // The wait may have been seconds.
+            now = self.clock.now();
+            if refreshed.verify_again() {
+                verified = self.authorizer.verify(&route.policy, &asked, now);
+            }
+            if let Err(Refusal { denial: Denial::Token(TokenError::UnknownKey(_)), .. }) = verified {
+                verified = Err(Refusal { scheme, ..Denial::from(refreshed.still_missing(issuer)).into() });
+            }
         }
         self.authorizer.spend(verified?, now).await
     }

@@ -1,0 +1,111 @@
+//! Good and bad answers.
+
+use super::*;
+
+/// Fault 8. Every one of these answers leaves the keys that are there, and the next good one replaces them.
+#[tokio::test]
+async fn a_bad_answer_changes_nothing() {
+    let good = jwks(&["k1"]);
+    let private = json!({ "keys": [jwk("k1"), serde_json::from_str::<Value>(&KEY.private_jwk()).unwrap()] });
+    let many: Vec<_> = (0..100).map(|n| format!("k{n}")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let oversize = format!("{}{good}", " ".repeat(MAX_DOCUMENT));
+    let rows = [
+        ("not there", status("404 Not Found", "", &good)),
+        ("in trouble", status("500 Internal Server Error", "", &good)),
+        ("no content", status("204 No Content", "", "")),
+        ("a redirect, even to a good set", status("302 Found", "Location: /elsewhere\r\n", &good)),
+        ("a redirect for good", status("308 Permanent Redirect", "Location: /elsewhere\r\n", &good)),
+        ("hangs", Answer::Hang),
+        ("drips", Answer::Drip),
+        ("too long", ok(&oversize)),
+        ("breaks off", Answer::Text(format!("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{good}"))),
+        ("no HTTP", Answer::Text("SSH-2.0-OpenSSH_9.2\r\n".to_owned())),
+        ("an endless head", status("200 OK", &format!("X: {}\r\n", "x".repeat(100_000)), &good)),
+        ("101 header fields", status("200 OK", &"X: x\r\n".repeat(100), &good)),
+        ("closes", Answer::Text(String::new())),
+        ("garbage", ok("\u{0}\u{1}\u{2}")),
+        ("a page", ok("<!doctype html><title>Sign in</title>")),
+        ("half a document", ok(&good[..good.len() / 2])),
+        ("an empty set", ok(r#"{"keys":[]}"#)),
+        ("a symmetric key", ok(r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#)),
+        ("a private key", ok(&private.to_string())),
+        ("100 keys", ok(&jwks(&many))),
+    ];
+    let mut running = JoinSet::new();
+    for (story, bad) in rows {
+        running.spawn(async move {
+            let endpoint = Endpoint::start().await;
+            endpoint.answer("/jwks", ok(&jwks(&["k1"])));
+            endpoint.answer("/elsewhere", ok(&jwks(&["k1"])));
+            let attempt = if matches!(bad, Answer::Hang | Answer::Drip) { 1 } else { 10 };
+            let mut house =
+                House::settled(&endpoint, Timing { attempt: Duration::from_secs(attempt), ..CALM }).await;
+            house.until(true).await;
+            let before = house.keys().unwrap();
+            endpoint.answer("/jwks", bad);
+            assert_eq!(house.refresh().await, Refreshed::Unavailable, "{story}");
+            house.until(false).await;
+            assert!(Arc::ptr_eq(&before, &house.keys().unwrap()), "{story}");
+            assert!(house.ready(), "{story}");
+            endpoint.answer("/jwks", ok(&jwks(&["k1", "k2"])));
+            assert_eq!(house.refresh().await, Refreshed::Fetched, "{story}");
+            house.until(true).await;
+            assert_eq!(house.count(), Some(2), "{story}");
+            assert!(!endpoint.asked().contains(&"/elsewhere".to_owned()), "{story}");
+        });
+    }
+    while let Some(row) = running.join_next().await {
+        row.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_document_can_be_fetched_alone() {
+    let endpoint = Endpoint::start().await;
+    endpoint.answer("/jwks", status("200 OK", "Cache-Control: max-age=90\r\n", "{}"));
+    let document = fetch(&endpoint.url("/jwks")).await.unwrap();
+    assert_eq!((&document.body[..], document.max_age), (&b"{}"[..], Some(Duration::from_secs(90))));
+    let missing = fetch(&endpoint.url("/nothing")).await.unwrap_err();
+    assert_eq!(missing, FetchError::Status(http::StatusCode::NOT_FOUND));
+    assert_eq!(fetch(&Url::parse("file:///etc/hosts").unwrap()).await.unwrap_err(), FetchError::Url);
+}
+
+/// Over TLS the server must be who the URL says, by an authority that is trusted; without any authority
+/// nobody is.
+#[tokio::test]
+async fn tls_trusts_only_its_authorities() {
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    TaskTracker::new().spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            if let Ok(mut stream) = acceptor.accept(connection).await {
+                let mut head = [0; 1024];
+                drop(stream.read(&mut head).await);
+                drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await);
+                drop(stream.shutdown().await);
+            }
+        }
+    });
+    let mut roots = rustls::RootCertStore::empty();
+    let nobody = Fetcher::trusting(roots.clone());
+    roots.add(certified.cert.der().clone()).unwrap();
+    let trusting = Fetcher::trusting(roots);
+    let at = |host: &str| Url::parse(&format!("https://{host}:{port}/jwks")).unwrap();
+    assert_eq!(&trusting.get(&at("localhost")).await.unwrap().body[..], b"{}");
+    let other_name = trusting.get(&at("127.0.0.1")).await.unwrap_err();
+    let unknown = nobody.get(&at("localhost")).await.unwrap_err();
+    for (error, cause) in [(other_name, "not valid for name"), (unknown, "UnknownIssuer")] {
+        assert!(error.to_string().contains(cause), "{error}");
+    }
+}
