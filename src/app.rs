@@ -237,10 +237,7 @@ fn readiness(plan: &Plan, keys: &Arc<KeyKeeper>, replay: &Arc<Store>, clock: &Cl
     readiness.check(move || keys.missing().into_iter().map(|why| format!("issuers: {why}")).collect());
     if plan.replay.redis.as_ref().is_some_and(|redis| !redis.accept_on_failure) {
         let replay = Arc::clone(replay);
-        readiness.check(move || match replay.is_ready() {
-            true => Vec::new(),
-            false => vec!["replay: the store cannot be asked".to_owned()],
-        });
+        readiness.check(move || replay.trouble().map(|why| format!("replay: {why}")).into_iter().collect());
     }
     if plan.replay.on_start == OnStart::Wait {
         let (replay, clock, leeway) = (Arc::clone(replay), clock.clone(), plan.window.leeway);

@@ -179,8 +179,11 @@ section! {
 section! {
     /// The shared replay store.
     Redis {
-        /// A redis://, rediss:// or redis+sentinel:// URL; a list of nodes for a cluster.
+        /// redis://[user:password@]host:6379/0, or rediss:// for TLS; redis+sentinel://[user:password@]host:26379,host:26379/service/0, or
+        /// rediss+sentinel:// for TLS to Sentinels and Redis; a list of nodes for a cluster. Users and passwords are percent-encoded.
         url: required(Urls),
+        /// A file with the password that Sentinels ask for; absent: the password of the URL.
+        sentinel_password_file: optional(Text),
         /// How long an answer may take.
         timeout: default(Span, json!("50ms")),
         /// What to do while it cannot be asked. refuse: 503; accept: let through and count it, loudly.

@@ -106,7 +106,7 @@ fn what_is_too_deep_too_large_or_repeats_itself_is_refused() {
 fn the_effective_configuration_has_every_default_and_no_password() {
     let redis = "replay: { store: redis, redis: { url: 'rediss://user:s3cret@replay:6379/0' } }";
     let (plan, _) = plan(&format!("{MINIMAL}\n{redis}"), &|_| None).unwrap();
-    assert_eq!(plan.replay.redis.unwrap().urls, ["rediss://user:s3cret@replay:6379/0"]);
+    assert!(!format!("{:?}", plan.replay).contains("s3cret"));
     let shown = &plan.effective["replay"]["redis"];
     let expected = serde_json::json!({
         "url": ["rediss://user:***@replay:6379/0"], "timeout": "50ms", "on_failure": "refuse", "assume_noeviction": false,

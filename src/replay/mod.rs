@@ -17,7 +17,7 @@ use crate::clock::{Clock, UnixTime};
 use crate::jose::{Secret, Thumbprint};
 pub use journal::JournalStore;
 pub use memory::MemoryStore;
-pub use redis::{CLOCK_DIFFERENCE, RedisStore};
+pub use redis::{BadUrl, CLOCK_DIFFERENCE, RedisServers, RedisStore};
 pub use settings::{OnStart, OpenError, RedisPlan, ReplayPlan, Settings};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -67,11 +67,12 @@ impl Store {
     /// journal blocks.
     ///
     /// # Errors
-    /// The journal is in use, or cannot be read or written; the addresses of Redis are none.
+    /// The journal is in use, or cannot be read or written.
     pub async fn open(settings: &Settings<'_>, clock: &Clock) -> Result<Self, OpenError> {
         let plan = settings.plan;
-        if plan.redis.is_some() {
-            return Box::pin(RedisStore::open(settings, clock)).await.map(Self::Redis);
+        if let Some(redis) = &plan.redis {
+            let store = Box::pin(RedisStore::open(redis, settings, clock)).await;
+            return Ok(Self::Redis(store));
         }
         match &plan.journal {
             Some(directory) => JournalStore::open(directory, settings, clock).map(Self::Journal),
@@ -173,6 +174,14 @@ impl Store {
         match self {
             Self::Memory(_) | Self::Journal(_) => true,
             Self::Redis(store) => store.is_ready(),
+        }
+    }
+
+    /// Why it is not ready, for the operator.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Memory(_) | Self::Journal(_) => None,
+            Self::Redis(store) => store.trouble(),
         }
     }
 

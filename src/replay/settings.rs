@@ -1,5 +1,6 @@
 //! What a store is told at its start.
 
+use super::RedisServers;
 use crate::jose::sha256;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,9 +43,6 @@ pub enum OpenError {
         /// What the operating system says.
         source: std::io::Error,
     },
-    /// The addresses of Redis cannot be read.
-    #[error("replay.redis.url: {0}")]
-    Redis(String),
 }
 
 /// The replay store.
@@ -65,8 +63,8 @@ pub struct ReplayPlan {
 /// The shared store.
 #[derive(Clone, Debug)]
 pub struct RedisPlan {
-    /// `redis://`, `rediss://`, `redis+sentinel://`; several for a cluster.
-    pub urls: Vec<String>,
+    /// Where it is.
+    pub servers: RedisServers,
     /// How long one answer may take.
     pub timeout: Duration,
     /// Whether requests pass while it cannot be asked.

@@ -161,6 +161,8 @@ fn material() -> tempfile::TempDir {
     write("secrets/short", b"password\n");
     write("secrets/three", format!("{0}\n{0}\n{0}\n", "a".repeat(40)).as_bytes());
     write("secrets/introspection", b"secret");
+    write("secrets/sentinel", b"another password\n");
+    write("secrets/empty", b"\n");
     write("long", &vec![b'a'; 1024 * 1024 + 1]);
     folder
 }

@@ -3,7 +3,7 @@
 use crate::server::{Server, installed};
 use keyproof::clock::{Clock, Stopwatch, UnixTime};
 use keyproof::jose::Thumbprint;
-use keyproof::replay::{OnStart, Outcome, RedisPlan, ReplayKey, ReplayPlan, Settings, Store};
+use keyproof::replay::{OnStart, Outcome, RedisPlan, RedisServers, ReplayKey, ReplayPlan, Settings, Store};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +23,9 @@ impl Default for Options {
 }
 
 async fn open(urls: &[String], options: Options) -> Store {
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
     let redis = RedisPlan {
-        urls: urls.to_vec(),
+        servers: RedisServers::parse(&urls, None).unwrap(),
         timeout: options.timeout,
         accept_on_failure: options.accept,
         assume_noeviction: false,

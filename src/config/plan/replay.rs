@@ -1,20 +1,20 @@
 //! The replay store.
 
-use super::{OnStart, RedisPlan, ReplayPlan, proofs};
+use super::{OnStart, RedisPlan, ReplayPlan, files, proofs};
 use crate::config::document::{self, OnFailure, Redis, Replay, ReplayStore};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
+use crate::replay::{BadUrl, RedisServers};
 use std::path::Path;
 use std::time::Duration;
-use url::Url;
 
 /// More proofs than this would need more than a few gigabytes.
 const MAX_CAPACITY: usize = 100_000_000;
 
 /// Plans the `replay` section.
 pub(super) fn plan(replay: &Replay, folder: &Path, findings: &mut Findings) -> ReplayPlan {
-    let redis = replay.redis.as_ref().and_then(|redis| shared(redis, findings));
     let used = replay.store.value == ReplayStore::Redis;
+    let redis = replay.redis.as_ref().and_then(|redis| shared(redis, used, folder, findings));
     if used && replay.redis.is_none() {
         let help = "add \"redis:\" with \"url: rediss://replay.internal:6379/0\" below replay";
         findings.problem(&replay.store.place, "store is redis, but nothing says where it is", help);
@@ -51,29 +51,44 @@ fn count(number: &Spot<u64>, most: usize, findings: &mut Findings) -> usize {
     value.unwrap_or(1)
 }
 
-fn shared(redis: &Redis, findings: &mut Findings) -> Option<RedisPlan> {
+fn shared(redis: &Redis, used: bool, folder: &Path, findings: &mut Findings) -> Option<RedisPlan> {
     proofs::between(&redis.timeout, Duration::from_millis(1), Duration::from_secs(10), findings);
+    let file = redis.sentinel_password_file.as_ref();
+    let password = file.and_then(|name| sentinel_password(name, folder, findings));
     let urls = redis.url.as_ref()?;
-    if urls.items.is_empty() {
-        findings.problem(&urls.place, "the list is empty", "name one URL, or every node of the cluster");
-    }
-    for url in &urls.items {
-        // The URL may hold a password: it is never shown.
-        let parsed = Url::parse(&url.value).ok();
-        let help = "write redis://host:6379/0, rediss://… for TLS, or redis+sentinel://…";
-        match parsed.as_ref().map(|url| (url.scheme(), url.has_host())) {
-            Some(("redis" | "rediss" | "redis+sentinel", true)) => {}
-            Some(("redis" | "rediss" | "redis+sentinel", false)) => {
-                findings.problem(&url.place, "the URL names no host", help);
+    let texts: Vec<&str> = urls.items.iter().map(|url| url.value.as_str()).collect();
+    let servers = match RedisServers::parse(&texts, password.as_deref()) {
+        Ok(servers) => servers,
+        Err(bad) => {
+            for BadUrl { index, what, help } in bad {
+                let url = index.and_then(|index| urls.items.get(index)).map_or(&urls.place, |url| &url.place);
+                findings.problem(url, what, help);
             }
-            Some(_) => findings.problem(&url.place, "the URL's scheme is not one of Redis", help),
-            None => findings.problem(&url.place, "not a URL", help),
+            return None;
         }
+    };
+    if let (Some(file), true, false) = (file, used, servers.have_sentinels()) {
+        let help = "delete it, or write redis+sentinel://host:26379/service";
+        findings.warn(&file.place, "a password for Sentinels, but the URL names none", help);
     }
     Some(RedisPlan {
-        urls: urls.items.iter().map(|url| url.value.clone()).collect(),
+        servers,
         timeout: redis.timeout.value,
         accept_on_failure: redis.on_failure.value == OnFailure::Accept,
         assume_noeviction: redis.assume_noeviction.value,
     })
+}
+
+/// The file's one line.
+fn sentinel_password(name: &Spot<String>, folder: &Path, findings: &mut Findings) -> Option<String> {
+    let (_, contents) = files::read(name, folder, findings)?;
+    let text = String::from_utf8(contents).ok();
+    let line = text.as_deref().map(|text| text.strip_suffix('\n').unwrap_or(text));
+    let line = line.map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let password = line.filter(|line| !line.is_empty() && !line.contains(['\n', '\r']));
+    if password.is_none() {
+        let what = format!("{} does not hold one password", name.shown());
+        findings.problem(&name.place, what, "write the password alone into the file, on one line");
+    }
+    password.map(str::to_owned)
 }

@@ -28,8 +28,12 @@
 //! because those are rotated one replica after the other, and two replicas with different secrets know
 //! nothing of each other's proofs.
 //!
-//! The user of the connection needs `SET`, `GET`, `TIME`, `INFO`, `PEXPIRE` and `DBSIZE`, in a cluster
-//! `CLUSTER SLOTS`, and `CONFIG GET` only where `INFO` does not tell `maxmemory_policy`.
+//! # What the user of the connection needs
+//!
+//! `~kp:* ~keyproof:replay:* +set +get +time +info +pexpire +dbsize`, with another database than 0 `+select`, in a
+//! cluster `+cluster|slots`, and `+config|get` only where `INFO` does not tell `maxmemory_policy`. All of it is asked
+//! for before the store is ready, and every second from then on, with a `SET` that changes nothing: a server that
+//! forbids or refuses writes is noticed where no request comes.
 //!
 //! # What it cannot do
 //!
@@ -46,23 +50,30 @@
 //! * *A slot on its way* to another node of a cluster is refused until it has arrived.
 
 mod connect;
+mod refusal;
+mod sentinel;
 mod slots;
 mod steps;
+mod trouble;
+mod url;
 mod vet;
 
 use super::limit::PerKeyLimit;
-use super::{OpenError, Outcome, ReplayKey, Settings, Since};
+use super::{Outcome, RedisPlan, ReplayKey, Settings, Since};
 use crate::clock::{Clock, Stopwatch, UnixTime};
 use crate::jose::{Secret, encode};
 use ::redis::{RedisError, pipe};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use connect::Topology;
+use refusal::{Refusal, Step, refused};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 use steps::OwnClock;
 use tokio::sync::Notify;
-use vet::{Primary, Refusal, Terms};
+use trouble::Trouble;
+pub use url::{BadUrl, RedisServers};
+use vet::{Primary, Terms};
 
 /// How far the clocks of two replicas may be apart.
 pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
@@ -75,6 +86,8 @@ const WATCH: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(200);
 /// So many time-outs in a row, and the connection is given up.
 const STALLED: u32 = 16;
+/// What an insert asks, in this order.
+const INSERT: [Step; 3] = [Step::proof("+set"), Step::shared("+get"), Step::plain("+time")];
 
 /// Proofs remembered in Redis.
 #[derive(Debug)]
@@ -91,7 +104,9 @@ pub struct RedisStore {
     renew: AtomicBool,
     wake: Notify,
     tending: tokio::sync::Mutex<()>,
-    complaint: Mutex<Complaint>,
+    trouble: Trouble,
+    /// When it was last said that requests pass unchecked.
+    said_unchecked: Mutex<Option<Stopwatch>>,
     stalled: AtomicU32,
     unchecked: AtomicU64,
     len: AtomicUsize,
@@ -105,24 +120,11 @@ struct Live {
     primaries: Vec<Primary>,
 }
 
-/// What was said last, so that it is not said again and again.
-#[derive(Debug, Default)]
-struct Complaint {
-    last: String,
-    accepted: Option<Stopwatch>,
-}
-
 impl RedisStore {
-    /// Reads the addresses and tries to connect once; a server that is not there is waited for, and proofs
-    /// are refused meanwhile.
-    ///
-    /// # Errors
-    /// An address is none.
-    pub async fn open(settings: &Settings<'_>, clock: &Clock) -> Result<Self, OpenError> {
-        let plan = settings.plan.redis.as_ref().ok_or(OpenError::Redis("no address is given".to_owned()))?;
+    /// Tries to connect once; a server that is not there is waited for, and proofs are refused meanwhile.
+    pub async fn open(plan: &RedisPlan, settings: &Settings<'_>, clock: &Clock) -> Self {
         let store = Self {
-            topology: Topology::parse(&plan.urls, plan.timeout)
-                .map_err(|error| OpenError::Redis(error.to_string()))?,
+            topology: Topology::new(&plan.servers, plan.timeout),
             terms: Terms {
                 hash: settings.terms_hash(),
                 retention: settings.retention,
@@ -138,7 +140,8 @@ impl RedisStore {
             renew: AtomicBool::new(false),
             wake: Notify::new(),
             tending: tokio::sync::Mutex::new(()),
-            complaint: Mutex::default(),
+            trouble: Trouble::default(),
+            said_unchecked: Mutex::default(),
             stalled: AtomicU32::new(0),
             unchecked: AtomicU64::new(0),
             len: AtomicUsize::new(0),
@@ -146,7 +149,7 @@ impl RedisStore {
             per_key: PerKeyLimit::new(settings.plan.per_key_limit, settings.retention, clock.now()),
         };
         store.tend(clock.now()).await;
-        Ok(store)
+        store
     }
 
     /// See [`super::Store::check_and_insert`].
@@ -170,7 +173,9 @@ impl RedisStore {
         let _one = self.tending.lock().await;
         if let Some(live) = self.live.load_full() {
             match self.look(&live).await {
-                Ok(()) => return,
+                Ok(()) => return self.be_content(),
+                // Only new proofs are refused: those that are there are known all the same.
+                Err(refusal @ Refusal::OutOfMemory) => return self.complain(&refusal),
                 Err(refusal) => self.give_up(&live, &refusal),
             }
         }
@@ -192,9 +197,15 @@ impl RedisStore {
         }
     }
 
-    /// Whether there is a server that can be asked.
+    /// Whether there is a server that can be asked, and that takes writes.
     pub fn is_ready(&self) -> bool {
-        self.live.load().is_some()
+        self.trouble().is_none()
+    }
+
+    /// Why it is not ready.
+    pub fn trouble(&self) -> Option<String> {
+        let unconnected = || self.live.load().is_none().then(|| "Redis cannot be asked".to_owned());
+        self.trouble.cause().or_else(unconnected)
     }
 
     /// How many requests passed unchecked.
@@ -252,7 +263,7 @@ impl RedisStore {
     async fn settle(&self, now: UnixTime) {
         let settled = async {
             let _one = self.tending.lock().await;
-            if !self.is_ready() {
+            if self.live.load().is_none() {
                 match self.connect(now).await {
                     Ok(live) => self.publish(live),
                     Err(refusal) => self.complain(&refusal),
@@ -294,12 +305,12 @@ impl RedisStore {
     }
 
     fn fail(&self, live: &Arc<Live>, error: &RedisError) -> Outcome {
-        let failures = error.clone().into_server_errors().unwrap_or_default();
-        if failures.iter().any(|(_, failure)| failure.code() == "OOM") {
-            self.complain(&Refusal::OutOfMemory);
+        let refusal = refused(error, &INSERT);
+        if matches!(refusal, Refusal::OutOfMemory) {
+            self.complain(&refusal);
             return Outcome::Full;
         }
-        self.give_up(live, &Refusal::Redis(error.clone()));
+        self.give_up(live, &refusal);
         Outcome::Unavailable
     }
 
@@ -323,23 +334,28 @@ impl RedisStore {
         self.stalled.store(0, Ordering::Relaxed);
         let complete_since = self.since.moment().as_millis();
         tracing::info!(complete_since, "the replay store in Redis is connected");
-        self.complaint.lock().unwrap_or_else(PoisonError::into_inner).last.clear();
+        self.trouble.end();
+    }
+
+    /// All is well, on connections that were never given up.
+    fn be_content(&self) {
+        if self.trouble.end() {
+            tracing::info!("the replay store in Redis can be used again");
+        }
     }
 
     fn complain(&self, refusal: &Refusal) {
-        let text = refusal.to_string();
-        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        if complaint.last != text {
-            tracing::error!("the replay store in Redis cannot be used: {text}");
-            complaint.last = text;
+        let cause = refusal.to_string();
+        if self.trouble.begin(&cause) {
+            tracing::error!("the replay store in Redis cannot be used: {cause}");
         }
     }
 
     fn accept_unchecked(&self) {
         let so_far = self.unchecked.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        if complaint.accepted.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
-            complaint.accepted = Some(Stopwatch::start());
+        let mut said = self.said_unchecked.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
+            *said = Some(Stopwatch::start());
             tracing::error!(
                 so_far,
                 "requests pass WITHOUT a replay check: Redis cannot be asked and replay.redis.on_failure is accept"
@@ -349,15 +365,25 @@ impl RedisStore {
 }
 
 impl RedisStore {
-    /// Finds the primaries and vets each.
+    /// Finds the primaries, vets each, and asks everything once that will be asked later: what is forbidden shows here.
     async fn connect(&self, now: UnixTime) -> Result<(Live, Secret), Refusal> {
+        let connected = self.try_connect(now).await;
+        if let Err(refusal) = &connected {
+            self.topology.distrust(refusal).await;
+        }
+        connected
+    }
+
+    async fn try_connect(&self, now: UnixTime) -> Result<(Live, Secret), Refusal> {
         let renew = self.renew.load(Ordering::SeqCst);
         let mut nodes = self.topology.find().await?;
         let keeper = nodes.iter_mut().find(|node| slots::owns(&node.slots, vet::secret_slot()));
         let secret = vet::secret(&mut keeper.ok_or(Refusal::NoSlots)?.connection).await?;
         let mut primaries = Vec::new();
         for node in nodes {
-            primaries.push(Primary::vet(node, &self.terms, &secret, now, renew).await?);
+            let primary = Primary::vet(node, &self.terms, &secret, now, renew).await?;
+            primary.look(&self.terms).await?;
+            primaries.push(primary);
         }
         self.renew.store(false, Ordering::SeqCst);
         Ok((Live { primaries }, Secret::new(&secret)))

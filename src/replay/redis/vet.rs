@@ -1,11 +1,12 @@
 //! What a server must be before anything is asked of it, and since when its data is complete.
 
 use super::connect::{Node, Place};
+use super::refusal::{Refusal, Step, refused};
 use super::{CLOCK_DIFFERENCE, JUMP, slots};
 use crate::clock::{Stopwatch, UnixTime};
 use crate::jose::{encode, random, sha256};
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{RedisError, cmd, pipe};
+use ::redis::{cmd, pipe};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
@@ -41,38 +42,6 @@ pub(super) struct Primary {
     clock: Mutex<(Duration, Stopwatch)>,
 }
 
-/// Why servers are not asked.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
-    #[error("{0}")]
-    Redis(#[from] RedisError),
-    #[error("it does not answer in time")]
-    Slow,
-    #[error("this server is no primary")]
-    NoPrimary,
-    #[error("it is loading its data")]
-    Loading,
-    #[error(
-        "maxmemory-policy is {0}, which drops used proofs when memory runs short and lets them be replayed; set it with \
-         `CONFIG SET maxmemory-policy noeviction` and in redis.conf"
-    )]
-    Evicts(String),
-    #[error(
-        "INFO lacks {0}; allow the command INFO to this user, and connect to Redis itself, not to a proxy"
-    )]
-    NoInfo(&'static str),
-    #[error("its memory is full: raise maxmemory")]
-    OutOfMemory,
-    #[error("its data was lost (a failover, a restart or a flush): proofs from before get a nonce challenge")]
-    EpochLost,
-    #[error("its clock has jumped, by which keys expire: proofs from before get a nonce challenge")]
-    ClockJumped,
-    #[error("the primary or the slots of the cluster have changed")]
-    Moved,
-    #[error("the cluster has no complete map of its slots")]
-    NoSlots,
-}
-
 /// What tells one run of one primary from every other, and from itself after a loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
@@ -83,7 +52,8 @@ pub(super) struct Facts {
 
 /// Asks a server what it is.
 pub(super) async fn facts(connection: &mut MultiplexedConnection, terms: &Terms) -> Result<Facts, Refusal> {
-    let info: String = cmd("INFO").query_async(connection).await?;
+    let info = cmd("INFO").query_async(connection).await;
+    let info: String = info.map_err(|error| refused(&error, &[Step::plain("+info")]))?;
     let field = |name: &'static str| {
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(|value| value.trim().to_owned()).ok_or(Refusal::NoInfo(name))
@@ -94,7 +64,11 @@ pub(super) async fn facts(connection: &mut MultiplexedConnection, terms: &Terms)
     if field("role")? != "master" {
         return Err(Refusal::NoPrimary);
     }
-    match field("maxmemory_policy").or(policy(connection).await) {
+    let policy = match field("maxmemory_policy") {
+        Ok(policy) => Ok(policy),
+        Err(_) => asked_policy(connection).await,
+    };
+    match policy {
         Ok(policy) if policy == "noeviction" => {}
         Ok(policy) => return Err(Refusal::Evicts(policy)),
         Err(_) if terms.assume_noeviction => {}
@@ -112,8 +86,10 @@ pub(super) async fn facts(connection: &mut MultiplexedConnection, terms: &Terms)
     })
 }
 
-async fn policy(connection: &mut MultiplexedConnection) -> Result<String, Refusal> {
-    let pair: Vec<String> = cmd("CONFIG").arg("GET").arg("maxmemory-policy").query_async(connection).await?;
+/// Some hosted servers do not tell in `INFO`.
+async fn asked_policy(connection: &mut MultiplexedConnection) -> Result<String, Refusal> {
+    let pair = cmd("CONFIG").arg("GET").arg("maxmemory-policy").query_async(connection).await;
+    let pair: Vec<String> = pair.map_err(|error| refused(&error, &[Step::plain("+config|get")]))?;
     pair.into_iter().nth(1).ok_or(Refusal::NoInfo("maxmemory_policy"))
 }
 
@@ -122,7 +98,9 @@ pub(super) async fn secret(connection: &mut MultiplexedConnection) -> Result<[u8
     let mut pipeline = pipe();
     pipeline.cmd("SET").arg(SECRET_KEY).arg(encode(&random::<32>())).arg("NX").ignore();
     pipeline.cmd("GET").arg(SECRET_KEY);
-    let (text,): (String,) = pipeline.query_async(connection).await?;
+    let secret = pipeline.query_async(connection).await;
+    let (text,): (String,) =
+        secret.map_err(|error| refused(&error, &[Step::shared("+set"), Step::shared("+get")]))?;
     Ok(sha256(&[text.as_bytes()]))
 }
 
@@ -150,7 +128,9 @@ impl Primary {
             set.arg("NX");
         }
         set.ignore().cmd("GET").arg(&epoch_key).cmd("TIME");
-        let (epoch, time): (String, (i64, i64)) = pipeline.query_async(&mut connection).await?;
+        let steps = [Step::shared("+set"), Step::shared("+get"), Step::plain("+time")];
+        let answer = pipeline.query_async(&mut connection).await;
+        let (epoch, time): (String, (i64, i64)) = answer.map_err(|error| refused(&error, &steps))?;
         let millis = epoch.split_once('.').and_then(|(millis, _)| millis.parse().ok());
         let complete_since = UnixTime::from_millis(millis.ok_or(Refusal::EpochLost)?);
         let time = duration(time);
@@ -159,23 +139,28 @@ impl Primary {
         Ok(Self { connection, epoch_key, epoch, complete_since, facts, place, slots, clock })
     }
 
-    /// Looks again whether all is as it was. The number of keys in the database.
+    /// Looks again whether all is as it was, and whether proofs can be written. The number of keys in the database.
     pub(super) async fn look(&self, terms: &Terms) -> Result<usize, Refusal> {
         let mut connection = self.connection.clone();
         if facts(&mut connection, terms).await? != self.facts {
             return Err(Refusal::EpochLost);
         }
         let mut pipeline = pipe();
-        pipeline
-            .cmd("GET")
-            .arg(&self.epoch_key)
-            .cmd("PEXPIRE")
-            .arg(&self.epoch_key)
-            .arg(epoch_life(terms))
-            .ignore();
+        pipeline.cmd("GET").arg(&self.epoch_key);
+        pipeline.cmd("PEXPIRE").arg(&self.epoch_key).arg(epoch_life(terms)).ignore();
         pipeline.cmd("DBSIZE").cmd("TIME");
+        // Refused whenever a proof's would be, and otherwise without effect, because there is no such key.
+        pipeline.cmd("SET").arg(probe_key(&self.slots)).arg(1).arg("PX").arg(1).arg("XX").ignore();
+        let steps = [
+            Step::shared("+get"),
+            Step::shared("+pexpire"),
+            Step::plain("+dbsize"),
+            Step::plain("+time"),
+            Step::proof("+set"),
+        ];
+        let answer = pipeline.query_async(&mut connection).await;
         let (epoch, size, time): (Option<String>, usize, (i64, i64)) =
-            pipeline.query_async(&mut connection).await?;
+            answer.map_err(|error| refused(&error, &steps))?;
         if epoch.as_ref() != Some(&self.epoch) {
             return Err(Refusal::EpochLost);
         }
@@ -207,6 +192,11 @@ fn epoch_key(facts: &Facts, slots: &[(u16, u16)], terms: &Terms, secret: &[u8; 3
         "keyproof:replay:epoch:{{{tag}}}:{}",
         encode(name.first_chunk::<16>().map_or(&[], |bytes| &bytes[..]))
     )
+}
+
+/// A key among those of proofs, on this primary; no proof has one with braces.
+fn probe_key(slots: &[(u16, u16)]) -> String {
+    format!("kp:{{{}}}", slots::tag_within(slots))
 }
 
 fn epoch_life(terms: &Terms) -> u64 {
