@@ -9,7 +9,12 @@
 )]
 
 mod kill;
+mod log;
 mod redis;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod replicas;
+#[cfg(test)]
+mod sentinel;
 mod server;

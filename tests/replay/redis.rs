@@ -4,13 +4,14 @@ use crate::server::{Server, installed};
 use keyproof::clock::{Clock, Stopwatch, UnixTime};
 use keyproof::jose::Thumbprint;
 use keyproof::replay::{OnStart, Outcome, RedisPlan, RedisServers, ReplayKey, ReplayPlan, Settings, Store};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-const CLOCK: Clock = Clock::system();
+pub(crate) const CLOCK: Clock = Clock::system();
 const LIFE: Duration = Duration::from_secs(60);
 
-struct Options {
+pub(crate) struct Options {
     timeout: Duration,
     accept: bool,
 }
@@ -22,10 +23,14 @@ impl Default for Options {
     }
 }
 
-async fn open(urls: &[String], options: Options) -> Store {
+pub(crate) async fn open(urls: &[String], options: Options) -> Store {
     let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    open_at(RedisServers::parse(&urls, None).unwrap(), options).await
+}
+
+pub(crate) async fn open_at(servers: RedisServers, options: Options) -> Store {
     let redis = RedisPlan {
-        servers: RedisServers::parse(&urls, None).unwrap(),
+        servers,
         timeout: options.timeout,
         accept_on_failure: options.accept,
         assume_noeviction: false,
@@ -52,19 +57,19 @@ fn key(store: &Store, jti: &str) -> ReplayKey {
 }
 
 /// A proof with this `jti`, made now.
-async fn spend(store: &Store, jti: &str) -> Outcome {
+pub(crate) async fn spend(store: &Store, jti: &str) -> Outcome {
     let now = CLOCK.now();
     store.check_and_insert(key(store, jti), now.saturating_add(LIFE), now).await
 }
 
 /// The same as the gateway does it: a proof that was first acceptable `first_use`.
-async fn spend_since(store: &Store, jti: &str, first_use: UnixTime) -> Outcome {
+pub(crate) async fn spend_since(store: &Store, jti: &str, first_use: UnixTime) -> Outcome {
     let now = CLOCK.now();
     store.check_and_insert_since(key(store, jti), first_use, now.saturating_add(LIFE), now).await
 }
 
 /// Tends until the store is ready again.
-async fn recover(store: &Store) {
+pub(crate) async fn recover(store: &Store) {
     let watch = Stopwatch::start();
     while !store.is_ready() {
         store.tend(CLOCK.now()).await;
@@ -331,7 +336,7 @@ async fn a_primary_that_was_a_replica_meanwhile_is_noticed() {
     assert!(store.complete_since() > since);
 }
 
-fn cluster() -> Vec<Server> {
+pub(crate) fn cluster() -> Vec<Server> {
     let nodes: Vec<Server> = (0..3).map(|_| Server::start(&["--cluster-enabled", "yes"])).collect();
     for (node, range) in nodes.iter().zip(["0 5460", "5461 10922", "10923 16383"]) {
         node.ask(&format!("CLUSTER ADDSLOTSRANGE {range}"));
@@ -458,19 +463,9 @@ fn over_tls_a_known_authority_is_needed() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: String| {
-        let path = directory.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let mut authority = rcgen::CertificateParams::default();
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let issuer = rcgen::CertifiedIssuer::self_signed(authority, rcgen::KeyPair::generate().unwrap()).unwrap();
-    let server_key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let certificate = certificate.signed_by(&server_key, &issuer).unwrap();
-    let (ca, pem) = (file("ca.pem", issuer.pem()), file("server.pem", certificate.pem()));
-    let key = file("key.pem", server_key.serialize_pem());
+    let ca = certificates(directory.path());
+    let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (pem, key) = (file("server.pem"), file("key.pem"));
     let port = crate::server::free_port().to_string();
     let server = Server::start(&[
         "--tls-port",
@@ -493,6 +488,26 @@ fn over_tls_a_known_authority_is_needed() {
     assert!(child(&ca));
     assert!(!child(&pem), "another authority");
     drop(server);
+}
+
+/// An authority in `ca.pem`, whose name is returned, and a server's certificate and key in `server.pem` and `key.pem`.
+pub(crate) fn certificates(directory: &Path) -> String {
+    let file = |name: &str, text: String| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    // By another name than the server's: OpenSSL takes a certificate that was issued by its own name for a self-made one.
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "an authority");
+    let issuer = rcgen::CertifiedIssuer::self_signed(authority, rcgen::KeyPair::generate().unwrap()).unwrap();
+    let server_key = rcgen::KeyPair::generate().unwrap();
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let certificate = rcgen::CertificateParams::new(names).unwrap().signed_by(&server_key, &issuer).unwrap();
+    file("server.pem", certificate.pem());
+    file("key.pem", server_key.serialize_pem());
+    file("ca.pem", issuer.pem())
 }
 
 /// Not a test: what the one above starts.

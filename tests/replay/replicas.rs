@@ -27,14 +27,31 @@ async fn replicas(redis: &Server, tls: bool) -> (House, SocketAddr, impl Sized +
     (house, other, (stop, running, secret))
 }
 
-async fn ask(gateway: SocketAddr, request: &str) -> Answer {
+/// A gateway whose replay store is at this URL.
+pub(crate) async fn gateway(url: &str) -> House {
+    House::with(ORDERS, &format!("replay: {{ store: redis, redis: {{ url: \"{url}\", timeout: 2s }} }}"))
+        .await
+}
+
+/// Asks until there is an answer.
+pub(crate) async fn until<T>(ask: impl AsyncFn() -> Option<T>) -> T {
+    for _ in 0..200 {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it never came");
+}
+
+pub(crate) async fn ask(gateway: SocketAddr, request: &str) -> Answer {
     let mut connection = Raw::connect(gateway).await;
     connection.send(request).await;
     connection.answer().await.unwrap()
 }
 
 /// A request that is good once, with this nonce.
-fn fresh(house: &House, nonce: Option<&str>) -> String {
+pub(crate) fn fresh(house: &House, nonce: Option<&str>) -> String {
     let token = house.token(json!({}));
     let proof = house.proof(&token, json!({ "nonce": nonce }));
     get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)])

@@ -7,14 +7,16 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Whether `redis-server` can be started. Where continuous integration runs it must be there.
+/// Whether `redis-server` and `redis-sentinel` can be started. Where continuous integration runs they must be there.
 pub(crate) fn installed() -> bool {
-    let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_ok();
-    assert!(found || std::env::var("CI").is_err(), "redis-server is not installed");
-    if !found {
-        eprintln!("skipped: redis-server is not installed");
-    }
-    found
+    ["redis-server", "redis-sentinel"].iter().all(|program| {
+        let found = Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
+        assert!(found || std::env::var("CI").is_err(), "{program} is not installed");
+        if !found {
+            eprintln!("skipped: {program} is not installed");
+        }
+        found
+    })
 }
 
 /// A server that dies with its owner.
@@ -24,6 +26,7 @@ pub(crate) struct Server {
     directory: TempDir,
     program: &'static str,
     arguments: Vec<String>,
+    password: Option<String>,
 }
 
 impl Server {
@@ -33,6 +36,17 @@ impl Server {
         Self::run("redis-server", &all, "")
     }
 
+    /// The same with a password, and with arguments that set it.
+    pub(crate) fn start_with(arguments: &[&str], password: &str) -> Self {
+        let mut server = Self::start(arguments);
+        server.password = Some(password.to_owned());
+        server
+    }
+
+    pub(crate) fn start_with_password(password: &str) -> Self {
+        Self::start_with(&["--requirepass", password], password)
+    }
+
     /// Starts `program` with these arguments after a configuration file.
     pub(crate) fn run(program: &'static str, arguments: &[&str], configuration: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -40,8 +54,9 @@ impl Server {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let port = free_port();
         let process = spawn(program, directory.path(), port, &arguments);
-        let server = Self { process, port, directory, program, arguments };
-        server.wait_until("PING", "+PONG");
+        let server = Self { process, port, directory, program, arguments, password: None };
+        // One that wants a password, or knows no such command without one, answers something else.
+        server.wait_until("PING", "");
         server
     }
 
@@ -61,6 +76,11 @@ impl Server {
         self.process.wait().unwrap();
     }
 
+    /// It cannot save any more.
+    pub(crate) fn lose_directory(&self) {
+        std::fs::remove_dir_all(self.directory.path()).unwrap();
+    }
+
     /// `STOP` or `CONT`.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
@@ -74,7 +94,7 @@ impl Server {
 
     pub(crate) fn wait_until(&self, command: &str, answer: &str) {
         for _ in 0..500 {
-            if self.try_ask(command).is_ok_and(|line| line.contains(answer)) {
+            if self.try_ask(command).is_ok_and(|line| !line.is_empty() && line.contains(answer)) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -85,9 +105,15 @@ impl Server {
     fn try_ask(&self, command: &str) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(format!("{command}\r\n").as_bytes())?;
         let mut lines = Vec::new();
-        read_answer(&mut BufReader::new(stream), &mut lines)?;
+        let mut answers = BufReader::new(stream.try_clone()?);
+        if let Some(password) = &self.password {
+            stream.write_all(format!("AUTH {password}\r\n").as_bytes())?;
+            read_answer(&mut answers, &mut lines)?;
+            lines.clear();
+        }
+        stream.write_all(format!("{command}\r\n").as_bytes())?;
+        read_answer(&mut answers, &mut lines)?;
         Ok(lines.join("\n"))
     }
 }
