@@ -171,6 +171,28 @@ mod tests {
         assert!(said.ends_with("+dbsize +select"), "{said}");
     }
 
+    /// The codes are those of Redis's `server.c` and `cluster.c`.
+    #[test]
+    fn every_code_of_a_refused_write_has_a_remedy() {
+        for (code, said) in [
+            ("NOAUTH", "wants a password"),
+            ("WRONGPASS", "refuses the user or the password"),
+            ("OOM", "raise maxmemory"),
+            ("READONLY", "name the primary"),
+            ("MISCONF", "mend its disk"),
+            ("NOREPLICAS", "min-replicas-to-write"),
+            ("LOADING", "loading its data"),
+            ("MASTERDOWN", "name the primary"),
+            ("CLUSTERDOWN", "cluster is down"),
+            ("MOVED", "slots of the cluster have changed"),
+            ("ASK", "slots of the cluster have changed"),
+        ] {
+            let refusal = by_code(code).unwrap();
+            assert!(refusal.to_string().contains(said), "{code}: {refusal}");
+        }
+        assert!(by_code("ERR").is_none());
+    }
+
     #[test]
     fn no_argument_of_a_command_is_repeated() {
         let said = "unknown command 'AUTH', with args beginning with: 's3cret'";

@@ -1,0 +1,134 @@
+//! Finds the servers, looks at them every second, and finds them again.
+
+use super::refusal::Refusal;
+use super::vet::Primary;
+use super::{Live, RETRY, RedisStore, WATCH, connect, slots, vet};
+use crate::clock::{Clock, UnixTime};
+use crate::jose::Secret;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl RedisStore {
+    /// Looks at the servers, and for them where they are lost.
+    pub async fn tend(&self, now: UnixTime) {
+        let _one = self.tending.lock().await;
+        if let Some(live) = self.live.load_full() {
+            match self.look(&live).await {
+                Ok(()) => return self.be_content(),
+                // Only new proofs are refused: those that are there are known all the same.
+                Err(refusal @ Refusal::OutOfMemory) => return self.complain(&refusal),
+                Err(refusal) => self.give_up(&live, &refusal),
+            }
+        }
+        match self.connect(now).await {
+            Ok(live) => self.publish(live),
+            Err(refusal) => self.complain(&refusal),
+        }
+    }
+
+    /// Tends for ever: every second, and at once when a request has run into trouble.
+    pub async fn watch(&self, clock: &Clock) {
+        loop {
+            self.tend(clock.now()).await;
+            if self.is_ready() {
+                drop(tokio::time::timeout(WATCH, self.wake.notified()).await);
+            } else {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// Learns since when the server's data is complete, before somebody makes a nonce that should be newer than that.
+    pub(super) async fn settle(&self, now: UnixTime) {
+        let settled = async {
+            let _one = self.tending.lock().await;
+            if self.live.load().is_none() {
+                match self.connect(now).await {
+                    Ok(live) => self.publish(live),
+                    Err(refusal) => self.complain(&refusal),
+                }
+            }
+        };
+        drop(tokio::time::timeout(self.timeout, settled).await);
+    }
+
+    /// Nothing is asked of these servers any more until they have been vetted again.
+    pub(super) fn give_up(&self, live: &Arc<Live>, refusal: &Refusal) {
+        let current = self.live.load();
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, live)) {
+            self.live.store(None);
+            self.complain(refusal);
+        }
+        self.wake.notify_one();
+    }
+
+    /// The servers' moments count before the first request can be answered by them.
+    fn publish(&self, (live, secret): (Live, Secret)) {
+        for primary in &live.primaries {
+            self.since.raise(primary.complete_since);
+        }
+        self.secret.store(Arc::new(secret));
+        self.live.store(Some(Arc::new(live)));
+        self.stalled.store(0, Ordering::Relaxed);
+        let complete_since = self.since.moment().as_millis();
+        tracing::info!(complete_since, "the replay store in Redis is connected");
+        self.trouble.end();
+    }
+
+    /// All is well, on connections that were never given up.
+    fn be_content(&self) {
+        if self.trouble.end() {
+            tracing::info!("the replay store in Redis can be used again");
+        }
+    }
+
+    pub(super) fn complain(&self, refusal: &Refusal) {
+        let cause = refusal.to_string();
+        if self.trouble.begin(&cause) {
+            tracing::error!("the replay store in Redis cannot be used: {cause}");
+        }
+    }
+
+    /// Finds the primaries, vets each, and asks everything once that will be asked later: what is forbidden shows here.
+    async fn connect(&self, now: UnixTime) -> Result<(Live, Secret), Refusal> {
+        let connected = self.try_connect(now).await;
+        if let Err(refusal) = &connected {
+            self.topology.distrust(refusal).await;
+        }
+        connected
+    }
+
+    async fn try_connect(&self, now: UnixTime) -> Result<(Live, Secret), Refusal> {
+        let renew = self.renew.load(Ordering::SeqCst);
+        let mut nodes = self.topology.find().await?;
+        let keeper = nodes.iter_mut().find(|node| slots::owns(&node.slots, vet::secret_slot()));
+        let secret = vet::secret(&mut keeper.ok_or(Refusal::NoSlots)?.connection).await?;
+        let mut primaries = Vec::new();
+        for node in nodes {
+            let primary = Primary::vet(node, &self.terms, &secret, now, renew).await?;
+            primary.look(&self.terms).await?;
+            primaries.push(primary);
+        }
+        self.renew.store(false, Ordering::SeqCst);
+        Ok((Live { primaries }, Secret::new(&secret)))
+    }
+
+    /// Looks again whether everything is as it was.
+    async fn look(&self, live: &Live) -> Result<(), Refusal> {
+        let mut len = 0_usize;
+        for primary in &live.primaries {
+            let looked = tokio::time::timeout(connect::PATIENCE, primary.look(&self.terms)).await;
+            let size = looked.map_err(|_| Refusal::Slow)?.inspect_err(|refusal| {
+                if matches!(refusal, Refusal::ClockJumped) {
+                    self.renew.store(true, Ordering::SeqCst);
+                }
+            })?;
+            len = len.saturating_add(size);
+        }
+        self.len.store(len, Ordering::Relaxed);
+        let addresses: Vec<_> = live.primaries.iter().map(|primary| primary.place.clone()).collect();
+        self.topology
+            .still_at(&addresses, live.primaries.first().map(|primary| primary.connection.clone()))
+            .await
+    }
+}
