@@ -93,7 +93,8 @@ impl Server {
     }
 
     pub(crate) fn wait_until(&self, command: &str, answer: &str) {
-        for _ in 0..500 {
+        // A failover that fails for want of time is tried again after seconds.
+        for _ in 0..3000 {
             if self.try_ask(command).is_ok_and(|line| !line.is_empty() && line.contains(answer)) {
                 return;
             }
