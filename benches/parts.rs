@@ -9,6 +9,7 @@ use keyproof::client::proof::{NewProof, sign};
 use keyproof::clock::UnixTime;
 use keyproof::denial::{Denial, ReplayError};
 use keyproof::dpop::{AcceptanceWindow, Expected, NonceMint, NoncePolicy, ProofError, TargetUri, Verifier};
+use keyproof::gate::Answer;
 use keyproof::identity::{IdentityMap, Protected};
 use keyproof::jose::{Algorithm, PrivateKey, encode, random, sha256};
 use keyproof::proxy::respond;
@@ -236,8 +237,8 @@ fn refusals(criterion: &mut Criterion) {
         group.bench_function(name, |bench| {
             bench.iter(|| {
                 let kind = black_box(denial).row().kind;
-                let body = respond::error_body(kind.error(), &denial.to_string());
-                let response = respond::json(kind.status(), body, id.clone(), ());
+                let answer = Answer::error(kind.status(), kind.error(), &denial.to_string(), id.clone());
+                let response = respond::carry(answer, ());
                 (response, challenges.render(&policy, denial, Some(Presented::Dpop)))
             });
         });

@@ -5,10 +5,11 @@ use crate::authorize::Authorizer;
 use crate::clock::Clock;
 use crate::config::{ListenerPlan, OnStart, Plan};
 use crate::dpop::{NonceMint, Verifier};
+use crate::gate::Gate;
 use crate::issuer::{KeyKeeper, OnRefresh};
 use crate::net::workers::Runtimes;
 use crate::observe::{AccessLog, Metrics, Observer, ReplayState};
-use crate::proxy::{Body, Gateway};
+use crate::proxy::{Body, Proxy};
 use crate::replay::{self, Store};
 use crate::server::{Drain, Drained, Limits, Listener, Peer, Serve, Tls, TlsError};
 use crate::token::Issuers;
@@ -35,7 +36,7 @@ pub struct App {
     admin: Admin,
     admin_address: SocketAddr,
     state: Arc<admin::State>,
-    gateway: Arc<Gateway>,
+    proxy: Arc<Proxy>,
     tasks: TaskTracker,
     stop_tasks: CancellationToken,
 }
@@ -113,8 +114,8 @@ impl App {
             clock: clock.clone(),
         });
         let observer = Arc::new(Observer { metrics, log });
-        let gateway = gateway(plan, issuers, replay, keys, observer, clock);
-        Ok(Self { listeners, addresses, admin, admin_address, state, gateway, tasks, stop_tasks })
+        let proxy = proxy(plan, issuers, replay, keys, observer, clock);
+        Ok(Self { listeners, addresses, admin, admin_address, state, proxy, tasks, stop_tasks })
     }
 
     /// Where the listeners are, in the configuration's order: the ports that port 0 became.
@@ -137,7 +138,7 @@ impl App {
         let drain = Drain::on(runtimes);
         let tracker = TaskTracker::new();
         for (number, (listener, tls)) in self.listeners.into_iter().enumerate() {
-            let serve = Shared(Arc::clone(&self.gateway));
+            let serve = Shared(Arc::clone(&self.proxy));
             tracker.spawn(listener.run(number, tls, serve, Limits::DEFAULT, drain.clone()));
         }
         let stop_admin = CancellationToken::new();
@@ -158,7 +159,7 @@ impl App {
 
 /// What every connection serves.
 #[derive(Clone)]
-struct Shared(Arc<Gateway>);
+struct Shared(Arc<Proxy>);
 
 impl Serve for Shared {
     type Body = Body;
@@ -255,17 +256,18 @@ fn readiness(plan: &Plan, keys: &Arc<KeyKeeper>, replay: &Arc<Store>, clock: &Cl
     readiness
 }
 
-fn gateway(
+fn proxy(
     plan: Plan,
     issuers: Arc<Issuers>,
     replay: Arc<Store>,
     keys: Arc<KeyKeeper>,
     observer: Arc<Observer>,
     clock: Clock,
-) -> Arc<Gateway> {
+) -> Arc<Proxy> {
     let mut plan = plan;
     let mint = Arc::new(NonceMint::new(std::mem::take(&mut plan.nonce_secrets), plan.nonce_lifetime));
     let proofs = Verifier::new(plan.proof_algorithms.clone(), plan.window, mint);
     let authorizer = Authorizer { issuers, proofs, replay, on_start: plan.replay.on_start };
-    Arc::new(Gateway::new(&plan, authorizer, keys, observer, clock))
+    let gate = Arc::new(Gate::new(&plan, authorizer, keys, clock.clone()));
+    Arc::new(Proxy::new(&plan, gate, observer, clock))
 }

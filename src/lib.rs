@@ -5,7 +5,7 @@
 //!
 //! # A request's way
 //!
-//! *What was asked* → *who may ask* → *was this proof ever used* → *forward*, down one page, [`proxy::Gateway`], in one direction. Every
+//! *What was asked* → *who may ask* → *was this proof ever used* → *forward*, down one page, [`gate::Gate::decide`] and [`proxy::Proxy`], in one direction. Every
 //! check leaves its evidence in a type, and only the last type can be forwarded:
 //!
 //! 1. [`server`] accepts the connection, speaks TLS and HTTP, and hands over one request.
@@ -37,7 +37,8 @@
 //! | [`net`] | the worker threads and their turns, writes to sockets | what is sent |
 //! | [`server`] | sockets, TLS, HTTP's limits, drain | tokens, routes |
 //! | [`upstream`] | connections to servers, bodies, the types it is planned in | tokens, routes, decisions |
-//! | [`proxy`] | the stages in order; upstreams | TLS set-up, YAML, how verification works |
+//! | [`gate`] | the stages in order, which evidence is missing and who can bring it | bodies, upstreams, how an answer is written |
+//! | [`proxy`] | the door that forwards: reads a question, writes an answer | TLS set-up, YAML, how verification works |
 //! | [`observe`] | records and labels | decisions: it is told, never asks |
 //! | [`admin`] | health, metrics, the effective configuration | requests in flight |
 //! | [`client`] | the other side: making keys, proofs, token requests | the gateway |
@@ -69,6 +70,7 @@ pub mod config;
 pub mod demo;
 pub mod denial;
 pub mod dpop;
+pub mod gate;
 pub mod identity;
 pub mod issuer;
 pub mod jose;

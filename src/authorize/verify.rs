@@ -24,6 +24,18 @@ pub struct Asked<'a> {
     pub headers: &'a HeaderMap,
 }
 
+impl<'a> Asked<'a> {
+    /// The access token as presented, where there is one.
+    pub fn token(&self) -> Option<&'a str> {
+        Credentials::read(self.headers, self.query).ok().map(|credentials| credentials.token)
+    }
+
+    /// Whether there is anything that may cost a signature.
+    pub fn has_credentials(&self) -> bool {
+        self.headers.contains_key(http::header::AUTHORIZATION)
+    }
+}
+
 /// Why not, under which scheme the client tried, and whose token it was.
 #[derive(Clone, Debug)]
 pub struct Refusal {

@@ -1,17 +1,16 @@
 //! The permitted request on its way to the upstream, and the upstream's answer on its way back.
 
-use super::locate::Site;
 use super::{
-    Body, Gateway, Origination, ResponseBody, Rider, Route, Sender, cors, respond, set_forwarded,
-    strip_request, strip_response,
+    Body, Forwarding, Origination, Proxy, ResponseBody, Rider, Sender, respond, set_forwarded, strip_request,
+    strip_response,
 };
 use crate::authorize::{DPOP, Permit};
-use crate::clock::UnixTime;
 use crate::config::Authorization;
 use crate::denial::Denial;
-use crate::dpop::NoncePolicy;
+use crate::gate::{Answer, Site, X_REQUEST_ID};
 use crate::identity::Protected;
 use crate::observe::Exchange;
+use crate::route::RouteId;
 use crate::upstream::{Pace, RequestBody, UpstreamBody, UpstreamError};
 use crate::uri::CanonicalPath;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName};
@@ -31,20 +30,20 @@ const FIELDS: usize = 8;
 pub(super) struct Onward<'a> {
     pub(super) target: PathAndQuery,
     pub(super) site: &'a Site,
-    pub(super) route: &'a Route,
+    pub(super) forwarding: &'a Forwarding,
     pub(super) permit: &'a mut Permit,
     pub(super) sender: &'a Sender,
 }
 
 /// What goes back, before the record rides along.
 #[derive(Debug)]
-pub(super) enum Answer {
-    /// The upstream's, and a fresh nonce for the client where one is due.
-    Upstream { response: Response<UpstreamBody>, nonce: Option<HeaderValue> },
-    /// The gateway's own to a preflight with these headers.
-    Preflight(HeaderMap),
-    /// The upstream gave none.
-    Failed(UpstreamError),
+pub(super) enum Answered {
+    /// By the upstream, with a fresh nonce for the client where one is due.
+    Upstream { response: Response<UpstreamBody>, route: RouteId, nonce: Option<HeaderValue> },
+    /// By the gate, to a preflight.
+    Preflight(Answer),
+    /// The upstream gave no answer.
+    Failed(UpstreamError, RouteId),
 }
 
 /// The path and query for the upstream: the canonical path that was matched, without the prefix that the upstream does not see.
@@ -82,7 +81,7 @@ impl Onward<'_> {
         strip_request(headers, self.sender.trusted);
         protected.strip(headers);
         headers.remove(DPOP);
-        match self.route.authorization {
+        match self.forwarding.authorization {
             Authorization::Remove => drop(headers.remove(AUTHORIZATION)),
             Authorization::Bearer => hand_on_as_bearer(headers),
             Authorization::Keep => {}
@@ -94,7 +93,7 @@ impl Onward<'_> {
             headers.insert(name, value);
         }
         headers.insert(HOST, self.site.host.clone());
-        headers.insert(respond::X_REQUEST_ID, exchange.request_id());
+        headers.insert(X_REQUEST_ID, exchange.request_id());
         if !exchange.continues_trace() {
             headers.remove(TRACESTATE);
         }
@@ -122,24 +121,25 @@ fn hand_on_as_bearer(headers: &mut HeaderMap) {
     }
 }
 
-impl Gateway {
+impl Proxy {
     /// Sends the request on. The upstream's trouble is an answer, the client's a refusal.
     pub(super) async fn send(
         &self,
         request: Box<Request<RequestBody>>,
-        route: &Route,
+        route: RouteId,
         permit: &Permit,
-        now: UnixTime,
         exchange: &mut Exchange,
-    ) -> Result<Answer, Denial> {
-        let Some(upstream) = self.upstreams.get(route.upstream) else {
-            return Ok(Answer::Failed(UpstreamError::Connect));
+    ) -> Result<Answered, Denial> {
+        let number = self.forwarding.get(route.0).map(|forwarding| forwarding.upstream);
+        let Some((number, upstream)) = number.and_then(|number| Some((number, self.upstreams.get(number)?)))
+        else {
+            return Ok(Answered::Failed(UpstreamError::Connect, route));
         };
-        exchange.to_upstream(route.upstream);
+        exchange.to_upstream(number);
         match upstream.send(request).await {
             Ok(response) => {
                 exchange.upstream_answered();
-                Ok(Answer::Upstream { response, nonce: self.fresh_nonce(route, permit, now) })
+                Ok(Answered::Upstream { response, route, nonce: self.gate.fresh_nonce(route, permit) })
             }
             Err(error) => {
                 exchange.upstream_failed(error.label());
@@ -148,64 +148,50 @@ impl Gateway {
                     UpstreamError::Connect
                     | UpstreamError::ConnectTimeout
                     | UpstreamError::ResponseTimeout
-                    | UpstreamError::Broken => Ok(Answer::Failed(error)),
+                    | UpstreamError::Broken => Ok(Answered::Failed(error, route)),
                 }
             }
         }
     }
 
-    /// On a route that needs nonces, a new one before the old one ends (RFC 9449 section 8.2); on others none
-    /// (section 11.3: a nonce once given must be asked for from then on).
-    fn fresh_nonce(&self, route: &Route, permit: &Permit, now: UnixTime) -> Option<HeaderValue> {
-        let nonce = permit.nonce().filter(|_| route.policy.nonce == NoncePolicy::Required)?;
-        let mint = self.authorizer.proofs.mint();
-        if mint.due(nonce, now) { HeaderValue::try_from(mint.mint(now)).ok() } else { None }
-    }
-}
-
-/// The answer as the client sees it, with the record riding along.
-pub(super) fn relay(
-    answer: Answer,
-    route: &Route,
-    origin: Option<&HeaderValue>,
-    mut exchange: Exchange,
-) -> Response<Body> {
-    let allowed = cors::allowed(route, origin);
-    let request_id = exchange.request_id();
-    let mut response = match answer {
-        Answer::Preflight(headers) => {
-            exchange.status(http::StatusCode::NO_CONTENT);
-            let origin = allowed.cloned().unwrap_or(HeaderValue::from_static("null"));
-            return respond::preflight(&headers, &origin, request_id, exchange);
-        }
-        Answer::Failed(error) => {
-            exchange.status(error.status());
-            let code = if error.status() == http::StatusCode::GATEWAY_TIMEOUT {
-                "gateway_timeout"
-            } else {
-                "bad_gateway"
-            };
-            respond::json(error.status(), respond::error_body(code, &error.to_string()), request_id, exchange)
-        }
-        Answer::Upstream { response, nonce } => {
-            exchange.status(response.status());
-            let mut response = response.map(|body| ResponseBody::upstream(body, exchange));
-            let headers = response.headers_mut();
-            strip_response(headers);
-            // RFC 9449 section 8 allows one nonce, and an answer with it should not be stored (section 8.2).
-            headers.remove(DPOP_NONCE);
-            if let Some(nonce) = nonce {
-                headers.insert(DPOP_NONCE, nonce);
-                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    /// The answer as the client sees it, with the record riding along.
+    pub(super) fn relay(
+        &self,
+        answered: Answered,
+        origin: Option<&HeaderValue>,
+        mut exchange: Exchange,
+    ) -> Response<Body> {
+        let request_id = exchange.request_id();
+        let (mut response, route) = match answered {
+            Answered::Preflight(answer) => {
+                exchange.status(answer.status);
+                return respond::carry(answer, exchange);
             }
-            headers.insert(respond::X_REQUEST_ID, request_id);
-            response
-        }
-    };
-    if let Some(origin) = allowed {
-        respond::allow_origin(response.headers_mut(), origin);
+            Answered::Failed(error, route) => {
+                exchange.status(error.status());
+                let timed_out = error.status() == http::StatusCode::GATEWAY_TIMEOUT;
+                let code = if timed_out { "gateway_timeout" } else { "bad_gateway" };
+                let answer = Answer::error(error.status(), code, &error.to_string(), request_id);
+                (respond::carry(answer, exchange), route)
+            }
+            Answered::Upstream { response, route, nonce } => {
+                exchange.status(response.status());
+                let mut response = response.map(|body| ResponseBody::upstream(body, exchange));
+                let headers = response.headers_mut();
+                strip_response(headers);
+                // RFC 9449 section 8 allows one nonce, and an answer with it should not be stored (section 8.2).
+                headers.remove(DPOP_NONCE);
+                if let Some(nonce) = nonce {
+                    headers.insert(DPOP_NONCE, nonce);
+                    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                }
+                headers.insert(X_REQUEST_ID, request_id);
+                (response, route)
+            }
+        };
+        self.gate.show_to_browser(route, origin, response.headers_mut());
+        response
     }
-    response
 }
 
 /// The record of a request is written when its answer is over.

@@ -1,222 +1,24 @@
-//! Answers that the gateway makes itself, and what browsers must be told of every answer.
+//! Answers of our own, put on an HTTP connection.
 
+use crate::gate::Answer;
 use super::body::{ResponseBody, Rider};
-use super::hop::is_token;
-use bytes::Bytes;
-use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONNECTION, CONTENT_TYPE,
-    HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
-};
-use http::{Method, Response, StatusCode};
+use http::Response;
+use http::header::{CONNECTION, HeaderMap, HeaderValue};
 
-/// `X-Request-Id`.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The body of a refusal: `{"error":"…","error_description":"…"}`. Both texts are ours and need no escaping.
-pub fn error_body(error: &str, description: &str) -> Bytes {
-    debug_assert!(!error.chars().chain(description.chars()).any(|c| c.is_control() || c == '"' || c == '\\'));
-    Bytes::from([r#"{"error":""#, error, r#"","error_description":""#, description, r#""}"#].concat())
-}
-
-/// An answer with a JSON body that nobody may store.
-pub fn json<R: Rider>(
-    status: StatusCode,
-    body: Bytes,
-    request_id: HeaderValue,
-    rider: R,
-) -> Response<ResponseBody<R>> {
-    let mut response = Response::new(ResponseBody::full(body, rider));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.reserve(8);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_REQUEST_ID, request_id);
+/// The answer with its body; the record rides along.
+pub fn carry<R: Rider>(answer: Answer, rider: R) -> Response<ResponseBody<R>> {
+    let body = if answer.body.is_empty() {
+        ResponseBody::empty(rider)
+    } else {
+        ResponseBody::full(answer.body, rider)
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
     response
 }
 
-/// Makes the connection close after this answer, as bad framing demands. HTTP/2 streams are independent:
-/// hyper drops it there.
+/// Makes the connection close after this answer, as bad framing demands. HTTP/2 streams are independent: hyper drops it there.
 pub fn close(headers: &mut HeaderMap) {
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-}
-
-/// Whether a request is a CORS preflight: `OPTIONS` with `Origin` and `Access-Control-Request-Method`. Any
-/// other `OPTIONS` is a request like all others.
-pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
-    *method == Method::OPTIONS
-        && headers.contains_key(ORIGIN)
-        && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-}
-
-/// The answer to a preflight of an allowed origin: 204, without a body.
-///
-/// The method asked for is allowed, whatever it is: a preflight has no credentials, and the request that
-/// follows is checked.
-pub fn preflight<R: Rider>(
-    request: &HeaderMap,
-    origin: &HeaderValue,
-    request_id: HeaderValue,
-    rider: R,
-) -> Response<ResponseBody<R>> {
-    let mut response = Response::new(ResponseBody::empty(rider));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    headers.reserve(8);
-    headers.insert(X_REQUEST_ID, request_id);
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(request));
-    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    headers.insert(
-        VARY,
-        HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
-    );
-    if let Some(method) =
-        request.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|method| is_one_token(method.as_bytes()))
-    {
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, method.clone());
-    }
-    response
-}
-
-/// Tells a browser that this origin may read the answer. `origin` is one of the route's allowed ones, never
-/// just an echo.
-///
-/// What the upstream said about CORS is replaced: two `Access-Control-Allow-Origin` are none (Fetch standard,
-/// CORS check).
-pub fn allow_origin(headers: &mut HeaderMap, origin: &HeaderValue) {
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    headers.insert(
-        ACCESS_CONTROL_EXPOSE_HEADERS,
-        exposed(headers).unwrap_or_else(|| HeaderValue::from_static(EXPOSED)),
-    );
-    headers.remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
-    let varies = headers.get_all(VARY).iter().any(|line| lists(line, b"origin") || lists(line, b"*"));
-    if !varies {
-        headers.append(VARY, HeaderValue::from_static("Origin"));
-    }
-}
-
-const EXPOSED: &str = "DPoP-Nonce, WWW-Authenticate, X-Request-Id";
-
-/// Ours and what the upstream exposes besides; `None` where that is nothing.
-fn exposed(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut names = EXPOSED.to_owned();
-    for name in tokens(headers, &ACCESS_CONTROL_EXPOSE_HEADERS) {
-        push_missing(&mut names, name);
-    }
-    (names.len() > EXPOSED.len()).then(|| HeaderValue::from_str(&names).ok()).flatten()
-}
-
-/// `Authorization` must be named: `*` does not cover it. What was asked for is allowed where it is a header's
-/// name.
-fn allowed_headers(request: &HeaderMap) -> HeaderValue {
-    const ALWAYS: &str = "Authorization, DPoP, Content-Type";
-    let mut names = ALWAYS.to_owned();
-    for name in tokens(request, &ACCESS_CONTROL_REQUEST_HEADERS) {
-        push_missing(&mut names, name);
-    }
-    HeaderValue::from_str(&names).unwrap_or_else(|_| HeaderValue::from_static(ALWAYS))
-}
-
-fn push_missing(names: &mut String, name: &str) {
-    if !names.split(", ").any(|known| known.eq_ignore_ascii_case(name)) {
-        names.push_str(", ");
-        names.push_str(name);
-    }
-}
-
-/// A client may name this many headers; a browser names a handful.
-const MAX_NAMES: usize = 32;
-
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-    lines
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
-        .filter(|name| is_one_token(name.as_bytes()))
-        .take(MAX_NAMES)
-}
-
-fn is_one_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.len() <= 64 && text.iter().copied().all(is_token)
-}
-
-fn lists(line: &HeaderValue, name: &[u8]) -> bool {
-    line.as_bytes().split(|byte| *byte == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ID: HeaderValue = HeaderValue::from_static("id");
-    const APP: HeaderValue = HeaderValue::from_static("https://app.example.com");
-
-    fn headers(fields: &[(HeaderName, &'static str)]) -> HeaderMap {
-        fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
-    }
-
-    #[test]
-    fn a_refusal_is_json_that_nobody_stores() {
-        let body = error_body("invalid_token", "The access token is expired.");
-        let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(document["error"], "invalid_token");
-        assert_eq!(document["error_description"], "The access token is expired.");
-        let response = json(StatusCode::UNAUTHORIZED, body, ID, ());
-        assert_eq!(response.status(), 401);
-        assert_eq!(response.headers()["cache-control"], "no-store");
-        assert_eq!(response.headers()["content-type"], "application/json");
-        assert_eq!(response.headers()["x-request-id"], "id");
-    }
-
-    #[test]
-    fn a_preflight_is_options_with_origin_and_a_method_asked_for() {
-        let full = headers(&[(ORIGIN, "https://app.example.com"), (ACCESS_CONTROL_REQUEST_METHOD, "PUT")]);
-        assert!(is_preflight(&Method::OPTIONS, &full));
-        assert!(!is_preflight(&Method::GET, &full));
-        assert!(!is_preflight(&Method::OPTIONS, &headers(&[(ORIGIN, "https://app.example.com")])));
-        assert!(!is_preflight(&Method::OPTIONS, &headers(&[(ACCESS_CONTROL_REQUEST_METHOD, "PUT")])));
-    }
-
-    #[test]
-    fn a_preflight_allows_what_was_asked_for_where_it_is_a_name() {
-        let request = headers(&[
-            (ACCESS_CONTROL_REQUEST_METHOD, "PUT"),
-            (ACCESS_CONTROL_REQUEST_HEADERS, "dpop, x-one,x two, ,x-one, \"x\", x-three"),
-        ]);
-        let response = preflight(&request, &APP, ID, ());
-        assert_eq!(response.status(), 204);
-        assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_METHODS], "PUT");
-        let allowed = &response.headers()[ACCESS_CONTROL_ALLOW_HEADERS];
-        assert_eq!(allowed, "Authorization, DPoP, Content-Type, x-one, x-three");
-        assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], APP);
-        assert_eq!(response.headers()[ACCESS_CONTROL_MAX_AGE], "600");
-        let bad = preflight(&headers(&[(ACCESS_CONTROL_REQUEST_METHOD, "PUT, GET")]), &APP, ID, ());
-        assert!(!bad.headers().contains_key(ACCESS_CONTROL_ALLOW_METHODS));
-    }
-
-    #[test]
-    fn the_upstreams_word_about_cors_is_replaced() {
-        let mut answer = headers(&[
-            (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-            (ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"),
-            (ACCESS_CONTROL_EXPOSE_HEADERS, "X-Total, dpop-nonce"),
-            (VARY, "Accept-Encoding"),
-        ]);
-        answer.append(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("null"));
-        for _ in 0..2 {
-            allow_origin(&mut answer, &APP);
-            let all = |name| answer.get_all(name).iter().collect::<Vec<_>>();
-            assert_eq!(all(ACCESS_CONTROL_ALLOW_ORIGIN), [&APP]);
-            assert_eq!(
-                all(ACCESS_CONTROL_EXPOSE_HEADERS),
-                ["DPoP-Nonce, WWW-Authenticate, X-Request-Id, X-Total"]
-            );
-            assert_eq!(all(VARY), ["Accept-Encoding", "Origin"]);
-            assert!(all(ACCESS_CONTROL_ALLOW_CREDENTIALS).is_empty());
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use keyproof::config::UpstreamPlan;
+use keyproof::gate::Answer;
 use keyproof::proxy::{self, Origination, ResponseBody, Rider};
 use keyproof::server::{Drain, Limits, Listener, Peer, Protocol, Serve, Tls};
 use keyproof::upstream::{Pace, RequestBody, Upstream, UpstreamError};
@@ -150,9 +151,9 @@ impl Serve for Page {
             }
             Err(error) => {
                 self.record.errors.lock().unwrap().push(error);
-                let body = proxy::respond::error_body(error.label(), "");
                 let id = HeaderValue::from_static("id");
-                let mut response = proxy::respond::json(error.status(), body, id, count);
+                let answer = Answer::error(error.status(), error.label(), "", id);
+                let mut response = proxy::respond::carry(answer, count);
                 if error.status() == StatusCode::BAD_REQUEST {
                     proxy::respond::close(response.headers_mut());
                 }

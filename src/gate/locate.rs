@@ -1,21 +1,16 @@
 //! What was asked: one authority, one path, one route (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
 
-use super::Sender;
+use super::{Authority, Question};
 use crate::config::Plan;
 use crate::denial::{AuthorityError, Denial};
 use crate::route::{Choice, RouteId, Table};
 use crate::uri::{CanonicalPath, Origin, PathError, Scheme};
-use http::header::{HOST, HeaderName};
-use http::request::Parts;
-use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderValue, Method};
 use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The longest request target that is read, path and query, in bytes.
 pub(super) const MAX_TARGET: usize = 8 * 1024;
-
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Where everything that can be asked for is.
 #[derive(Debug)]
@@ -28,17 +23,18 @@ pub(super) struct Map {
 
 /// One of the names that clients may call us by.
 #[derive(Debug)]
-pub(super) struct Site {
-    pub(super) origin: Origin,
+pub struct Site {
+    /// The origin.
+    pub origin: Origin,
     /// Its authority, as the upstream sees it in `Host`.
-    pub(super) host: HeaderValue,
+    pub host: HeaderValue,
 }
 
 /// What was asked, without doubt.
 #[derive(Debug)]
-pub(super) struct Place<'m, 'h> {
+pub(super) struct Place<'m, 'q> {
     pub(super) site: &'m Site,
-    pub(super) path: CanonicalPath<'h>,
+    pub(super) path: CanonicalPath<'q>,
     number: usize,
 }
 
@@ -61,21 +57,18 @@ impl Map {
     ///
     /// # Errors
     /// The request means nothing here, or more than one thing.
-    pub(super) fn place<'m, 'h>(&'m self, head: &'h Parts, sender: &Sender) -> Result<Place<'m, 'h>, Denial> {
-        if matches!(head.method, Method::CONNECT | Method::TRACE) {
+    pub(super) fn place<'m, 'q>(&'m self, question: &Question<'q>) -> Result<Place<'m, 'q>, Denial> {
+        if matches!(*question.method, Method::CONNECT | Method::TRACE) {
             return Err(Denial::MethodNotAllowed);
         }
-        if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET) {
+        let query = question.query.map_or(0, |query| query.len().saturating_add(1));
+        if question.path.len().saturating_add(query) > MAX_TARGET {
             return Err(Denial::TargetTooLong);
         }
-        if head.version != Version::HTTP_2 && head.uri.authority().is_some() && head.uri.scheme().is_none() {
-            // `GET orders HTTP/1.1`: only CONNECT takes the authority alone (RFC 9112 section 3.2.3).
-            return Err(PathError::NotAbsolute.into());
-        }
-        let number = self.origin_of(head, sender)?;
+        let number = self.origin_of(question.authority?, question.scheme)?;
         let site = self.sites.get(number).ok_or(AuthorityError::Unknown)?;
-        let path = CanonicalPath::parse(head.uri.path())?;
-        if head.uri.query().is_some_and(|query| !query.is_ascii()) {
+        let path = CanonicalPath::parse(question.path)?;
+        if question.query.is_some_and(|query| !query.is_ascii()) {
             // No URI has them, and each upstream would decode them in its own way.
             return Err(PathError::Character.into());
         }
@@ -104,31 +97,17 @@ impl Map {
     }
 
     /// The place of the one origin that the request names.
-    fn origin_of(&self, head: &Parts, sender: &Sender) -> Result<usize, AuthorityError> {
-        let scheme = if sender.tls { Scheme::Https } else { Scheme::Http };
-        let host = only(&head.headers, &HOST)?;
-        let target = head.uri.authority().map(Authority::as_str);
-        if head.uri.scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
-            return Err(AuthorityError::Invalid);
-        }
-        match (head.version, target, host) {
-            // RFC 9113 section 8.3.1: a `Host` beside `:authority` must say the same.
-            (Version::HTTP_2, Some(target), Some(host)) if target != host => {
-                let target = self.named(target, scheme)?;
-                if self.named(host, scheme) == Ok(target) { Ok(target) } else { Err(AuthorityError::Invalid) }
-            }
-            (Version::HTTP_2, Some(target), _) => self.named(target, scheme),
-            // RFC 9112 section 3.2: exactly one `Host`, whatever the target says; 3.2.2: the target's authority counts.
-            (_, _, None) => Err(AuthorityError::Invalid),
-            (_, Some(target), Some(host)) => {
+    fn origin_of(&self, authority: Authority<'_>, scheme: Scheme) -> Result<usize, AuthorityError> {
+        match authority {
+            Authority::One(one) => self.named(one, scheme),
+            Authority::Target { target, host } => {
                 self.named(host, scheme)?;
                 self.named(target, scheme)
             }
-            (_, None, Some(host)) if sender.trusted => {
-                let forwarded = only(&head.headers, &X_FORWARDED_HOST)?;
-                self.named(forwarded.unwrap_or(host), scheme)
+            Authority::Same(target, host) => {
+                let target = self.named(target, scheme)?;
+                if self.named(host, scheme) == Ok(target) { Ok(target) } else { Err(AuthorityError::Invalid) }
             }
-            (_, None, Some(host)) => self.named(host, scheme),
         }
     }
 
@@ -157,14 +136,4 @@ fn without_root(authority: &str) -> Cow<'_, str> {
         Some(name) => name.into(),
         None => authority.replacen(".:", ":", 1).into(),
     }
-}
-
-/// The header's one value; `None` if there is none.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, AuthorityError> {
-    let mut lines = headers.get_all(name).iter();
-    let first = lines.next();
-    if lines.next().is_some() {
-        return Err(AuthorityError::Invalid);
-    }
-    first.map(HeaderValue::to_str).transpose().map_err(|_| AuthorityError::Invalid)
 }

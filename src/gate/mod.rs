@@ -1,0 +1,230 @@
+//! The gate: one decision for every door.
+//!
+//! A door reads a [`Question`] from whatever asks it, and writes down the answer: an [`Admission`] or a [`Refused`]. What lies between is
+//! here and nowhere else, so that every door finds the same routes, checks the same proofs and shares the same replay store. The gate knows
+//! nothing of connections, bodies and upstreams.
+
+mod answer;
+pub mod cors;
+mod evidence;
+mod locate;
+mod question;
+mod refused;
+
+pub use answer::{Answer, X_REQUEST_ID};
+pub use locate::Site;
+pub use question::{Authority, Question};
+pub use refused::Refused;
+
+use crate::authorize::{Asked, Authorizer, Challenges, Permit, Policy, Refusal};
+use crate::clock::{Clock, UnixTime};
+use crate::config::{CorsPlan, Plan, RoutePlan};
+use crate::denial::Denial;
+use crate::dpop::{NoncePolicy, TargetUri};
+use crate::issuer::KeyKeeper;
+use crate::net::ready_to_verify;
+use crate::observe::{Decision, Exchange};
+use crate::route::RouteId;
+use crate::uri::CanonicalPath;
+use evidence::Needs;
+use http::{HeaderValue, Method};
+use locate::{Map, Place};
+use std::sync::Arc;
+
+/// Decides about requests. One for all doors.
+#[derive(Debug)]
+pub struct Gate {
+    clock: Clock,
+    map: Map,
+    rules: Vec<Rule>,
+    authorizer: Authorizer,
+    challenges: Challenges,
+    keys: Arc<KeyKeeper>,
+}
+
+/// What a route asks of a request, and which browser origins may read the answers.
+#[derive(Debug)]
+struct Rule {
+    policy: Policy,
+    cors: Option<CorsPlan>,
+}
+
+/// What may happen to a request that was not refused.
+#[derive(Debug)]
+pub enum Admission<'g, 'q> {
+    /// It may be forwarded.
+    Forward(Admitted<'g, 'q>),
+    /// It was a CORS preflight, and this is its answer: the upstream is never asked without credentials.
+    Preflight(Answer),
+}
+
+/// A request that may be forwarded: where it leads, and the permission.
+#[derive(Debug)]
+pub struct Admitted<'g, 'q> {
+    /// Which of our origins was asked.
+    pub site: &'g Site,
+    /// The one path that matched the route and was compared with `htu`.
+    pub path: CanonicalPath<'q>,
+    /// The route.
+    pub route: RouteId,
+    /// The permission, with the values of the identity headers.
+    pub permit: Permit,
+}
+
+/// A request that stops here, and the route that says so, once there is one.
+#[derive(Debug)]
+struct Stop {
+    refusal: Refusal,
+    route: Option<RouteId>,
+    /// The methods that would have been taken, where only the method was wrong.
+    allow: Option<HeaderValue>,
+}
+
+impl Gate {
+    /// The gate of this plan.
+    pub fn new(plan: &Plan, authorizer: Authorizer, keys: Arc<KeyKeeper>, clock: Clock) -> Self {
+        let rule = |route: &RoutePlan| Rule { policy: route.policy.clone(), cors: route.cors.clone() };
+        Self {
+            clock,
+            map: Map::new(plan),
+            rules: plan.routes.iter().map(rule).collect(),
+            challenges: Challenges::new(authorizer.proofs.algorithms()),
+            authorizer,
+            keys,
+        }
+    }
+
+    /// Decides, and records what was decided and why.
+    ///
+    /// # Errors
+    /// The refusal, ready to be sent.
+    pub async fn decide<'g, 'q>(
+        &'g self,
+        question: &Question<'q>,
+        now: UnixTime,
+        exchange: &mut Exchange,
+    ) -> Result<Admission<'g, 'q>, Box<Refused>> {
+        match self.pass(question, now, exchange).await {
+            Ok(admission) => Ok(admission),
+            Err(stop) => {
+                if stop.refusal.denial.cost_a_signature() {
+                    // Whoever made us check a signature for nothing waits until those who are here too had their turn. And such answers go
+                    // out in bunches: each by itself would wake its receiver, at up to a tenth of what the signature costs.
+                    tokio::task::yield_now().await;
+                }
+                Err(self.refuse(&stop, question.origin(), exchange))
+            }
+        }
+    }
+
+    /// The refusal of a request that was refused outside the gate: before the decision, or after it.
+    pub fn refused(
+        &self,
+        denial: Denial,
+        route: Option<RouteId>,
+        origin: Option<&HeaderValue>,
+        exchange: &mut Exchange,
+    ) -> Box<Refused> {
+        self.refuse(&Stop { refusal: denial.into(), route, allow: None }, origin, exchange)
+    }
+
+    /// The straight line. Whatever fails leaves it; only a [`Permit`] reaches its end.
+    async fn pass<'g, 'q>(
+        &'g self,
+        question: &Question<'q>,
+        now: UnixTime,
+        exchange: &mut Exchange,
+    ) -> Result<Admission<'g, 'q>, Stop> {
+        // What was asked: one authority, one path, one route.
+        let place = self.map.place(question)?;
+        exchange.path(&place.path);
+        if let Some((answer, route)) = self.preflight(question, &place, exchange) {
+            exchange.route(route.0);
+            exchange.decided(Decision::Allow("preflight"));
+            return Ok(Admission::Preflight(answer));
+        }
+        let (route, rule) = self.route(&place, question.method)?;
+        exchange.route(route.0);
+
+        // Who may ask, and was this proof ever used.
+        let stop = |refusal| Stop { refusal, route: Some(route), allow: None };
+        let (permit, decision) = match self.permit(&rule.policy, question, &place, now).await {
+            Ok(permit) => {
+                let decision = Decision::Allow(permit.label());
+                (permit, decision)
+            }
+            Err(refusal) => {
+                let denial = refusal.denial;
+                (Permit::observe(&rule.policy, refusal).map_err(stop)?, Decision::Observe(denial))
+            }
+        };
+        exchange.decided(decision);
+        record(&permit, now, exchange);
+        Ok(Admission::Forward(Admitted { site: place.site, path: place.path, route, permit }))
+    }
+
+    /// Verifies, brings what evidence is missing, once, and spends the proof.
+    async fn permit(
+        &self,
+        policy: &Policy,
+        question: &Question<'_>,
+        place: &Place<'_, '_>,
+        now: UnixTime,
+    ) -> Result<Permit, Refusal> {
+        let target = TargetUri { origin: &place.site.origin, path: place.path.as_str() };
+        let asked =
+            Asked { method: question.method, target, query: question.query, headers: question.headers };
+        // Who has nothing to show costs no signature, and is not kept waiting for those who do.
+        let costly = !policy.public && asked.has_credentials();
+        // Time is read again after every wait: neither a token nor a proof may be judged by the time of its arrival when its end, or that of
+        // the store's memory, has come meanwhile.
+        let mut now = if costly && ready_to_verify().await { self.clock.now() } else { now };
+        let mut verified = self.authorizer.verify(policy, &asked, now);
+        if let Err(refusal) = &verified
+            && let Some(needs) = Needs::of(refusal.denial)
+        {
+            let brought = self.bring(needs, &asked).await;
+            now = self.clock.now();
+            if brought.verify_again {
+                verified = self.authorizer.verify(policy, &asked, now);
+            }
+            verified = verified.map_err(|refusal| brought.still_refused(refusal));
+        }
+        self.authorizer.spend(verified?, now).await
+    }
+
+    fn route(&self, place: &Place<'_, '_>, method: &Method) -> Result<(RouteId, &Rule), Stop> {
+        match self.map.route(place, method) {
+            Ok(route) => Ok((route, self.rules.get(route.0).ok_or(Denial::NoRoute)?)),
+            Err(Denial::MethodNotAllowed) => {
+                Err(Stop { allow: self.map.allow(place), ..Denial::MethodNotAllowed.into() })
+            }
+            Err(denial) => Err(denial.into()),
+        }
+    }
+
+    /// A nonce for the answer to this request. On a route that needs nonces, a new one before the old one ends (RFC 9449 section 8.2); on
+    /// others none (section 11.3: a nonce once given must be asked for from then on).
+    pub fn fresh_nonce(&self, route: RouteId, permit: &Permit) -> Option<HeaderValue> {
+        let required = self.rules.get(route.0)?.policy.nonce == NoncePolicy::Required;
+        let nonce = permit.nonce().filter(|_| required)?;
+        let (mint, now) = (self.authorizer.proofs.mint(), self.clock.now());
+        if mint.due(nonce, now) { HeaderValue::try_from(mint.mint(now)).ok() } else { None }
+    }
+}
+
+/// Whose request it turned out to be.
+fn record(permit: &Permit, now: UnixTime, exchange: &mut Exchange) {
+    if let Some(token) = permit.token() {
+        exchange.token(Arc::clone(token));
+    }
+    if let Some(proof) = permit.proof() {
+        exchange.skew(now.seconds_after(proof.iat()));
+    }
+}
+
+impl From<Denial> for Stop {
+    fn from(denial: Denial) -> Self {
+        Self { refusal: denial.into(), route: None, allow: None }
+    }
+}
