@@ -61,7 +61,7 @@ fn proofs(criterion: &mut Criterion) {
         nonce: NoncePolicy::Off,
     };
     let window = AcceptanceWindow { max_age: Duration::from_secs(60), leeway: Duration::from_secs(10) };
-    let mint = Arc::new(NonceMint::new(Vec::new(), Duration::from_secs(120)));
+    let mint = Arc::new(NonceMint::new(&[], Duration::from_secs(120)));
     let verifier = |algorithm| Verifier::new(vec![algorithm], window, Arc::clone(&mint));
     for (name, key) in keys() {
         let new = NewProof { method: &Method::GET, htu: HTU, token: Some(token), nonce: None };

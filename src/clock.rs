@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+/// How far the clocks of replicas may differ.
+pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
+
 /// A moment, in whole milliseconds since 1970-01-01T00:00:00Z, as `NumericDate` counts (RFC 7519 section 2).
 ///
 /// Milliseconds because a `NumericDate` may have a fraction; a finer fraction is cut off.

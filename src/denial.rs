@@ -103,6 +103,16 @@ pub enum BindingError {
     Identity,
 }
 
+impl BindingError {
+    /// Whether a signature was checked before this was found out: the key is compared after the proof was verified.
+    const fn cost_a_signature(self) -> bool {
+        match self {
+            Self::Key | Self::Identity => true,
+            Self::Downgrade | Self::BearerNotAccepted | Self::DpopNotAccepted | Self::Unbound => false,
+        }
+    }
+}
+
 /// Not exactly one proof (RFC 9449 section 4.3 check 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ProofCountError {
@@ -233,20 +243,13 @@ impl Kind {
 }
 
 impl Denial {
-    /// Whether a signature was checked before this was found out.
+    /// Whether a signature was checked before this was found out. Each room says it of its own errors, where it knows its order.
     pub const fn cost_a_signature(self) -> bool {
         match self {
+            Self::Token(error) => error.cost_a_signature(),
+            Self::Proof(error) => error.cost_a_signature(),
+            Self::Binding(error) => error.cost_a_signature(),
             Self::Replay(_) | Self::InsufficientScope => true,
-            Self::Token(error) => matches!(error, TokenError::Signature),
-            Self::Binding(error) => matches!(error, BindingError::Key),
-            Self::Proof(error) => matches!(
-                error,
-                ProofError::Signature
-                    | ProofError::NonceMissing
-                    | ProofError::NonceStale
-                    | ProofError::AthMissing
-                    | ProofError::Ath
-            ),
             Self::Authority(_)
             | Self::Path(_)
             | Self::TargetTooLong

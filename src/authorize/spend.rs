@@ -2,7 +2,7 @@
 
 use super::verify::{Binding, Evidence};
 use super::{Authorizer, Mode, Policy, Refusal, Scheme, Verified};
-use crate::clock::UnixTime;
+use crate::clock::{Clock, UnixTime};
 use crate::denial::{Denial, ReplayError};
 use crate::dpop::{Nonce, VerifiedProof};
 use crate::identity::Rendered;
@@ -23,13 +23,13 @@ enum Grant {
 }
 
 impl Authorizer {
-    /// Uses the proof up. Of many identical requests exactly one gets a permit.
+    /// Uses the proof up, `now`. Of many identical requests exactly one gets a permit. The clock is for what comes after a wait.
     ///
     /// # Errors
     /// The proof was used before, may have been, or the store cannot say.
-    pub async fn spend(&self, verified: Verified, now: UnixTime) -> Result<Permit, Refusal> {
+    pub async fn spend(&self, verified: Verified, now: UnixTime, clock: &Clock) -> Result<Permit, Refusal> {
         if let Evidence::Token { token, binding: Binding::Dpop(proof), .. } = &verified.0
-            && let Err(error) = self.use_up(proof, now).await
+            && let Err(error) = self.use_up(proof, now, clock).await
         {
             let (denial, token) = (Denial::Replay(error), Some(Arc::clone(token)));
             return Err(Refusal { denial, scheme: Some(Scheme::Dpop), token });
@@ -40,11 +40,11 @@ impl Authorizer {
         }))
     }
 
-    async fn use_up(&self, proof: &VerifiedProof, now: UnixTime) -> Result<(), ReplayError> {
+    async fn use_up(&self, proof: &VerifiedProof, now: UnixTime, clock: &Clock) -> Result<(), ReplayError> {
         let mut outcome = self.insert(proof, now).await;
         if outcome == Outcome::Forgotten && proof.earliest_use() >= self.replay.complete_since() {
-            // The store has just found out since when it is complete, and the proof is from after that.
-            outcome = self.insert(proof, now).await;
+            // The store has just found out since when it is complete, and the proof is from after that. It was asked, so it is later now.
+            outcome = self.insert(proof, clock.now()).await;
         }
         match outcome {
             Outcome::Fresh => Ok(()),
@@ -58,6 +58,10 @@ impl Authorizer {
     }
 
     async fn insert(&self, proof: &VerifiedProof, now: UnixTime) -> Outcome {
+        if now > proof.until() {
+            // Only after a wait: whoever used it before may have been forgotten since.
+            return Outcome::Forgotten;
+        }
         let (jkt, jti) = (proof.jkt(), proof.jti());
         let key = self.replay.key(&jkt, jti);
         let outcome = self.replay.check_and_insert_since(key, proof.earliest_use(), proof.until(), now).await;

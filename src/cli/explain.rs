@@ -146,7 +146,7 @@ impl Question {
         let ath: Option<Sha256> = self.token.as_ref().map(|token| sha256(&[token.as_bytes()]));
         let target = TargetUri { origin: &self.origin, path: &self.path };
         let expected = Expected { method: &self.method, target, ath: ath.as_ref(), nonce: NoncePolicy::Off };
-        let mint = NonceMint::new(Vec::new(), Duration::ZERO);
+        let mint = NonceMint::new(&[], Duration::ZERO);
         Verifier::new(self.algorithms.clone(), self.window, Arc::new(mint)).report(
             &self.proof,
             &expected,

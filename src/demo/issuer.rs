@@ -44,7 +44,7 @@ impl AuthorizationServer {
     /// A server at `origin`, whose tokens are for `audience`; `None` if no key can be made.
     pub(super) fn new(origin: Origin, audience: &str, clock: Clock) -> Option<Self> {
         let window = AcceptanceWindow { max_age: Duration::from_secs(60), leeway: Duration::from_secs(10) };
-        let mint = Arc::new(NonceMint::new(vec![Secret::random()], Duration::from_secs(120)));
+        let mint = Arc::new(NonceMint::new(&[Secret::random()], Duration::from_secs(120)));
         let verifier = Verifier::new(vec![Algorithm::Es256, Algorithm::EdDsa], window, mint);
         let key = PrivateKey::generate(Algorithm::Es256)?;
         Some(Self { origin, audience: audience.to_owned(), key, verifier, clock })

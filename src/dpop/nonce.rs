@@ -1,5 +1,6 @@
 //! Server nonces (RFC 9449 sections 8 and 9): stateless, keyed, rotating.
 
+use super::AcceptanceWindow;
 use crate::clock::UnixTime;
 use crate::jose::{Secret, decode, encode};
 use std::time::Duration;
@@ -36,8 +37,8 @@ impl NonceMint {
 
     /// A mint whose nonces live for `lifetime`. The first secret signs, all are recognised, so that secrets
     /// can be rotated; where there is none, one is made that nobody else has.
-    pub fn new(secrets: Vec<Secret>, lifetime: Duration) -> Self {
-        let mut secrets: Vec<_> = secrets.into_iter().map(|secret| secret.derive(LABEL)).collect();
+    pub fn new(secrets: &[Secret], lifetime: Duration) -> Self {
+        let mut secrets: Vec<_> = secrets.iter().map(|secret| secret.derive(LABEL)).collect();
         if secrets.is_empty() {
             secrets.push(Secret::random());
         }
@@ -69,6 +70,13 @@ impl NonceMint {
             .then_some(Nonce { issued, until })
     }
 
+    /// The longest time from a proof's acceptance to the last moment at which it could be accepted again, in this window or with a nonce of
+    /// this mint.
+    pub fn retention(&self, window: AcceptanceWindow) -> Duration {
+        let by_window = window.max_age.saturating_add(window.leeway);
+        by_window.max(self.lifetime.saturating_add(Self::AHEAD))
+    }
+
     /// Whether to hand out a fresh one with a success: `nonce` is past half of its life (RFC 9449 section
     /// 8.2).
     pub fn due(&self, nonce: &Nonce, now: UnixTime) -> bool {
@@ -84,7 +92,8 @@ mod tests {
     const LIFETIME: Duration = Duration::from_secs(120);
 
     fn mint(secrets: &[&[u8]]) -> NonceMint {
-        NonceMint::new(secrets.iter().map(|bytes| Secret::new(bytes)).collect(), LIFETIME)
+        let secrets: Vec<_> = secrets.iter().map(|bytes| Secret::new(bytes)).collect();
+        NonceMint::new(&secrets, LIFETIME)
     }
 
     fn at(millis: i64) -> UnixTime {

@@ -111,6 +111,34 @@ pub enum ProofError {
     Ath,
 }
 
+impl ProofError {
+    /// Whether the signature was checked before this was found out.
+    pub const fn cost_a_signature(self) -> bool {
+        match self {
+            Self::Signature | Self::NonceMissing | Self::NonceStale | Self::AthMissing | Self::Ath => true,
+            Self::TooLong
+            | Self::Malformed
+            | Self::Json
+            | Self::Critical
+            | Self::HeaderMember
+            | Self::Claim
+            | Self::JtiTooLong
+            | Self::Type
+            | Self::Algorithm
+            | Self::PrivateKey
+            | Self::Key
+            | Self::KeyAlgorithm
+            | Self::Htm
+            | Self::HtuInvalid
+            | Self::Htu
+            | Self::IatStale
+            | Self::IatFuture
+            | Self::Expired
+            | Self::NotYetValid => false,
+        }
+    }
+}
+
 impl From<HeaderError> for ProofError {
     fn from(error: HeaderError) -> Self {
         match error {

@@ -190,7 +190,7 @@ impl Gate {
             }
             verified = verified.map_err(|refusal| brought.still_refused(refusal));
         }
-        self.authorizer.spend(verified?, now).await
+        self.authorizer.spend(verified?, now, &self.clock).await
     }
 
     fn route(&self, place: &Place<'_, '_>, method: &Method) -> Result<(RouteId, &Rule), Stop> {

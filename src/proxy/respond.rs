@@ -1,7 +1,7 @@
 //! Answers of our own, put on an HTTP connection.
 
-use crate::gate::Answer;
 use super::body::{ResponseBody, Rider};
+use crate::gate::Answer;
 use http::Response;
 use http::header::{CONNECTION, HeaderMap, HeaderValue};
 

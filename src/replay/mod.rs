@@ -17,7 +17,7 @@ use crate::clock::{Clock, UnixTime};
 use crate::jose::{Secret, Thumbprint};
 pub use journal::JournalStore;
 pub use memory::MemoryStore;
-pub use redis::{BadUrl, CLOCK_DIFFERENCE, RedisServers, RedisStore};
+pub use redis::{BadUrl, RedisServers, RedisStore};
 pub use settings::{OnStart, OpenError, RedisPlan, ReplayPlan, Settings};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, Ordering};

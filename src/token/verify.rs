@@ -72,6 +72,30 @@ pub enum TokenError {
     KeysUnavailable(IssuerId),
 }
 
+impl TokenError {
+    /// Whether a signature was checked before this was found out: it is checked last.
+    pub const fn cost_a_signature(self) -> bool {
+        match self {
+            Self::Signature => true,
+            Self::TooLong
+            | Self::Malformed
+            | Self::Type
+            | Self::Critical
+            | Self::Algorithm
+            | Self::ClaimMissing
+            | Self::ClaimType
+            | Self::Issuer
+            | Self::Audience
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::IssuedInFuture
+            | Self::Confirmation
+            | Self::UnknownKey(_)
+            | Self::KeysUnavailable(_) => false,
+        }
+    }
+}
+
 impl Issuers {
     /// Issuers with these rules and no keys yet; [`IssuerId`] is the place in the list. No two may share
     /// `issuer`: the first would take all tokens.

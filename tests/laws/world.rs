@@ -5,7 +5,7 @@
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, header::HOST};
 use keyproof::authorize::{Accept, Asked, Authorizer, DPOP, Mode, Permit, Policy, Refusal};
-use keyproof::clock::UnixTime;
+use keyproof::clock::{Clock, UnixTime};
 use keyproof::dpop::{AcceptanceWindow, NonceMint, NoncePolicy, TargetUri, Verifier};
 use keyproof::identity::IdentityMap;
 use keyproof::jose::{Algorithm, PrivateKey, encode, sha256};
@@ -41,15 +41,12 @@ pub(crate) fn authorizer(window: AcceptanceWindow, nonce_lifetime: Duration, cap
     }]);
     let keys = format!(r#"{{"keys":[{}]}}"#, ISSUER.public_jwk());
     issuers.iter().next().unwrap().1.publish(KeySet::parse(keys.as_bytes()).unwrap());
-    let retention = (window.max_age + window.leeway).max(nonce_lifetime + NonceMint::AHEAD);
+    let mint = Arc::new(NonceMint::new(&[], nonce_lifetime));
+    let retention = mint.retention(window);
     let start = NOW.saturating_sub(Duration::from_secs(3600));
     Authorizer {
         issuers: Arc::new(issuers),
-        proofs: Verifier::new(
-            vec![Algorithm::Es256],
-            window,
-            Arc::new(NonceMint::new(vec![], nonce_lifetime)),
-        ),
+        proofs: Verifier::new(vec![Algorithm::Es256], window, mint),
         replay: Arc::new(Store::Memory(MemoryStore::new(capacity, capacity, retention, start))),
         on_start: OnStart::Challenge,
     }
@@ -124,5 +121,5 @@ pub(crate) fn ask(
     let asked = Asked { method: &Method::GET, target, query: None, headers };
     let verified = authorizer.verify(policy, &asked, now)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(authorizer.spend(verified, now))
+    runtime.block_on(authorizer.spend(verified, now, &Clock::manual(now)))
 }

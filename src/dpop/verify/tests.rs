@@ -18,7 +18,7 @@ static KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate(Algorit
 static ORIGIN: LazyLock<Origin> = LazyLock::new(|| Origin::parse("https://api.example.com").unwrap());
 
 fn verifier_with(window: AcceptanceWindow) -> Verifier {
-    let mint = NonceMint::new(vec![Secret::new(b"secret")], Duration::from_secs(120));
+    let mint = NonceMint::new(&[Secret::new(b"secret")], Duration::from_secs(120));
     let algorithms = vec![Algorithm::Es256, Algorithm::EdDsa, Algorithm::Ps256];
     Verifier::new(algorithms, window, Arc::new(mint))
 }

@@ -61,7 +61,7 @@ mod vet;
 
 use super::limit::PerKeyLimit;
 use super::{Outcome, RedisPlan, ReplayKey, Settings, Since};
-use crate::clock::{Clock, Stopwatch, UnixTime};
+use crate::clock::{CLOCK_DIFFERENCE, Clock, Stopwatch, UnixTime};
 use crate::jose::{Secret, encode};
 use ::redis::{RedisError, pipe};
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -76,8 +76,6 @@ use trouble::Trouble;
 pub use url::{BadUrl, RedisServers};
 use vet::{Primary, Terms};
 
-/// How far the clocks of two replicas may be apart.
-pub const CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 /// How far the clock of the server may jump before what it has expired is in doubt. A key lives as much
 /// longer.
 const JUMP: Duration = Duration::from_secs(2);

@@ -1,7 +1,6 @@
 //! Our own wall clock: what may have expired in Redis by an earlier reading of it.
 
-use super::CLOCK_DIFFERENCE;
-use crate::clock::{Stopwatch, UnixTime};
+use crate::clock::{CLOCK_DIFFERENCE, Stopwatch, UnixTime};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 

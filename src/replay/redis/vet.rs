@@ -2,8 +2,8 @@
 
 use super::connect::{Node, Place};
 use super::refusal::{Refusal, Step, refused};
-use super::{CLOCK_DIFFERENCE, JUMP, slots};
-use crate::clock::{Stopwatch, UnixTime};
+use super::{JUMP, slots};
+use crate::clock::{CLOCK_DIFFERENCE, Stopwatch, UnixTime};
 use crate::jose::{encode, random, sha256};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{cmd, pipe};

@@ -15,7 +15,7 @@ static KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate(Algorit
 static ORIGIN: LazyLock<Origin> = LazyLock::new(|| Origin::parse("https://api.test").unwrap());
 static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
     let window = AcceptanceWindow { max_age: Duration::from_secs(60), leeway: Duration::from_secs(10) };
-    let mint = NonceMint::new(vec![], Duration::from_secs(120));
+    let mint = NonceMint::new(&[], Duration::from_secs(120));
     Verifier::new(vec![Algorithm::Es256, Algorithm::EdDsa, Algorithm::Ps256], window, Arc::new(mint))
 });
 

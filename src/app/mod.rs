@@ -1,0 +1,164 @@
+//! Wiring: the only room that knows every other. It builds the gateway from a plan, runs it, and drains it.
+//!
+//! What lives as long as the process is a [`Process`](process::Process): the replay store, the nonce mint, metrics and log. What lives until
+//! the configuration is read again is a [`Generation`](generation::Generation): issuers and their keys, the gate, the doors. Sockets and
+//! open connections belong to neither; they are here.
+
+mod generation;
+mod process;
+mod readiness;
+
+use crate::admin::{self, Admin};
+use crate::clock::Clock;
+use crate::config::{ListenerPlan, Plan};
+use crate::net::workers::Runtimes;
+use crate::observe::AccessLog;
+use crate::proxy::Body;
+use crate::replay;
+use crate::server::{Drain, Drained, Limits, Listener, Peer, Serve, Tls, TlsError};
+use arc_swap::ArcSwap;
+use generation::Generation;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use process::Process;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long requests in flight may take to end once the process stops.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// The gateway with everything around it, bound and ready to run.
+#[derive(Debug)]
+pub struct App {
+    listeners: Vec<(Listener, Option<Tls>)>,
+    addresses: Vec<SocketAddr>,
+    admin: Admin,
+    admin_address: SocketAddr,
+    state: Arc<admin::State>,
+    process: Process,
+    generation: Arc<Generation>,
+}
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// An address cannot be bound: another process has it, or it needs a privilege.
+    #[error("listener {name}: cannot bind {address}: {source}")]
+    Bind {
+        /// The listener's name, or `admin`.
+        name: String,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A certificate or key that was fine when the configuration was checked is not any more.
+    #[error("listener {name}: {source}")]
+    Tls {
+        /// The listener's name.
+        name: String,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// The replay store cannot be opened.
+    #[error(transparent)]
+    Replay(#[from] replay::OpenError),
+}
+
+impl App {
+    /// Binds every address, opens the replay store, and starts fetching keys.
+    ///
+    /// # Errors
+    /// [`AppError`]; nothing is left running then.
+    pub async fn build(plan: Plan, clock: Clock, log: Option<AccessLog>) -> Result<Self, AppError> {
+        let listeners = plan.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let addresses = listeners.iter().map(|(_, _, address)| *address).collect();
+        let listeners: Vec<_> = listeners.into_iter().map(|(listener, tls, _)| (listener, tls)).collect();
+        let bind_admin = |source| AppError::Bind { name: "admin".to_owned(), address: plan.admin, source };
+        let admin = Admin::bind(plan.admin).await.map_err(bind_admin)?;
+        let admin_address = admin.local_address().map_err(bind_admin)?;
+
+        let process = Process::start(&plan, clock, log).await?;
+        watch_listeners(&process, &listeners);
+        let generation = Arc::new(Generation::start(&plan, &process));
+        let state = Arc::new(admin::State {
+            metrics: Arc::clone(&process.observer.metrics),
+            readiness: readiness::of(&plan, &process, &generation.keys),
+            config: ArcSwap::from_pointee(plan.effective),
+            clock: process.clock.clone(),
+        });
+        Ok(Self { listeners, addresses, admin, admin_address, state, process, generation })
+    }
+
+    /// Where the listeners are, in the configuration's order: the ports that port 0 became.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where the admin address is.
+    pub const fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Serves until `stop`, then lets what is in flight end, for at most 30 seconds. Not ready from the first moment of that on.
+    pub async fn run(self, stop: CancellationToken) -> Drained {
+        self.run_on(Runtimes::default(), stop).await
+    }
+
+    /// The same with every connection on one of these runtimes.
+    pub async fn run_on(self, runtimes: Runtimes, stop: CancellationToken) -> Drained {
+        let drain = Drain::on(runtimes);
+        let tracker = TaskTracker::new();
+        for (number, (listener, tls)) in self.listeners.into_iter().enumerate() {
+            let serve = Door(Arc::clone(&self.generation));
+            tracker.spawn(listener.run(number, tls, serve, Limits::DEFAULT, drain.clone()));
+        }
+        let stop_admin = CancellationToken::new();
+        tracker.spawn(self.admin.run(Arc::clone(&self.state), stop_admin.clone()));
+        tracker.close();
+
+        stop.cancelled().await;
+        self.state.readiness.waiting("draining", "the process is stopping");
+        let drained = drain.stop(DRAIN).await;
+        self.process.end().await;
+        stop_admin.cancel();
+        tracker.wait().await;
+        drained
+    }
+}
+
+/// What every connection of a proxy listener serves.
+#[derive(Clone)]
+struct Door(Arc<Generation>);
+
+impl Serve for Door {
+    type Body = Body;
+
+    fn serve(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send {
+        self.0.proxy.serve(peer, request)
+    }
+}
+
+fn bind(plan: &ListenerPlan) -> Result<(Listener, Option<Tls>, SocketAddr), AppError> {
+    let tls = plan.tls.as_ref().map(|tls| Tls::load(&tls.certificate, &tls.private_key)).transpose();
+    let tls = tls.map_err(|source| AppError::Tls { name: plan.name.clone(), source })?;
+    let in_words = |source| AppError::Bind { name: plan.name.clone(), address: plan.address, source };
+    let listener = Listener::bind(plan.address, plan.trusted_proxies.clone()).map_err(in_words)?;
+    let address = listener.local_addr().map_err(in_words)?;
+    Ok((listener, tls, address))
+}
+
+fn watch_listeners(process: &Process, listeners: &[(Listener, Option<Tls>)]) {
+    let metrics = &process.observer.metrics;
+    for (number, (listener, tls)) in listeners.iter().enumerate() {
+        let connections = listener.connections();
+        metrics.set_connections_source(number, Box::new(move || connections.open()));
+        if let Some(not_after) = tls.as_ref().and_then(Tls::not_after) {
+            metrics.certificate_expires(number, not_after.as_secs());
+        }
+    }
+}

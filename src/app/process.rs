@@ -1,0 +1,89 @@
+//! What lives as long as the process, whatever the configuration says later.
+
+use super::AppError;
+use crate::clock::{CLOCK_DIFFERENCE, Clock};
+use crate::config::Plan;
+use crate::dpop::NonceMint;
+use crate::observe::{AccessLog, Metrics, Observer, ReplayState};
+use crate::replay::{self, Store};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The replay store, the nonce mint, metrics, log and clock: no reload may lose what they remember.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) clock: Clock,
+    pub(super) replay: Arc<Store>,
+    pub(super) mint: Arc<NonceMint>,
+    pub(super) observer: Arc<Observer>,
+    /// What runs beside the requests.
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
+}
+
+impl Process {
+    /// Opens the replay store and starts what tends it.
+    ///
+    /// # Errors
+    /// The store cannot be opened; nothing is left running then.
+    pub(super) async fn start(plan: &Plan, clock: Clock, log: Option<AccessLog>) -> Result<Self, AppError> {
+        let mint = Arc::new(NonceMint::new(&plan.nonce_secrets, plan.nonce_lifetime));
+        // Boxed: what Redis needs is deep, and whoever waits for a start would carry it.
+        let replay = Arc::new(Box::pin(open_store(plan, &mint, &clock)).await?);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(watch(Arc::clone(&replay), clock.clone(), stop.clone()));
+        let metrics = Arc::new(metrics_of(plan));
+        if let Some(log) = log.clone() {
+            metrics.set_dropped_lines_source(Box::new(move || log.dropped()));
+        }
+        let source = Arc::clone(&replay);
+        metrics.set_replay_source(Box::new(move || ReplayState {
+            entries: source.len(),
+            capacity: source.capacity(),
+            unchecked: source.accepted_unchecked(),
+        }));
+        let observer = Arc::new(Observer { metrics, log });
+        Ok(Self { clock, replay, mint, observer, tasks, stop })
+    }
+
+    /// Ends what runs beside the requests, and waits for it.
+    pub(super) async fn end(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Opens the replay store and sees to it that what it says of the past is true for every replica with our nonce secret.
+async fn open_store(plan: &Plan, mint: &NonceMint, clock: &Clock) -> Result<Store, AppError> {
+    let start = clock.now();
+    let settings = replay::Settings {
+        plan: &plan.replay,
+        retention: mint.retention(plan.window),
+        terms: &[plan.window.max_age, plan.window.leeway, plan.nonce_lifetime],
+    };
+    let store = Store::open(&settings, clock).await?;
+    let begins_empty = store.complete_since() >= start;
+    if begins_empty && !plan.nonce_secrets.is_empty() {
+        // A nonce from before the start may say that it is from after it, if a replica with a faster clock made it.
+        store.complete_from(start.saturating_add(CLOCK_DIFFERENCE));
+    }
+    Ok(store)
+}
+
+/// Lets the store do what no request should wait for.
+async fn watch(replay: Arc<Store>, clock: Clock, stop: CancellationToken) {
+    stop.run_until_cancelled(replay.watch(&clock)).await;
+}
+
+fn metrics_of(plan: &Plan) -> Metrics {
+    let names = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect::<Vec<_>>();
+    Metrics::new(
+        env!("CARGO_PKG_VERSION"),
+        &names(&mut plan.routes.iter().map(|route| &route.name)),
+        &names(&mut plan.upstreams.iter().map(|upstream| &upstream.name)),
+        &names(&mut plan.listeners.iter().map(|listener| &listener.name)),
+        &names(&mut plan.issuers.iter().map(|issuer| &issuer.rules.name)),
+    )
+}
