@@ -151,10 +151,32 @@ fn collect(folder: &Path, found: &mut Vec<(String, PathBuf, String)>) {
     }
 }
 
-/// The text up to its unit tests, without comments.
+/// The text without comments and without what is only compiled for tests, wherever that stands.
+///
+/// Files are formatted, so what an attribute belongs to ends at the next line that closes a block or a statement at the same indentation.
 fn code_of(text: &str) -> String {
-    let code = text.split("#[cfg(test)]").next().unwrap();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    let mut code = Vec::new();
+    let mut lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    while let Some(line) = lines.next() {
+        if line.trim() != "#[cfg(test)]" {
+            code.push(line);
+            continue;
+        }
+        let indentation = &line[..line.len() - line.trim_start().len()];
+        let ends = |line: &&str| {
+            let rest = line.strip_prefix(indentation);
+            rest.is_some_and(|rest| !rest.starts_with(' ') && (rest == "}" || rest.ends_with([';', ','])))
+        };
+        let end = lines.by_ref().find(ends);
+        assert!(end.is_some(), "what {line:?} belongs to has no end:\n{text}");
+    }
+    code.join("\n")
+}
+
+#[test]
+fn only_what_is_for_tests_is_left_out() {
+    let text = "use a;\n#[cfg(test)]\nmod tests;\nmod b;\n    #[cfg(test)]\n    fn c() {\n        d();\n    }\nuse e;\n// f\n#[cfg(test)]\nmod tests {\n    use g;\n}\nuse h;";
+    assert_eq!(code_of(text), "use a;\nmod b;\nuse e;\nuse h;");
 }
 
 /// `crate::room` and `use crate::{room::…}`.
