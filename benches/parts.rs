@@ -12,6 +12,7 @@ use keyproof::dpop::{AcceptanceWindow, Expected, NonceMint, NoncePolicy, ProofEr
 use keyproof::gate::Answer;
 use keyproof::identity::{IdentityMap, Protected};
 use keyproof::jose::{Algorithm, PrivateKey, encode, random, sha256};
+use keyproof::names::RouteId;
 use keyproof::proxy::respond;
 use keyproof::replay::{MemoryStore, Outcome, Store};
 use keyproof::route::{Matcher, Table};
@@ -163,6 +164,7 @@ fn routes(criterion: &mut Criterion) {
     let origins = [Origin::parse("https://api.test").unwrap()];
     for count in [10, 1_000, 10_000] {
         let matcher = |number| Matcher {
+            route: RouteId(number),
             hosts: vec![],
             path: format!("/team-{}/service-{number}", number % 7),
             methods: vec![],

@@ -23,6 +23,7 @@
 //! | room | knows | must not know |
 //! | --- | --- | --- |
 //! | [`clock`] | the operating system's time | anything else |
+//! | [`names`] | which listener, route and upstream, for as long as the process lives | anything else |
 //! | [`jose`] | JSON, JWS, public keys, the crypto crate | claims, DPoP, HTTP, time |
 //! | [`uri`] | origins and paths as RFC 3986 has them | requests |
 //! | [`dpop`] | RFC 9449 section 4.3 | token contents, replay, routes, header maps, clocks |
@@ -74,6 +75,7 @@ pub mod gate;
 pub mod identity;
 pub mod issuer;
 pub mod jose;
+pub mod names;
 pub mod net;
 pub mod observe;
 pub mod proxy;

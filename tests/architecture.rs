@@ -19,15 +19,19 @@ const DOORS: &[(&str, &[&str])] = &[
     ("dpop", &["clock", "jose", "uri"]),
     ("token", &["clock", "jose"]),
     ("replay", &["clock", "jose"]),
-    ("route", &["uri"]),
+    ("route", &["names", "uri"]),
     ("denial", &["dpop", "token", "uri"]),
     ("identity", &["jose"]),
     ("authorize", &["clock", "denial", "dpop", "identity", "jose", "replay", "token", "uri"]),
-    ("config", &["authorize", "clock", "dpop", "identity", "jose", "replay", "route", "token", "uri"]),
-    ("observe", &["clock", "denial", "jose", "token", "uri"]),
+    (
+        "config",
+        &["authorize", "clock", "dpop", "identity", "jose", "names", "replay", "route", "token", "uri"],
+    ),
+    ("observe", &["clock", "denial", "jose", "names", "token", "uri"]),
     ("issuer", &["clock", "config", "jose", "net", "token"]),
+    ("names", &[]),
     ("net", &[]),
-    ("server", &["clock", "net"]),
+    ("server", &["clock", "names", "net"]),
     ("upstream", &["clock", "config", "net"]),
     (
         "gate",
@@ -38,6 +42,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "denial",
             "dpop",
             "issuer",
+            "names",
             "net",
             "observe",
             "route",
@@ -54,6 +59,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "denial",
             "gate",
             "identity",
+            "names",
             "observe",
             "route",
             "server",
@@ -62,12 +68,12 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["clock", "observe"]),
-    ("client", &["clock", "issuer", "jose", "net", "uri"]),
+    ("client", &["clock", "jose", "uri"]),
 ];
 const WIRING: &[&str] = &["app", "cli", "demo", "main", "lib"];
 
 /// Rooms that compute and nothing else: they never wait, ask the time, open a file or a socket.
-const PURE: &[&str] = &["jose", "uri", "dpop", "token", "route", "denial", "identity"];
+const PURE: &[&str] = &["names", "jose", "uri", "dpop", "token", "route", "denial", "identity"];
 const IMPURE_WORDS: &[&str] = &["tokio", "hyper", "SystemTime", "std::fs", "std::net", "std::env"];
 
 /// The only places that name the crypto crate, or rustls's view of it.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::UnixTime;
+use crate::names::Names;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -17,7 +18,7 @@ async fn start() -> Running {
 }
 
 async fn start_with(head_timeout: Duration) -> Running {
-    let metrics = Metrics::new("1", &["orders".to_owned()], &[], &[], &[]);
+    let metrics = Metrics::new("1", &Names { routes: ["orders"].into_iter().collect(), ..Names::default() });
     let state = Arc::new(State {
         metrics: Arc::new(metrics),
         readiness: Readiness::default(),

@@ -11,6 +11,7 @@ mod readiness;
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::{ListenerPlan, Plan};
+use crate::names::ListenerId;
 use crate::net::workers::Runtimes;
 use crate::observe::AccessLog;
 use crate::proxy::Body;
@@ -34,13 +35,22 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// The gateway with everything around it, bound and ready to run.
 #[derive(Debug)]
 pub struct App {
-    listeners: Vec<(Listener, Option<Tls>)>,
+    listeners: Vec<Bound>,
     addresses: Vec<SocketAddr>,
     admin: Admin,
     admin_address: SocketAddr,
     state: Arc<admin::State>,
     process: Process,
     generation: Arc<Generation>,
+}
+
+/// A listener that has its address.
+#[derive(Debug)]
+struct Bound {
+    id: ListenerId,
+    listener: Listener,
+    tls: Option<Tls>,
+    address: SocketAddr,
 }
 
 /// Why the gateway does not start.
@@ -76,8 +86,7 @@ impl App {
     /// [`AppError`]; nothing is left running then.
     pub async fn build(plan: Plan, clock: Clock, log: Option<AccessLog>) -> Result<Self, AppError> {
         let listeners = plan.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-        let addresses = listeners.iter().map(|(_, _, address)| *address).collect();
-        let listeners: Vec<_> = listeners.into_iter().map(|(listener, tls, _)| (listener, tls)).collect();
+        let addresses = listeners.iter().map(|bound| bound.address).collect();
         let bind_admin = |source| AppError::Bind { name: "admin".to_owned(), address: plan.admin, source };
         let admin = Admin::bind(plan.admin).await.map_err(bind_admin)?;
         let admin_address = admin.local_address().map_err(bind_admin)?;
@@ -113,9 +122,9 @@ impl App {
     pub async fn run_on(self, runtimes: Runtimes, stop: CancellationToken) -> Drained {
         let drain = Drain::on(runtimes);
         let tracker = TaskTracker::new();
-        for (number, (listener, tls)) in self.listeners.into_iter().enumerate() {
+        for Bound { id, listener, tls, .. } in self.listeners {
             let serve = Door(Arc::clone(&self.generation));
-            tracker.spawn(listener.run(number, tls, serve, Limits::DEFAULT, drain.clone()));
+            tracker.spawn(listener.run(id, tls, serve, Limits::DEFAULT, drain.clone()));
         }
         let stop_admin = CancellationToken::new();
         tracker.spawn(self.admin.run(Arc::clone(&self.state), stop_admin.clone()));
@@ -143,22 +152,22 @@ impl Serve for Door {
     }
 }
 
-fn bind(plan: &ListenerPlan) -> Result<(Listener, Option<Tls>, SocketAddr), AppError> {
+fn bind(plan: &ListenerPlan) -> Result<Bound, AppError> {
     let tls = plan.tls.as_ref().map(|tls| Tls::load(&tls.certificate, &tls.private_key)).transpose();
     let tls = tls.map_err(|source| AppError::Tls { name: plan.name.clone(), source })?;
     let in_words = |source| AppError::Bind { name: plan.name.clone(), address: plan.address, source };
     let listener = Listener::bind(plan.address, plan.trusted_proxies.clone()).map_err(in_words)?;
     let address = listener.local_addr().map_err(in_words)?;
-    Ok((listener, tls, address))
+    Ok(Bound { id: plan.id, listener, tls, address })
 }
 
-fn watch_listeners(process: &Process, listeners: &[(Listener, Option<Tls>)]) {
+fn watch_listeners(process: &Process, listeners: &[Bound]) {
     let metrics = &process.observer.metrics;
-    for (number, (listener, tls)) in listeners.iter().enumerate() {
+    for Bound { id, listener, tls, .. } in listeners {
         let connections = listener.connections();
-        metrics.set_connections_source(number, Box::new(move || connections.open()));
+        metrics.set_connections_source(*id, Box::new(move || connections.open()));
         if let Some(not_after) = tls.as_ref().and_then(Tls::not_after) {
-            metrics.certificate_expires(number, not_after.as_secs());
+            metrics.certificate_expires(*id, not_after.as_secs());
         }
     }
 }

@@ -33,7 +33,7 @@ impl Process {
         let replay = Arc::new(Box::pin(open_store(plan, &mint, &clock)).await?);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(watch(Arc::clone(&replay), clock.clone(), stop.clone()));
-        let metrics = Arc::new(metrics_of(plan));
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), &plan.names));
         if let Some(log) = log.clone() {
             metrics.set_dropped_lines_source(Box::new(move || log.dropped()));
         }
@@ -75,15 +75,4 @@ async fn open_store(plan: &Plan, mint: &NonceMint, clock: &Clock) -> Result<Stor
 /// Lets the store do what no request should wait for.
 async fn watch(replay: Arc<Store>, clock: Clock, stop: CancellationToken) {
     stop.run_until_cancelled(replay.watch(&clock)).await;
-}
-
-fn metrics_of(plan: &Plan) -> Metrics {
-    let names = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect::<Vec<_>>();
-    Metrics::new(
-        env!("CARGO_PKG_VERSION"),
-        &names(&mut plan.routes.iter().map(|route| &route.name)),
-        &names(&mut plan.upstreams.iter().map(|upstream| &upstream.name)),
-        &names(&mut plan.listeners.iter().map(|listener| &listener.name)),
-        &names(&mut plan.issuers.iter().map(|issuer| &issuer.rules.name)),
-    )
 }

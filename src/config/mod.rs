@@ -18,6 +18,7 @@ pub use plan::{
 };
 pub use problem::{Problem, Problems};
 
+use crate::names::Names;
 use document::Document;
 use problem::{Findings, Place};
 use read::Read;
@@ -33,15 +34,19 @@ pub fn load(file: &Path) -> Result<(Plan, Vec<Problem>), Problems> {
         clippy::disallowed_methods,
         reason = "the configuration is one of the two readers of the environment"
     )]
-    load_with(file, &|name| std::env::var(name).ok())
+    load_with(file, Names::default(), &|name| std::env::var(name).ok())
 }
 
-/// [`load`] with another environment.
-fn load_with(file: &Path, environment: Environment<'_>) -> Result<(Plan, Vec<Problem>), Problems> {
+/// [`load`] with names that are known already and another environment.
+fn load_with(
+    file: &Path,
+    names: Names,
+    environment: Environment<'_>,
+) -> Result<(Plan, Vec<Problem>), Problems> {
     let mut findings = Findings::new(file.to_owned());
     let plan = text(file, &mut findings).and_then(|text| {
         let folder = file.parent().unwrap_or(Path::new(""));
-        plan_text(&text, folder, environment, &mut findings)
+        plan_text(&text, folder, names, environment, &mut findings)
     });
     findings.finish(plan)
 }
@@ -49,6 +54,7 @@ fn load_with(file: &Path, environment: Environment<'_>) -> Result<(Plan, Vec<Pro
 fn plan_text(
     text: &str,
     folder: &Path,
+    names: Names,
     environment: Environment<'_>,
     findings: &mut Findings,
 ) -> Option<Plan> {
@@ -56,7 +62,7 @@ fn plan_text(
     let top = Place { line: tree.line, column: tree.column, given: true, ..Place::default() };
     variables::substitute(&mut tree, &top, environment, findings);
     let document = Document::read(&tree, top, findings)?;
-    plan::make(&document, folder, findings)
+    plan::make(&document, folder, names, findings)
 }
 
 fn text(file: &Path, findings: &mut Findings) -> Option<String> {

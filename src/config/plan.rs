@@ -17,6 +17,7 @@ use super::read::Read;
 use crate::authorize::Policy;
 use crate::dpop::AcceptanceWindow;
 use crate::jose::{Algorithm, Secret};
+use crate::names::{ListenerId, Names, RouteId, UpstreamId};
 pub use crate::replay::{OnStart, RedisPlan, ReplayPlan};
 use crate::route::{Matcher, Table};
 use crate::token::IssuerRules;
@@ -30,6 +31,8 @@ use url::Url;
 /// A configuration that can run.
 #[derive(Debug)]
 pub struct Plan {
+    /// Every name that the configuration has or had, with its identity.
+    pub names: Names,
     /// Where clients come in.
     pub listeners: Vec<ListenerPlan>,
     /// Where `/metrics`, `/livez`, `/readyz` and `/config` are served.
@@ -50,7 +53,7 @@ pub struct Plan {
     pub replay: ReplayPlan,
     /// The upstreams.
     pub upstreams: Vec<UpstreamPlan>,
-    /// The routes; `RouteId` is the place in this list.
+    /// The routes.
     pub routes: Vec<RoutePlan>,
     /// The routes by host, path and method.
     pub table: Arc<Table>,
@@ -61,6 +64,8 @@ pub struct Plan {
 /// A listener.
 #[derive(Clone, Debug)]
 pub struct ListenerPlan {
+    /// Which it is.
+    pub id: ListenerId,
     /// Its name: a metric label.
     pub name: String,
     /// Where it listens.
@@ -103,6 +108,8 @@ pub enum KeySource {
 /// An upstream.
 #[derive(Clone, Debug)]
 pub struct UpstreamPlan {
+    /// Which it is.
+    pub id: UpstreamId,
     /// Its name: a metric label.
     pub name: String,
     /// `host:port` of each server, plain HTTP/1.1.
@@ -116,14 +123,16 @@ pub struct UpstreamPlan {
 /// A route.
 #[derive(Clone, Debug)]
 pub struct RoutePlan {
+    /// Which it is.
+    pub id: RouteId,
     /// Its name: a metric label.
     pub name: String,
     /// What it matches.
     pub matcher: Matcher,
     /// What it asks of a request.
     pub policy: Policy,
-    /// The upstream's place in [`Plan::upstreams`].
-    pub upstream: usize,
+    /// Where its requests go.
+    pub upstream: UpstreamId,
     /// What the upstream does not see of the path; canonical, no slash at the end.
     pub strip_prefix: Option<String>,
     /// `%2F` is allowed in this route's paths.
@@ -156,20 +165,27 @@ pub(super) use files::contents;
 
 /// Makes the plan of a document; `None` where a problem leaves nothing to plan with.
 ///
-/// `folder` is the configuration file's: relative paths start there.
-pub(super) fn make(document: &Document, folder: &Path, findings: &mut Findings) -> Option<Plan> {
+/// `folder` is the configuration file's: relative paths start there. `names` are those that were known before.
+pub(super) fn make(
+    document: &Document,
+    folder: &Path,
+    mut names: Names,
+    findings: &mut Findings,
+) -> Option<Plan> {
     let origins = routes::origins(document, findings);
-    let listeners = listeners::plan(document, folder, findings);
+    let listeners = listeners::plan(document, folder, &mut names.listeners, findings);
     let admin = listeners::admin(document, findings);
     let issuers = issuers::plan(document, folder, findings);
     let proofs = proofs::plan(&document.dpop, folder, findings);
     let replay = replay::plan(&document.replay, folder, findings);
-    let upstreams = upstreams::plan(document, findings);
-    let (routes, table) = routes::plan(document, &origins, findings);
+    let upstreams = upstreams::plan(document, &mut names.upstreams, findings);
+    let (routes, table) = routes::plan(document, &origins, &mut names, findings);
     if findings.any() {
         return None;
     }
+    names.issuers = issuers.iter().map(|issuer| issuer.rules.name.clone()).collect();
     Some(Plan {
+        names,
         listeners,
         admin: admin?,
         origins,

@@ -1,4 +1,6 @@
 use super::*;
+use crate::names::RouteId;
+use crate::route::Choice;
 
 const MINIMAL: &str = "
 listeners: [{ name: public, address: 127.0.0.1:0 }]
@@ -10,12 +12,28 @@ routes: [{ name: all, match: { path: / }, upstream: api }]
 
 fn plan(text: &str, environment: Environment<'_>) -> Result<(Plan, Vec<Problem>), Problems> {
     let mut findings = Findings::new("keyproof.yaml".into());
-    let plan = plan_text(text, Path::new(""), environment, &mut findings);
+    let plan = plan_text(text, Path::new(""), Names::default(), environment, &mut findings);
     findings.finish(plan)
 }
 
 fn problems(text: &str) -> String {
     plan(text, &|_| None).map(|_| ()).unwrap_err().to_string()
+}
+
+/// A reload that reorders the file, or puts a route before the others, must not give anybody another one's connections or counters.
+#[test]
+fn a_name_keeps_its_identity_when_the_file_is_read_again() {
+    let (before, _) = plan(MINIMAL, &|_| None).unwrap();
+    let text =
+        MINIMAL.replace("routes: [", "routes: [{ name: first, match: { path: /first }, upstream: api }, ");
+    let mut findings = Findings::new("keyproof.yaml".into());
+    let after = plan_text(&text, Path::new(""), before.names.clone(), &|_| None, &mut findings).unwrap();
+    let ids =
+        |plan: &Plan| plan.routes.iter().map(|route| (route.name.clone(), route.id)).collect::<Vec<_>>();
+    let all = ("all".to_owned(), before.routes[0].id);
+    assert_eq!(ids(&after), [("first".to_owned(), RouteId(1)), all]);
+    assert_eq!(after.table.choose(0, "/first", &http::Method::GET), Choice::Route(RouteId(1)));
+    assert_eq!(after.table.choose(0, "/", &http::Method::GET), Choice::Route(RouteId(0)));
 }
 
 #[test]

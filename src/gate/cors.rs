@@ -2,8 +2,8 @@
 
 use super::{Answer, Gate, Place, Question};
 use crate::config::CorsPlan;
+use crate::names::RouteId;
 use crate::observe::Exchange;
-use crate::route::RouteId;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
@@ -15,7 +15,7 @@ use http::{Method, StatusCode};
 impl Gate {
     /// Completes an answer of this route for a browser: its origin may read it where the route allows that.
     pub fn show_to_browser(&self, route: RouteId, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
-        if let Some(cors) = self.rules.get(route.0).and_then(|rule| rule.cors.as_ref())
+        if let Some(cors) = self.rules.get(route).and_then(|rule| rule.cors.as_ref())
             && let Some(origin) = allowed(cors, origin)
         {
             allow_origin(headers, origin);

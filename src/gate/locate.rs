@@ -3,7 +3,8 @@
 use super::{Authority, Question};
 use crate::config::Plan;
 use crate::denial::{AuthorityError, Denial};
-use crate::route::{Choice, RouteId, Table};
+use crate::names::{ById, RouteId};
+use crate::route::{Choice, Table};
 use crate::uri::{CanonicalPath, Origin, PathError, Scheme};
 use http::{HeaderValue, Method};
 use std::borrow::Cow;
@@ -17,8 +18,8 @@ pub(super) const MAX_TARGET: usize = 8 * 1024;
 pub(super) struct Map {
     sites: Vec<Site>,
     table: Arc<Table>,
-    /// Which routes take an encoded slash, by place.
-    keeps_encoded_slashes: Vec<bool>,
+    /// Which routes take an encoded slash.
+    keeps_encoded_slashes: ById<RouteId, bool>,
 }
 
 /// One of the names that clients may call us by.
@@ -49,7 +50,11 @@ impl Map {
         Self {
             sites: plan.origins.iter().map(site).collect(),
             table: Arc::clone(&plan.table),
-            keeps_encoded_slashes: plan.routes.iter().map(|route| route.keep_encoded_slashes).collect(),
+            keeps_encoded_slashes: plan
+                .routes
+                .iter()
+                .map(|route| (route.id, route.keep_encoded_slashes))
+                .collect(),
         }
     }
 
@@ -80,7 +85,7 @@ impl Map {
     /// # Errors
     /// None does; or the path has an encoded slash, which the route does not keep.
     pub(super) fn route(&self, place: &Place<'_, '_>, method: &Method) -> Result<RouteId, Denial> {
-        let keeps = |route: &RouteId| self.keeps_encoded_slashes.get(route.0) == Some(&true);
+        let keeps = |route: &RouteId| self.keeps_encoded_slashes.get(*route) == Some(&true);
         match self.table.choose(place.number, place.path.as_str(), method) {
             Choice::Route(route) if !place.path.has_encoded_slash() || keeps(&route) => Ok(route),
             _ if place.path.has_encoded_slash() => Err(PathError::EncodedSlash.into()),

@@ -22,9 +22,9 @@ use crate::config::{CorsPlan, Plan, RoutePlan};
 use crate::denial::Denial;
 use crate::dpop::{NoncePolicy, TargetUri};
 use crate::issuer::KeyKeeper;
+use crate::names::{ById, RouteId};
 use crate::net::ready_to_verify;
 use crate::observe::{Decision, Exchange};
-use crate::route::RouteId;
 use crate::uri::CanonicalPath;
 use evidence::Needs;
 use http::{HeaderValue, Method};
@@ -36,7 +36,7 @@ use std::sync::Arc;
 pub struct Gate {
     clock: Clock,
     map: Map,
-    rules: Vec<Rule>,
+    rules: ById<RouteId, Rule>,
     authorizer: Authorizer,
     challenges: Challenges,
     keys: Arc<KeyKeeper>,
@@ -83,7 +83,8 @@ struct Stop {
 impl Gate {
     /// The gate of this plan.
     pub fn new(plan: &Plan, authorizer: Authorizer, keys: Arc<KeyKeeper>, clock: Clock) -> Self {
-        let rule = |route: &RoutePlan| Rule { policy: route.policy.clone(), cors: route.cors.clone() };
+        let rule =
+            |route: &RoutePlan| (route.id, Rule { policy: route.policy.clone(), cors: route.cors.clone() });
         Self {
             clock,
             map: Map::new(plan),
@@ -139,12 +140,12 @@ impl Gate {
         let place = self.map.place(question)?;
         exchange.path(&place.path);
         if let Some((answer, route)) = self.preflight(question, &place, exchange) {
-            exchange.route(route.0);
+            exchange.route(route);
             exchange.decided(Decision::Allow("preflight"));
             return Ok(Admission::Preflight(answer));
         }
         let (route, rule) = self.route(&place, question.method)?;
-        exchange.route(route.0);
+        exchange.route(route);
 
         // Who may ask, and was this proof ever used.
         let stop = |refusal| Stop { refusal, route: Some(route), allow: None };
@@ -195,7 +196,7 @@ impl Gate {
 
     fn route(&self, place: &Place<'_, '_>, method: &Method) -> Result<(RouteId, &Rule), Stop> {
         match self.map.route(place, method) {
-            Ok(route) => Ok((route, self.rules.get(route.0).ok_or(Denial::NoRoute)?)),
+            Ok(route) => Ok((route, self.rules.get(route).ok_or(Denial::NoRoute)?)),
             Err(Denial::MethodNotAllowed) => {
                 Err(Stop { allow: self.map.allow(place), ..Denial::MethodNotAllowed.into() })
             }
@@ -206,7 +207,7 @@ impl Gate {
     /// A nonce for the answer to this request. On a route that needs nonces, a new one before the old one ends (RFC 9449 section 8.2); on
     /// others none (section 11.3: a nonce once given must be asked for from then on).
     pub fn fresh_nonce(&self, route: RouteId, permit: &Permit) -> Option<HeaderValue> {
-        let required = self.rules.get(route.0)?.policy.nonce == NoncePolicy::Required;
+        let required = self.rules.get(route)?.policy.nonce == NoncePolicy::Required;
         let nonce = permit.nonce().filter(|_| required)?;
         let (mint, now) = (self.authorizer.proofs.mint(), self.clock.now());
         if mint.due(nonce, now) { HeaderValue::try_from(mint.mint(now)).ok() } else { None }

@@ -33,7 +33,7 @@ impl Gate {
         let mut answer =
             Answer::error(kind.status(), kind.error(), &denial.to_string(), exchange.request_id());
         let headers = &mut answer.headers;
-        if let Some(rule) = stop.route.and_then(|route| self.rules.get(route.0)) {
+        if let Some(rule) = stop.route.and_then(|route| self.rules.get(route)) {
             for challenge in self.challenges.render(&rule.policy, denial, stop.refusal.scheme) {
                 if let Ok(challenge) = HeaderValue::try_from(challenge) {
                     headers.append(WWW_AUTHENTICATE, challenge);

@@ -6,6 +6,7 @@ use super::{LogWriter, Metrics};
 use crate::clock::{Stopwatch, UnixTime};
 use crate::denial::Denial;
 use crate::jose::Thumbprint;
+use crate::names::{ListenerId, RouteId, UpstreamId};
 use crate::token::{Confirmation, VerifiedToken};
 use crate::uri::CanonicalPath;
 use base64::Engine;
@@ -85,7 +86,7 @@ struct Record {
     observer: Arc<Observer>,
     began: UnixTime,
     stopwatch: Stopwatch,
-    listener: usize,
+    listener: ListenerId,
     client: IpAddr,
     version: Version,
     method: Method,
@@ -94,13 +95,13 @@ struct Record {
     path: Option<Box<str>>,
     request_id: RequestId,
     trace: Option<Trace>,
-    route: Option<usize>,
+    route: Option<RouteId>,
     token: Option<Arc<VerifiedToken>>,
     skew: Option<f64>,
     decision: Decision,
     decided: Option<Duration>,
     nonce_challenged: bool,
-    upstream: Option<usize>,
+    upstream: Option<UpstreamId>,
     upstream_began: Duration,
     upstream_answered: Option<Duration>,
     error: Option<&'static str>,
@@ -148,10 +149,10 @@ impl Binding {
 }
 
 impl Exchange {
-    /// Begins the record of a request that came in at the listener in this place.
+    /// Begins the record of a request that came in at this listener.
     pub fn begin<B>(
         observer: Arc<Observer>,
-        listener: usize,
+        listener: ListenerId,
         client: IpAddr,
         request: &Request<B>,
         now: UnixTime,
@@ -220,8 +221,8 @@ impl Exchange {
         }
     }
 
-    /// The route's place in the configuration.
-    pub fn route(&mut self, route: usize) {
+    /// The route.
+    pub fn route(&mut self, route: RouteId) {
         self.0.route = Some(route);
     }
 
@@ -249,9 +250,9 @@ impl Exchange {
         self.0.nonce_challenged = true;
     }
 
-    /// The request goes to the upstream in this place: its time begins where that of the decision ended, since
+    /// The request goes to this upstream: its time begins where that of the decision ended, since
     /// nothing is waited for between them.
-    pub fn to_upstream(&mut self, upstream: usize) {
+    pub fn to_upstream(&mut self, upstream: UpstreamId) {
         self.0.upstream = Some(upstream);
         self.0.upstream_began = self.0.decided.unwrap_or_else(|| self.0.stopwatch.elapsed());
     }
@@ -410,6 +411,7 @@ const fn protocol(version: Version) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::Names;
     use std::io::Write;
     use std::sync::Mutex;
 
@@ -428,15 +430,20 @@ mod tests {
 
     /// What one exchange wrote into log and metrics.
     fn recorded(level: &str, request: &Request<()>, story: impl FnOnce(&mut Exchange)) -> (String, String) {
-        let names = |name: &str| vec![name.to_owned()];
-        let metrics = Metrics::new("1", &names("orders"), &names("legacy"), &names("public"), &[]);
+        let names = Names {
+            listeners: ["public"].into_iter().collect(),
+            routes: ["orders"].into_iter().collect(),
+            upstreams: ["legacy"].into_iter().collect(),
+            issuers: Vec::new(),
+        };
+        let metrics = Metrics::new("1", &names);
         let memory = Memory::default();
         let (writer, guard) = LogWriter::to(memory.clone()).unwrap();
         let log = AccessLog::new(writer, LogFormat::Json, level);
         let observer = Arc::new(Observer { metrics: Arc::new(metrics), log: Some(log) });
         let client = IpAddr::from([192, 0, 2, 7]);
         let now = UnixTime::from_secs(1_763_767_465);
-        let mut exchange = Exchange::begin(Arc::clone(&observer), 0, client, request, now);
+        let mut exchange = Exchange::begin(Arc::clone(&observer), ListenerId(0), client, request, now);
         story(&mut exchange);
         drop(exchange);
         drop(guard);
@@ -456,10 +463,10 @@ mod tests {
     #[test]
     fn a_forwarded_request_is_counted_and_logged_once() {
         let (log, metrics) = recorded("info", &request(), |exchange| {
-            exchange.route(0);
+            exchange.route(RouteId(0));
             exchange.skew(2.5);
             exchange.decided(Decision::Allow("dpop"));
-            exchange.to_upstream(0);
+            exchange.to_upstream(UpstreamId(0));
             exchange.upstream_answered();
             exchange.status(StatusCode::OK);
             exchange.sent(100);
@@ -505,9 +512,9 @@ mod tests {
     #[test]
     fn a_request_whose_client_went_away_is_499() {
         let (log, metrics) = recorded("info", &request(), |exchange| {
-            exchange.route(0);
+            exchange.route(RouteId(0));
             exchange.decided(Decision::Allow("public"));
-            exchange.to_upstream(0);
+            exchange.to_upstream(UpstreamId(0));
         });
         assert!(log.contains("\"status\":499") && log.contains("\"upstream_us\":"), "{log}");
         assert!(metrics.contains("keyproof_requests_total{route=\"orders\",status=\"499\"} 1"), "{metrics}");

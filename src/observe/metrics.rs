@@ -6,6 +6,7 @@ use super::exchange::Binding;
 use super::families::Families;
 use super::slots::Slots;
 use crate::clock::UnixTime;
+use crate::names::{ListenerId, Names, RouteId, UpstreamId};
 use prometheus::{Encoder, Histogram, IntCounter, IntGauge, TextEncoder};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,7 @@ use std::time::Duration;
 /// The label of requests that matched no route.
 const NO_ROUTE: &str = "-";
 
-/// All metrics, by the places that routes, upstreams and listeners have in the configuration.
+/// All metrics; those of routes, upstreams and listeners by their numbers.
 #[derive(Debug)]
 pub struct Metrics {
     families: Families,
@@ -58,58 +59,44 @@ struct RouteMetrics {
 }
 
 impl Metrics {
-    /// Registers every metric. The lists are the names in the configuration, in its order.
-    pub fn new(
-        version: &str,
-        routes: &[String],
-        upstreams: &[String],
-        listeners: &[String],
-        issuers: &[String],
-    ) -> Self {
+    /// Registers every metric, and its children for these names.
+    pub fn new(version: &str, names: &Names) -> Self {
         let families = Families::register(version);
         for result in ["success", "failure"] {
             families.config_reloads.with_label_values(&[result]);
         }
-        Self::resolve(families, Arc::default(), routes, upstreams, listeners, issuers)
+        Self::resolve(families, Arc::default(), names)
     }
 
     /// The same metrics, counting on, for another configuration's names.
     #[must_use]
-    pub fn renamed(
-        &self,
-        routes: &[String],
-        upstreams: &[String],
-        listeners: &[String],
-        issuers: &[String],
-    ) -> Self {
-        Self::resolve(self.families.clone(), Arc::clone(&self.scrape), routes, upstreams, listeners, issuers)
+    pub fn renamed(&self, names: &Names) -> Self {
+        Self::resolve(self.families.clone(), Arc::clone(&self.scrape), names)
     }
 
-    fn resolve(
-        families: Families,
-        scrape: Arc<Mutex<Scrape>>,
-        routes: &[String],
-        upstreams: &[String],
-        listeners: &[String],
-        issuers: &[String],
-    ) -> Self {
-        for issuer in issuers {
+    fn resolve(families: Families, scrape: Arc<Mutex<Scrape>>, names: &Names) -> Self {
+        for issuer in &names.issuers {
             for result in ["success", "failure"] {
                 families.jwks_refresh.with_label_values(&[issuer.as_str(), result]);
             }
             lock(&scrape).keys_read.entry(issuer.clone()).or_default();
         }
-        lock(&scrape).keys_read.retain(|issuer, _| issuers.contains(issuer));
+        lock(&scrape).keys_read.retain(|issuer, _| names.issuers.contains(issuer));
         families.jwks_age.reset();
-        let upstreams = upstreams
+        let upstreams = names
+            .upstreams
+            .names()
             .iter()
             .map(|name| (name.clone(), families.upstream_duration.with_label_values(&[name])));
-        let listeners =
-            listeners.iter().map(|name| (name.clone(), families.connections.with_label_values(&[name])));
+        let listeners = names
+            .listeners
+            .names()
+            .iter()
+            .map(|name| (name.clone(), families.connections.with_label_values(&[name])));
         Self {
             upstreams: upstreams.collect(),
             listeners: listeners.collect(),
-            routes: routes.iter().map(|name| RouteMetrics::new(&families, name)).collect(),
+            routes: names.routes.names().iter().map(|name| RouteMetrics::new(&families, name)).collect(),
             no_route: RouteMetrics::new(&families, NO_ROUTE),
             families,
             scrape,
@@ -126,16 +113,16 @@ impl Metrics {
         lock(&self.scrape).dropped_lines = Some(source);
     }
 
-    /// Says where `keyproof_connections` of the listener in this place comes from: asked at every scrape.
-    pub fn set_connections_source(&self, listener: usize, source: Box<dyn Fn() -> usize + Send>) {
-        if let Some((_, gauge)) = self.listeners.get(listener) {
+    /// Says where `keyproof_connections` of this listener comes from: asked at every scrape.
+    pub fn set_connections_source(&self, listener: ListenerId, source: Box<dyn Fn() -> usize + Send>) {
+        if let Some((_, gauge)) = self.listeners.get(listener.0) {
             lock(&self.scrape).connections.push((gauge.clone(), source));
         }
     }
 
-    /// Says when the certificate of the listener in this place expires, in seconds since the epoch.
-    pub fn certificate_expires(&self, listener: usize, unix_seconds: i64) {
-        if let Some((name, _)) = self.listeners.get(listener) {
+    /// Says when the certificate of this listener expires, in seconds since the epoch.
+    pub fn certificate_expires(&self, listener: ListenerId, unix_seconds: i64) {
+        if let Some((name, _)) = self.listeners.get(listener.0) {
             self.families.certificate_expiry.with_label_values(&[name]).set(unix_seconds);
         }
     }
@@ -186,22 +173,22 @@ impl Metrics {
     }
 
     /// The route's name, `-` for none.
-    pub(super) fn route_name(&self, route: Option<usize>) -> &str {
+    pub(super) fn route_name(&self, route: Option<RouteId>) -> &str {
         &self.route(route).name
     }
 
     /// The upstream's name.
-    pub(super) fn upstream_name(&self, upstream: usize) -> &str {
-        self.upstreams.get(upstream).map_or(NO_ROUTE, |(name, _)| name)
+    pub(super) fn upstream_name(&self, upstream: UpstreamId) -> &str {
+        self.upstreams.get(upstream.0).map_or(NO_ROUTE, |(name, _)| name)
     }
 
     /// The listener's name.
-    pub(super) fn listener_name(&self, listener: usize) -> &str {
-        self.listeners.get(listener).map_or(NO_ROUTE, |(name, _)| name)
+    pub(super) fn listener_name(&self, listener: ListenerId) -> &str {
+        self.listeners.get(listener.0).map_or(NO_ROUTE, |(name, _)| name)
     }
 
     /// Counts an answer.
-    pub(super) fn request(&self, route: Option<usize>, status: u16, duration: Duration) {
+    pub(super) fn request(&self, route: Option<RouteId>, status: u16, duration: Duration) {
         let route = self.route(route);
         let make = || {
             let status = status.to_string();
@@ -212,21 +199,21 @@ impl Metrics {
     }
 
     /// Counts a decision.
-    pub(super) fn decision(&self, route: Option<usize>, decision: &'static str, reason: &'static str) {
+    pub(super) fn decision(&self, route: Option<RouteId>, decision: &'static str, reason: &'static str) {
         let route = self.route(route);
         let make = || self.families.decisions.with_label_values(&[route.name.as_str(), decision, reason]);
         route.decisions.find((decision, reason), make).map_or_else(|| make().inc(), IntCounter::inc);
     }
 
     /// Counts how a request's token is bound.
-    pub(super) fn token(&self, route: Option<usize>, binding: Binding) {
+    pub(super) fn token(&self, route: Option<RouteId>, binding: Binding) {
         let route = self.route(route);
         let make = || self.families.tokens.with_label_values(&[route.name.as_str(), binding.as_str()]);
         route.tokens.find(binding, make).map_or_else(|| make().inc(), IntCounter::inc);
     }
 
     /// Counts a refusal with `use_dpop_nonce`.
-    pub(super) fn nonce_challenge(&self, route: Option<usize>) {
+    pub(super) fn nonce_challenge(&self, route: Option<RouteId>) {
         self.route(route).nonce_challenges.inc();
     }
 
@@ -236,8 +223,8 @@ impl Metrics {
     }
 
     /// Records how long the upstream took.
-    pub(super) fn upstream_took(&self, upstream: usize, duration: Duration) {
-        if let Some((_, histogram)) = self.upstreams.get(upstream) {
+    pub(super) fn upstream_took(&self, upstream: UpstreamId, duration: Duration) {
+        if let Some((_, histogram)) = self.upstreams.get(upstream.0) {
             histogram.observe(duration.as_secs_f64());
         }
     }
@@ -247,8 +234,8 @@ impl Metrics {
         self.families.proof_skew.observe(seconds);
     }
 
-    fn route(&self, route: Option<usize>) -> &RouteMetrics {
-        route.and_then(|place| self.routes.get(place)).unwrap_or(&self.no_route)
+    fn route(&self, route: Option<RouteId>) -> &RouteMetrics {
+        route.and_then(|place| self.routes.get(place.0)).unwrap_or(&self.no_route)
     }
 }
 
@@ -291,9 +278,21 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
+    const ORDERS: Option<RouteId> = Some(RouteId(0));
+    const LEGACY: UpstreamId = UpstreamId(0);
+    const PUBLIC: ListenerId = ListenerId(0);
+
+    fn names(routes: &[&str]) -> Names {
+        Names {
+            listeners: ["public"].into_iter().collect(),
+            routes: routes.iter().copied().collect(),
+            upstreams: ["legacy"].into_iter().collect(),
+            issuers: vec!["main".to_owned()],
+        }
+    }
+
     fn metrics() -> Metrics {
-        let names = |name: &str| vec![name.to_owned()];
-        Metrics::new("1.2.3", &names("orders"), &names("legacy"), &names("public"), &names("main"))
+        Metrics::new("1.2.3", &names(&["orders"]))
     }
 
     fn rendered(metrics: &Metrics, now: i64) -> String {
@@ -325,10 +324,10 @@ keyproof_upstream_duration_seconds histogram upstream
     #[test]
     fn names_types_and_labels_are_the_promised_ones() {
         let metrics = metrics();
-        metrics.request(Some(0), 200, Duration::from_millis(3));
-        metrics.decision(Some(0), "allow", "dpop");
-        metrics.token(Some(0), Binding::Dpop);
-        metrics.certificate_expires(0, 1);
+        metrics.request(ORDERS, 200, Duration::from_millis(3));
+        metrics.decision(ORDERS, "allow", "dpop");
+        metrics.token(ORDERS, Binding::Dpop);
+        metrics.certificate_expires(PUBLIC, 1);
         let mut found = BTreeMap::new();
         for family in metrics.families.registry.gather() {
             let labels = family.get_metric().first().unwrap().get_label();
@@ -365,14 +364,14 @@ keyproof_upstream_duration_seconds histogram upstream
     #[test]
     fn counts_stand_under_the_names_of_the_configuration() {
         let metrics = metrics();
-        metrics.request(Some(0), 200, Duration::from_millis(3));
-        metrics.request(Some(0), 200, Duration::from_millis(3));
+        metrics.request(ORDERS, 200, Duration::from_millis(3));
+        metrics.request(ORDERS, 200, Duration::from_millis(3));
         metrics.request(None, 404, Duration::ZERO);
-        metrics.request(Some(7), 404, Duration::ZERO);
+        metrics.request(Some(RouteId(7)), 404, Duration::ZERO);
         metrics.decision(None, "deny", "no_route");
-        metrics.token(Some(0), Binding::Bearer);
-        metrics.nonce_challenge(Some(0));
-        metrics.upstream_took(0, Duration::from_millis(1));
+        metrics.token(ORDERS, Binding::Bearer);
+        metrics.nonce_challenge(ORDERS);
+        metrics.upstream_took(LEGACY, Duration::from_millis(1));
         metrics.skew(-1.5);
         let text = rendered(&metrics, 0);
         for line in [
@@ -402,8 +401,10 @@ keyproof_upstream_duration_seconds histogram upstream
         metrics.jwks_refresh("main", false, UnixTime::from_secs(130));
         let open = Arc::new(std::sync::atomic::AtomicUsize::new(1));
         let source = Arc::clone(&open);
-        metrics
-            .set_connections_source(0, Box::new(move || source.load(std::sync::atomic::Ordering::Relaxed)));
+        metrics.set_connections_source(
+            PUBLIC,
+            Box::new(move || source.load(std::sync::atomic::Ordering::Relaxed)),
+        );
         for _ in 0..2 {
             let text = rendered(&metrics, 160);
             for line in [
@@ -425,11 +426,10 @@ keyproof_upstream_duration_seconds histogram upstream
     #[test]
     fn another_configuration_counts_on() {
         let before = metrics();
-        before.request(Some(0), 200, Duration::ZERO);
-        let names = ["users".to_owned(), "orders".to_owned()];
-        let after = before.renamed(&names, &[], &[], &[]);
-        after.request(Some(1), 200, Duration::ZERO);
-        after.request(Some(0), 200, Duration::ZERO);
+        before.request(ORDERS, 200, Duration::ZERO);
+        let after = before.renamed(&names(&["users", "orders"]));
+        after.request(Some(RouteId(1)), 200, Duration::ZERO);
+        after.request(ORDERS, 200, Duration::ZERO);
         let text = rendered(&before, 0);
         assert!(text.contains("keyproof_requests_total{route=\"orders\",status=\"200\"} 2"), "{text}");
         assert!(text.contains("keyproof_requests_total{route=\"users\",status=\"200\"} 1"), "{text}");

@@ -9,8 +9,8 @@ use crate::config::Authorization;
 use crate::denial::Denial;
 use crate::gate::{Answer, Site, X_REQUEST_ID};
 use crate::identity::Protected;
+use crate::names::RouteId;
 use crate::observe::Exchange;
-use crate::route::RouteId;
 use crate::upstream::{Pace, RequestBody, UpstreamBody, UpstreamError};
 use crate::uri::CanonicalPath;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName};
@@ -130,7 +130,7 @@ impl Proxy {
         permit: &Permit,
         exchange: &mut Exchange,
     ) -> Result<Answered, Denial> {
-        let number = self.forwarding.get(route.0).map(|forwarding| forwarding.upstream);
+        let number = self.forwarding.get(route).map(|forwarding| forwarding.upstream);
         let Some((number, upstream)) = number.and_then(|number| Some((number, self.upstreams.get(number)?)))
         else {
             return Ok(Answered::Failed(UpstreamError::Connect, route));

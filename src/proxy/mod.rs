@@ -10,10 +10,11 @@ pub use body::{ResponseBody, Rider};
 pub use hop::{Origination, set_forwarded, strip_request, strip_response};
 
 use crate::clock::{Clock, UnixTime};
-use crate::config::{Authorization, Plan, RoutePlan};
+use crate::config::{Authorization, ListenerPlan, Plan, RoutePlan};
 use crate::denial::Denial;
 use crate::gate::{Admission, Admitted, Gate, Refused};
 use crate::identity::Protected;
+use crate::names::{ById, ListenerId, RouteId, UpstreamId};
 use crate::observe::{Exchange, Observer};
 use crate::server::Peer;
 use crate::upstream::Upstream;
@@ -33,18 +34,18 @@ pub type Body = ResponseBody<Exchange>;
 pub struct Proxy {
     clock: Clock,
     gate: Arc<Gate>,
-    forwarding: Vec<Forwarding>,
-    upstreams: Vec<Upstream>,
+    forwarding: ById<RouteId, Forwarding>,
+    upstreams: ById<UpstreamId, Upstream>,
     protected: Protected,
     observer: Arc<Observer>,
     /// Whose word is taken for the client's address, by listener.
-    trusted_proxies: Vec<Vec<ipnet::IpNet>>,
+    trusted_proxies: ById<ListenerId, Vec<ipnet::IpNet>>,
 }
 
 /// How a route's requests are forwarded.
 #[derive(Debug)]
 struct Forwarding {
-    upstream: usize,
+    upstream: UpstreamId,
     strip_prefix: Option<String>,
     authorization: Authorization,
 }
@@ -52,19 +53,19 @@ struct Forwarding {
 impl Proxy {
     /// The proxy door of this plan, before this gate.
     pub fn new(plan: &Plan, gate: Arc<Gate>, observer: Arc<Observer>, clock: Clock) -> Self {
-        let forwarding = |route: &RoutePlan| Forwarding {
-            upstream: route.upstream,
-            strip_prefix: route.strip_prefix.clone(),
-            authorization: route.authorization,
+        let forwarding = |route: &RoutePlan| {
+            let (upstream, authorization) = (route.upstream, route.authorization);
+            (route.id, Forwarding { upstream, strip_prefix: route.strip_prefix.clone(), authorization })
         };
+        let trusted = |listener: &ListenerPlan| (listener.id, listener.trusted_proxies.clone());
         Self {
             clock,
             gate,
             forwarding: plan.routes.iter().map(forwarding).collect(),
-            upstreams: plan.upstreams.iter().map(Upstream::new).collect(),
+            upstreams: plan.upstreams.iter().map(|upstream| (upstream.id, Upstream::new(upstream))).collect(),
             protected: Protected::new(plan.routes.iter().map(|route| &route.policy.identity)),
             observer,
-            trusted_proxies: plan.listeners.iter().map(|listener| listener.trusted_proxies.clone()).collect(),
+            trusted_proxies: plan.listeners.iter().map(trusted).collect(),
         }
     }
 
@@ -111,7 +112,7 @@ impl Proxy {
             };
 
         // Forward.
-        let Some(forwarding) = self.forwarding.get(route.0) else {
+        let Some(forwarding) = self.forwarding.get(route) else {
             return Err(self.gate.refused(Denial::NoRoute, None, origin, exchange));
         };
         let target = forward::target(&head.uri, &path, forwarding.strip_prefix.as_deref());

@@ -2,4 +2,4 @@
 
 mod table;
 
-pub use table::{Choice, Conflict, Matcher, RouteId, Table};
+pub use table::{Choice, Conflict, Matcher, Table};

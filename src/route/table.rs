@@ -1,17 +1,16 @@
 //! The table of routes: the longest matching path wins, then the more specific host, then the one with methods.
 
+use crate::names::RouteId;
 use crate::uri::Origin;
 use http::Method;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-/// Which route: its place in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RouteId(pub usize);
-
 /// What a route matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matcher {
+    /// Which route it is.
+    pub route: RouteId,
     /// `host` (any port) or `host:port`, in lower case; empty: every public origin.
     pub hosts: Vec<String>,
     /// A canonical path; it matches itself and everything below it, by whole segments. `/` matches all.
@@ -20,13 +19,13 @@ pub struct Matcher {
     pub methods: Vec<Method>,
 }
 
-/// Two routes of which the second can never match, or of which only the order in the file could say who wins.
+/// Two routes, by their places in the list, of which the second can never match, or of which only the order in the file could say who wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// The one that stands.
-    pub first: RouteId,
+    pub first: usize,
     /// The one that can never match.
-    pub second: RouteId,
+    pub second: usize,
 }
 
 /// What the table says to a request.
@@ -52,6 +51,8 @@ pub struct Table {
 struct Candidate {
     host: HostRank,
     methods: Vec<Method>,
+    /// The matcher's place in the list.
+    place: usize,
     route: RouteId,
 }
 
@@ -115,10 +116,10 @@ impl Table {
                 let rival =
                     better.iter().find(|other| other.as_specific_as(candidate) && other.overlaps(candidate));
                 match (rival, candidate.shadowed_by(better)) {
-                    (Some(first), _) => found.push((first.route, candidate.route, true)),
-                    (None, Some(first)) => found.push((first.route, candidate.route, false)),
+                    (Some(first), _) => found.push((first.place, candidate.place, true)),
+                    (None, Some(first)) => found.push((first.place, candidate.place, false)),
                     (None, None) => {
-                        if let Some(slot) = reachable.get_mut(candidate.route.0) {
+                        if let Some(slot) = reachable.get_mut(candidate.place) {
                             *slot = true;
                         }
                     }
@@ -126,7 +127,7 @@ impl Table {
             }
         }
         // A route that loses under one origin may still win under another; a tie is wrong wherever it is.
-        found.retain(|(_, second, tie)| *tie || reachable.get(second.0) == Some(&false));
+        found.retain(|(_, second, tie)| *tie || reachable.get(*second) == Some(&false));
         let mut conflicts: Vec<_> =
             found.into_iter().map(|(first, second, _)| Conflict { first, second }).collect();
         conflicts.sort_by_key(|conflict| (conflict.second, conflict.first));
@@ -139,12 +140,13 @@ fn paths_of(origin: &Origin, routes: &[Matcher]) -> HashMap<String, Vec<Candidat
     let mut paths: HashMap<String, Vec<Candidate>> = HashMap::new();
     for (place, matcher) in routes.iter().enumerate() {
         if let Some(host) = matcher.host_rank(origin) {
-            let candidate = Candidate { host, methods: matcher.methods.clone(), route: RouteId(place) };
+            let (methods, route) = (matcher.methods.clone(), matcher.route);
+            let candidate = Candidate { host, methods, place, route };
             paths.entry(without_final_slash(&matcher.path).to_owned()).or_default().push(candidate);
         }
     }
     for candidates in paths.values_mut() {
-        candidates.sort_by_key(|c| (Reverse(c.host), c.methods.is_empty(), c.route));
+        candidates.sort_by_key(|c| (Reverse(c.host), c.methods.is_empty(), c.place));
     }
     paths
 }
@@ -221,6 +223,7 @@ mod tests {
 
     fn matcher(hosts: &[&str], path: &str, methods: &[Method]) -> Matcher {
         Matcher {
+            route: RouteId(0),
             hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
             path: path.to_owned(),
             methods: methods.to_vec(),
@@ -237,6 +240,9 @@ mod tests {
             matcher(&["api.example.com:8443"], "/orders", &[]),
             matcher(&[], "/orders/archive", &[Method::GET]),
         ];
+        let numbered = routes.into_iter().enumerate();
+        let routes: Vec<_> =
+            numbered.map(|(number, matcher)| Matcher { route: RouteId(number), ..matcher }).collect();
         let table = Table::new(&origins(), &routes).unwrap();
         let cases = [
             (0, "/", Method::GET, 0),
@@ -301,7 +307,7 @@ mod tests {
         ];
         for (case, routes, conflicting) in cases {
             let conflicts = Table::new(&origins(), &routes).err();
-            let expected = conflicting.then(|| vec![Conflict { first: RouteId(0), second: RouteId(1) }]);
+            let expected = conflicting.then(|| vec![Conflict { first: 0, second: 1 }]);
             assert_eq!(conflicts, expected, "{case}");
         }
     }

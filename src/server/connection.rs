@@ -2,6 +2,7 @@
 
 use super::deadline::{Busy, Deadlines, Limits};
 use super::listen::Arrival;
+use crate::names::ListenerId;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
@@ -37,8 +38,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Peer {
     /// The other end of the TCP connection.
     pub address: SocketAddr,
-    /// The listener's place in the configuration.
-    pub listener: usize,
+    /// The listener.
+    pub listener: ListenerId,
     /// Whether the connection is TLS.
     pub tls: bool,
     /// What is spoken on it.

@@ -4,6 +4,7 @@ use super::connection::{self, Serve};
 use super::deadline::Limits;
 use super::drain::Drain;
 use super::tls::Tls;
+use crate::names::ListenerId;
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::HashMap;
@@ -32,7 +33,7 @@ pub struct Listener {
 /// What every connection of a listener needs.
 #[derive(Clone, Debug)]
 pub(super) struct Arrival<S> {
-    pub(super) listener: usize,
+    pub(super) listener: ListenerId,
     pub(super) tls: Option<Tls>,
     pub(super) serve: S,
     pub(super) drain: Drain,
@@ -74,11 +75,10 @@ impl Listener {
         Arc::clone(&self.connections)
     }
 
-    /// Accepts and serves until `drain` stops; connections are tasks of `drain`. `listener` is its place in
-    /// the configuration.
+    /// Accepts and serves until `drain` stops; connections are tasks of `drain`. `listener` says which one this is.
     pub async fn run<S: Serve>(
         self,
-        listener: usize,
+        listener: ListenerId,
         tls: Option<Tls>,
         serve: S,
         limits: Limits,
@@ -101,7 +101,7 @@ impl Listener {
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut out_of_files, true) {
-                        tracing::warn!(listener, %error, "cannot accept connections, trying again");
+                        tracing::warn!(listener = listener.0, %error, "cannot accept connections, trying again");
                     }
                     tokio::time::sleep(OUT_OF_FILES).await;
                 }

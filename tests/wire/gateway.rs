@@ -4,6 +4,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use keyproof::config::UpstreamPlan;
 use keyproof::gate::Answer;
+use keyproof::names::{ListenerId, UpstreamId};
 use keyproof::proxy::{self, Origination, ResponseBody, Rider};
 use keyproof::server::{Drain, Limits, Listener, Peer, Protocol, Serve, Tls};
 use keyproof::upstream::{Pace, RequestBody, Upstream, UpstreamError};
@@ -37,6 +38,7 @@ impl Setup {
 
     pub fn start(self) -> Gateway {
         let plan = UpstreamPlan {
+            id: UpstreamId(0),
             name: "api".into(),
             servers: self.servers.iter().map(|server| server.to_string().parse().unwrap()).collect(),
             connect_timeout: self.connect_timeout,
@@ -49,7 +51,7 @@ impl Setup {
         let address = listener.local_addr().unwrap();
         let drain = Drain::new();
         let connections = listener.connections();
-        drain.spawn(listener.run(0, self.tls, page, self.limits, drain.clone()));
+        drain.spawn(listener.run(ListenerId(0), self.tls, page, self.limits, drain.clone()));
         Gateway { address, drain, record, open: Box::new(move || connections.open()) }
     }
 }

@@ -4,6 +4,7 @@ use super::{ListenerPlan, files, names, unsupported};
 use crate::config::document::{Document, Listener, ListenerMode};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
+use crate::names::{ListenerId, Register};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -11,7 +12,12 @@ use std::path::Path;
 type Text = Spot<String>;
 
 /// The listeners.
-pub(super) fn plan(document: &Document, folder: &Path, findings: &mut Findings) -> Vec<ListenerPlan> {
+pub(super) fn plan(
+    document: &Document,
+    folder: &Path,
+    ids: &mut Register<ListenerId>,
+    findings: &mut Findings,
+) -> Vec<ListenerPlan> {
     unsupported::note(document, findings);
     let Some(listeners) = &document.listeners else { return Vec::new() };
     if listeners.is_empty() {
@@ -22,10 +28,15 @@ pub(super) fn plan(document: &Document, folder: &Path, findings: &mut Findings) 
         );
     }
     names::check("listener", listeners.items.iter().map(|listener| &listener.name), findings);
-    listeners.items.iter().filter_map(|listener| one(listener, folder, findings)).collect()
+    listeners.items.iter().filter_map(|listener| one(listener, folder, ids, findings)).collect()
 }
 
-fn one(listener: &Listener, folder: &Path, findings: &mut Findings) -> Option<ListenerPlan> {
+fn one(
+    listener: &Listener,
+    folder: &Path,
+    ids: &mut Register<ListenerId>,
+    findings: &mut Findings,
+) -> Option<ListenerPlan> {
     let address = listener.address.as_ref().and_then(|text| Some((text, socket_address(text, findings)?)));
     let tls = listener.tls.as_ref().map(|tls| files::tls(tls, folder, findings));
     let trusted_proxies: Vec<IpNet> =
@@ -46,7 +57,7 @@ fn one(listener: &Listener, folder: &Path, findings: &mut Findings) -> Option<Li
         );
     }
     let name = listener.name.as_ref()?.value.clone();
-    Some(ListenerPlan { name, address, tls: tls.flatten(), trusted_proxies })
+    Some(ListenerPlan { id: ids.id(&name), name, address, tls: tls.flatten(), trusted_proxies })
 }
 
 /// The admin address, which is no listener's.

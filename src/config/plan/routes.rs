@@ -8,6 +8,7 @@ use crate::config::document::{
 use crate::config::problem::Findings;
 use crate::config::read::{Spot, did_you_mean};
 use crate::dpop::NoncePolicy;
+use crate::names::{Names, RouteId};
 use crate::route::{Matcher, Table};
 use crate::token::IssuerId;
 use crate::uri::{CanonicalPath, Origin, Scheme};
@@ -52,6 +53,7 @@ fn origin(text: &Text, findings: &mut Findings) -> Option<Origin> {
 pub(super) fn plan(
     document: &Document,
     origins: &[Origin],
+    names: &mut Names,
     findings: &mut Findings,
 ) -> (Vec<RoutePlan>, Option<Table>) {
     let Some(routes) = &document.routes else { return (Vec::new(), None) };
@@ -65,14 +67,15 @@ pub(super) fn plan(
         .iter()
         .filter_map(|route| {
             let keep_slashes = route.encoded_slashes.value == EncodedSlashes::Keep;
-            Some((route, matcher(route.matches.as_ref()?, keep_slashes, origins, findings)?))
+            let id = names.routes.id(&route.name.as_ref()?.value);
+            Some((route, matcher(id, route.matches.as_ref()?, keep_slashes, origins, findings)?))
         })
         .collect();
     let table = table(&matchers, origins, findings);
     let plans = routes.items.iter().filter_map(|route| {
         let matcher =
             matchers.iter().find(|(other, _)| std::ptr::eq(*other, route)).map(|(_, matcher)| matcher);
-        one(route, matcher, document, findings)
+        one(route, matcher, document, names, findings)
     });
     (plans.collect(), table)
 }
@@ -85,8 +88,7 @@ fn table(routes: &[(&Route, Matcher)], origins: &[Origin], findings: &mut Findin
         Err(conflicts) => conflicts,
     };
     for conflict in conflicts {
-        let (Some((first, _)), Some((second, _))) =
-            (routes.get(conflict.first.0), routes.get(conflict.second.0))
+        let (Some((first, _)), Some((second, _))) = (routes.get(conflict.first), routes.get(conflict.second))
         else {
             continue;
         };
@@ -106,16 +108,19 @@ fn one(
     route: &Route,
     matcher: Option<&Matcher>,
     document: &Document,
+    names: &mut Names,
     findings: &mut Findings,
 ) -> Option<RoutePlan> {
     contradictions(route, findings);
     let upstreams = document.upstreams.iter().flat_map(|list| &list.items).map(|upstream| &upstream.name);
-    let upstream =
-        route.upstream.as_ref().and_then(|name| names::find("upstream", name, upstreams, findings));
+    let upstream = route.upstream.as_ref().and_then(|name| {
+        names::find("upstream", name, upstreams, findings).map(|_| names.upstreams.id(&name.value))
+    });
     let strip_prefix = route.strip_prefix.as_ref().and_then(|prefix| strip_prefix(prefix, matcher, findings));
     let policy = policy(route, document, findings);
     let cors = route.cors.as_ref().map(|cors| self::cors(cors, findings));
     Some(RoutePlan {
+        id: matcher?.route,
         name: route.name.as_ref()?.value.clone(),
         matcher: matcher?.clone(),
         policy,
@@ -199,6 +204,7 @@ fn scope_token(scope: &Text, findings: &mut Findings) {
 }
 
 fn matcher(
+    route: RouteId,
     matches: &Match,
     keep_slashes: bool,
     origins: &[Origin],
@@ -209,7 +215,7 @@ fn matcher(
     let hosts = matches.hosts.items.iter().filter_map(|text| host(text, origins, findings)).collect();
     let methods = matches.methods.items.iter().filter_map(|text| method(text, findings)).collect();
     let path = matches.path.as_ref().and_then(|path| match_path(path, keep_slashes, findings));
-    Some(Matcher { hosts, path: path?, methods })
+    Some(Matcher { route, hosts, path: path?, methods })
 }
 
 /// `host` or `host:port`, in lower case, of one of the public origins.

@@ -4,22 +4,27 @@ use super::{UpstreamPlan, names, proofs};
 use crate::config::document::{Document, Upstream};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
+use crate::names::{Register, UpstreamId};
 use http::Uri;
 use http::uri::Authority;
 use std::time::Duration;
 
 /// The upstreams.
-pub(super) fn plan(document: &Document, findings: &mut Findings) -> Vec<UpstreamPlan> {
+pub(super) fn plan(
+    document: &Document,
+    ids: &mut Register<UpstreamId>,
+    findings: &mut Findings,
+) -> Vec<UpstreamPlan> {
     let Some(upstreams) = &document.upstreams else { return Vec::new() };
     if upstreams.is_empty() {
         let help = "add one: \"- name: api\" and \"servers: [http://127.0.0.1:9000]\"";
         findings.problem(&upstreams.place, "there is no upstream", help);
     }
     names::check("upstream", upstreams.items.iter().map(|upstream| &upstream.name), findings);
-    upstreams.items.iter().filter_map(|upstream| one(upstream, findings)).collect()
+    upstreams.items.iter().filter_map(|upstream| one(upstream, ids, findings)).collect()
 }
 
-fn one(upstream: &Upstream, findings: &mut Findings) -> Option<UpstreamPlan> {
+fn one(upstream: &Upstream, ids: &mut Register<UpstreamId>, findings: &mut Findings) -> Option<UpstreamPlan> {
     let (least, most) = (Duration::from_millis(1), Duration::from_secs(3600));
     proofs::between(&upstream.timeouts.connect, least, most, findings);
     proofs::between(&upstream.timeouts.response, least, most, findings);
@@ -27,8 +32,10 @@ fn one(upstream: &Upstream, findings: &mut Findings) -> Option<UpstreamPlan> {
         names::distinct(servers, "name at least one server, such as http://127.0.0.1:9000", findings);
         servers.items.iter().filter_map(|server| authority(server, findings)).collect()
     });
+    let name = &upstream.name.as_ref()?.value;
     Some(UpstreamPlan {
-        name: upstream.name.as_ref()?.value.clone(),
+        id: ids.id(name),
+        name: name.clone(),
         servers: servers?,
         connect_timeout: upstream.timeouts.connect.value,
         response_timeout: upstream.timeouts.response.value,
