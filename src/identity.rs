@@ -1,13 +1,8 @@
-//! Identity headers: strip every spelling of them, then set them from a verified token.
-//!
-//! Applications behind CGI, WSGI, Rack or PHP see `X-Auth-Subject`, `X_Auth_Subject` and `X.Auth.Subject` under one name, so names are
-//! compared by their letters and digits alone, without case (RFC 9700 section 4.13; CVE-2025-64484,
-//! CVE-2026-30851).
+//! Identity headers: which claims go into them, and how a claim becomes a value.
 
 use crate::jose::json::Value;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
-use std::collections::HashSet;
+use http::{HeaderName, HeaderValue};
 
 /// The longest value that becomes a header, in bytes.
 pub const MAX_VALUE: usize = 4096;
@@ -21,18 +16,6 @@ pub struct IdentityMap {
     pub headers: Vec<(HeaderName, String)>,
 }
 
-/// The names that no client may send, in any spelling: the identity headers of every route.
-#[derive(Debug, Default)]
-pub struct Protected {
-    names: HashSet<Box<[u8]>>,
-    longest: usize,
-    /// By a name's first letter or digit: whether any of them begins so. Hardly any other header does.
-    beginnings: Beginnings,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Beginnings([bool; 256]);
-
 /// The values of one token for one route, ready to be set.
 pub type Rendered = Vec<(HeaderName, HeaderValue)>;
 
@@ -42,6 +25,11 @@ pub type Rendered = Vec<(HeaderName, HeaderValue)>;
 pub struct Unrepresentable;
 
 impl IdentityMap {
+    /// The names of its headers.
+    pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.headers.iter().map(|(name, _)| name)
+    }
+
     /// The header values for the claims of a token; a claim that is absent or `null` has no header.
     ///
     /// # Errors
@@ -61,80 +49,6 @@ impl IdentityMap {
         }
         Ok(rendered)
     }
-}
-
-impl Protected {
-    /// Protects the headers of all routes' maps.
-    pub fn new<'a>(maps: impl Iterator<Item = &'a IdentityMap>) -> Self {
-        let names: HashSet<Box<[u8]>> = maps
-            .flat_map(|map| &map.headers)
-            .map(|(name, _)| letters_and_digits(name.as_str()).collect())
-            .collect();
-        let longest = names.iter().map(|name| name.len()).max().unwrap_or(0);
-        let beginnings = Beginnings::of(names.iter().filter_map(|name| name.first().copied()));
-        Self { names, longest, beginnings }
-    }
-
-    /// Whether a header of this name aliases a protected one.
-    pub fn covers(&self, name: &str) -> bool {
-        if !letters_and_digits(name).next().is_some_and(|first| self.beginnings.have(first)) {
-            return false;
-        }
-        let mut folded = [0_u8; 64];
-        let mut length = 0;
-        for byte in letters_and_digits(name) {
-            if length == self.longest {
-                return false;
-            }
-            match folded.get_mut(length) {
-                Some(slot) => *slot = byte,
-                None => return self.covers_long(name),
-            }
-            length += 1;
-        }
-        folded.get(..length).is_some_and(|folded| self.names.contains(folded))
-    }
-
-    fn covers_long(&self, name: &str) -> bool {
-        self.names.contains(&letters_and_digits(name).collect::<Box<[u8]>>())
-    }
-
-    /// Removes every header that aliases a protected one.
-    pub fn strip(&self, headers: &mut HeaderMap) {
-        // Names are few and mostly standard: collect only those that must go.
-        let aliases: Vec<HeaderName> =
-            headers.keys().filter(|name| self.covers(name.as_str())).cloned().collect();
-        for name in aliases {
-            headers.remove(name);
-        }
-    }
-}
-
-impl Default for Beginnings {
-    fn default() -> Self {
-        Self([false; 256])
-    }
-}
-
-impl Beginnings {
-    fn of(firsts: impl Iterator<Item = u8>) -> Self {
-        let mut all = Self::default();
-        for first in firsts {
-            if let Some(has) = all.0.get_mut(usize::from(first)) {
-                *has = true;
-            }
-        }
-        all
-    }
-
-    fn have(&self, first: u8) -> bool {
-        self.0.get(usize::from(first)).copied().unwrap_or(false)
-    }
-}
-
-/// A header name as the sloppiest application would read it.
-fn letters_and_digits(name: &str) -> impl Iterator<Item = u8> {
-    name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
 }
 
 /// Writes a claim to the end of `text` and takes it off again as a value.
@@ -174,7 +88,6 @@ fn text_value(text: Bytes) -> Result<HeaderValue, Unrepresentable> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use std::borrow::Cow;
 
     fn map() -> IdentityMap {
@@ -227,37 +140,5 @@ mod tests {
             rendered,
             [(HeaderName::from_static("x-auth-subject"), HeaderValue::from_static("alice"))]
         );
-    }
-
-    proptest! {
-        /// No spelling of an identity header survives, and nothing else is touched.
-        #[test]
-        fn no_spelling_survives(marks in prop::collection::vec("[-_.!#$%&'*+^`|~]{0,2}", 16), upper in any::<u32>()) {
-            let protected = Protected::new([map()].iter());
-            let mut spelled = String::new();
-            for (place, letter) in "xauthsubject".chars().enumerate() {
-                let letter = if upper >> place & 1 == 1 { letter.to_ascii_uppercase() } else { letter };
-                spelled.push(letter);
-                spelled.push_str(&marks[place]);
-            }
-            let mut headers = HeaderMap::new();
-            headers.append(HeaderName::from_bytes(spelled.as_bytes()).unwrap(), HeaderValue::from_static("root"));
-            headers.append("x-auth-subjects", HeaderValue::from_static("other"));
-            headers.append("accept", HeaderValue::from_static("*/*"));
-            protected.strip(&mut headers);
-            let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
-            left.sort_unstable();
-            prop_assert_eq!(left, ["accept", "x-auth-subjects"]);
-        }
-
-        /// Names longer than any buffer are compared all the same.
-        #[test]
-        fn long_names_too(name in "[a-z]{60,80}") {
-            let headers = vec![(HeaderName::from_bytes(name.as_bytes()).unwrap(), "sub".to_owned())];
-            let protected = Protected::new([IdentityMap { headers }].iter());
-            let (alias, longer) = (name.to_ascii_uppercase() + "_", name + "x");
-            prop_assert!(protected.covers(&alias));
-            prop_assert!(!protected.covers(&longer));
-        }
     }
 }

@@ -26,12 +26,13 @@
 //! | [`names`] | which listener, route and upstream, for as long as the process lives | anything else |
 //! | [`jose`] | JSON, JWS, public keys, the crypto crate | claims, DPoP, HTTP, time |
 //! | [`uri`] | origins and paths as RFC 3986 has them | requests |
+//! | [`headers`] | names that are set, stripped or reserved; how a field is read | what the values say |
 //! | [`dpop`] | RFC 9449 section 4.3 | token contents, replay, routes, header maps, clocks |
 //! | [`token`] | RFC 9068 claims, key sets | where keys come from, DPoP, HTTP |
 //! | [`replay`] | a fixed-size key, `until`, `now` | what a proof is |
 //! | [`route`] | host, path, method | connections, tokens |
 //! | [`denial`] | the errors of the rooms above; statuses, codes, labels | bodies, metrics |
-//! | [`identity`] | claims and header maps | how the permit was earned |
+//! | [`identity`] | which claim goes into which header | how the permit was earned |
 //! | [`authorize`] | all of the above, and their order | sockets, the YAML |
 //! | [`config`] | the YAML, files, the types it plans into | running state |
 //! | [`issuer`] | fetching and keeping keys | requests in flight |
@@ -72,6 +73,7 @@ pub mod demo;
 pub mod denial;
 pub mod dpop;
 pub mod gate;
+pub mod headers;
 pub mod identity;
 pub mod issuer;
 pub mod jose;

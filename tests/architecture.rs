@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 /// Each room and the rooms it may name. `app`, `cli` and `demo` wire the others together and know every room.
 const DOORS: &[(&str, &[&str])] = &[
     ("clock", &[]),
+    ("headers", &[]),
     ("jose", &[]),
     ("uri", &[]),
     ("dpop", &["clock", "jose", "uri"]),
@@ -22,12 +23,24 @@ const DOORS: &[(&str, &[&str])] = &[
     ("route", &["names", "uri"]),
     ("denial", &["dpop", "token", "uri"]),
     ("identity", &["jose"]),
-    ("authorize", &["clock", "denial", "dpop", "identity", "jose", "replay", "token", "uri"]),
+    ("authorize", &["clock", "denial", "dpop", "headers", "identity", "jose", "replay", "token", "uri"]),
     (
         "config",
-        &["authorize", "clock", "dpop", "identity", "jose", "names", "replay", "route", "token", "uri"],
+        &[
+            "authorize",
+            "clock",
+            "dpop",
+            "headers",
+            "identity",
+            "jose",
+            "names",
+            "replay",
+            "route",
+            "token",
+            "uri",
+        ],
     ),
-    ("observe", &["clock", "denial", "jose", "names", "token", "uri"]),
+    ("observe", &["clock", "denial", "headers", "jose", "names", "token", "uri"]),
     ("issuer", &["clock", "config", "jose", "net", "token"]),
     ("names", &[]),
     ("net", &[]),
@@ -41,6 +54,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "config",
             "denial",
             "dpop",
+            "headers",
             "issuer",
             "names",
             "net",
@@ -52,28 +66,15 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     (
         "proxy",
-        &[
-            "authorize",
-            "clock",
-            "config",
-            "denial",
-            "gate",
-            "identity",
-            "names",
-            "observe",
-            "route",
-            "server",
-            "upstream",
-            "uri",
-        ],
+        &["authorize", "clock", "config", "denial", "gate", "headers", "names", "observe", "route", "server", "upstream", "uri"],
     ),
     ("admin", &["clock", "observe"]),
-    ("client", &["clock", "jose", "uri"]),
+    ("client", &["clock", "headers", "issuer", "jose", "net", "uri"]),
 ];
 const WIRING: &[&str] = &["app", "cli", "demo", "main", "lib"];
 
 /// Rooms that compute and nothing else: they never wait, ask the time, open a file or a socket.
-const PURE: &[&str] = &["names", "jose", "uri", "dpop", "token", "route", "denial", "identity"];
+const PURE: &[&str] = &["headers", "names", "jose", "uri", "dpop", "token", "route", "denial", "identity"];
 const IMPURE_WORDS: &[&str] = &["tokio", "hyper", "SystemTime", "std::fs", "std::net", "std::env"];
 
 /// The only places that name the crypto crate, or rustls's view of it.

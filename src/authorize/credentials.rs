@@ -2,11 +2,9 @@
 
 use crate::denial::{CredentialsError, Denial, ProofCountError};
 use crate::dpop::ProofError;
-use http::header::{AUTHORIZATION, HeaderName};
+use crate::headers::{DPOP, ascii, is_token, is_token68, only};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
-
-/// The header that carries the proof.
-pub const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 /// The authentication schemes that carry access tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,13 +51,8 @@ impl<'a> Credentials<'a> {
         headers: &'a HeaderMap,
         query: Option<&str>,
     ) -> Result<Self, (CredentialsError, Option<Scheme>)> {
-        let mut lines = headers.get_all(AUTHORIZATION).iter();
-        let Some(line) = lines.next() else {
-            return Err((CredentialsError::Missing, None));
-        };
-        if lines.next().is_some() {
-            return Err((CredentialsError::Repeated, None));
-        }
+        let line = only(headers, &AUTHORIZATION).map_err(|_| (CredentialsError::Repeated, None))?;
+        let line = line.ok_or((CredentialsError::Missing, None))?;
         if query.is_some_and(has_access_token) {
             return Err((CredentialsError::TwoWays, None));
         }
@@ -70,7 +63,7 @@ impl<'a> Credentials<'a> {
     fn parse(line: &'a HeaderValue) -> Result<Self, (CredentialsError, Option<Scheme>)> {
         let text = ascii(line).ok_or((CredentialsError::Malformed, None))?;
         let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
-        if name.is_empty() || !name.bytes().all(is_token_character) {
+        if !is_token(name.as_bytes()) {
             return Err((CredentialsError::Malformed, None));
         }
         let Some(scheme) = Scheme::from_name(name) else {
@@ -89,11 +82,8 @@ impl<'a> Credentials<'a> {
 /// # Errors
 /// [`ProofCountError`]; a line that is not ASCII is no JWS.
 pub(super) fn proof(headers: &HeaderMap) -> Result<&str, Denial> {
-    let mut lines = headers.get_all(DPOP).iter();
-    let line = lines.next().ok_or(ProofCountError::Missing)?;
-    if lines.next().is_some() {
-        return Err(ProofCountError::Several.into());
-    }
+    let line = only(headers, &DPOP).map_err(|_| ProofCountError::Several)?;
+    let line = line.ok_or(ProofCountError::Missing)?;
     ascii(line).ok_or(ProofError::Malformed.into())
 }
 
@@ -102,11 +92,6 @@ pub(super) fn proof(headers: &HeaderMap) -> Result<&str, Denial> {
 pub(super) fn refused_line(line: &str, error: ProofError) -> Denial {
     let no_proof = matches!(error, ProofError::Malformed | ProofError::TooLong);
     if no_proof && line.contains(',') { ProofCountError::Several.into() } else { error.into() }
-}
-
-/// The text of a field; `None` where it is not ASCII. Looked at eight bytes at a time, unlike `to_str`.
-fn ascii(line: &HeaderValue) -> Option<&str> {
-    str::from_utf8(line.as_bytes()).ok().filter(|text| text.is_ascii())
 }
 
 /// Whether the query has a parameter `access_token` (RFC 6750 section 2.3), however its name is escaped.
@@ -141,42 +126,6 @@ const fn hex(digit: u8) -> Option<u8> {
         b'A'..=b'F' => Some(digit - b'A' + 10),
         _ => None,
     }
-}
-
-/// RFC 9110 section 5.6.2.
-const fn is_token_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
-}
-
-/// RFC 9110 section 11.2: letters, digits, `-._~+/`, then any number of `=`.
-fn is_token68(text: &str) -> bool {
-    let body = text.trim_end_matches('=');
-    let allowed = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            | (byte == b'_')
-            | (byte == b'~')
-            | (byte == b'+')
-            | matches!(byte, b'-'..=b'/')
-    };
-    // Without a branch for each byte, so that many are compared at once: tokens are long.
-    !body.is_empty() && body.bytes().fold(true, |all, byte| all & allowed(byte))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod spend;
 mod verify;
 
 pub use challenge::Challenges;
-pub use credentials::{Credentials, DPOP, Scheme};
+pub use credentials::{Credentials, Scheme};
 pub use policy::{Accept, Mode, Policy};
 pub use spend::Permit;
 pub use verify::{Asked, Refusal, Verified};

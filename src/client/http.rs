@@ -1,6 +1,6 @@
 //! The bytes: one connection pool over TLS or plain TCP, answers read whole and bounded.
 
-use super::DPOP_NONCE;
+use crate::headers::DPOP_NONCE;
 use crate::net;
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderValue, USER_AGENT, WWW_AUTHENTICATE};

@@ -14,16 +14,12 @@ pub use self::http::{Answer, ClientError, HttpClient, roots};
 
 use self::proof::NewProof;
 use crate::clock::Clock;
+use crate::headers::DPOP;
 use crate::jose::PrivateKey;
-use ::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use ::http::header::{AUTHORIZATION, HeaderValue};
 use ::http::{HeaderMap, Method, Request, Uri};
 use bytes::Bytes;
 use http_body_util::Full;
-
-/// The field that carries the proof (RFC 9449 section 4.1).
-pub const DPOP: HeaderName = HeaderName::from_static("dpop");
-/// The field that carries a nonce (RFC 9449 section 8.1).
-pub const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// A request without its credentials.
 #[derive(Clone, Debug)]

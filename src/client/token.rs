@@ -1,9 +1,10 @@
 //! A DPoP-bound access token by client credentials (RFC 6749 section 4.4, RFC 9449 section 5).
 
+use super::header_value;
 use super::http::{Answer, ClientError, HttpClient};
 use super::proof::{self, NewProof};
-use super::{DPOP, header_value};
 use crate::clock::Clock;
+use crate::headers::DPOP;
 use crate::jose::PrivateKey;
 use base64::Engine;
 use bytes::Bytes;

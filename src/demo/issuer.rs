@@ -6,9 +6,9 @@
 
 use super::listen::{Reply, json};
 use super::stage::{CLIENT_ID, CLIENT_SECRET};
-use crate::client::DPOP;
 use crate::clock::{Clock, UnixTime};
 use crate::dpop::{AcceptanceWindow, Expected, NonceMint, NoncePolicy, TargetUri, VerifiedProof, Verifier};
+use crate::headers::{DPOP, only};
 use crate::jose::{Algorithm, PrivateKey, Secret, encode, random};
 use crate::uri::Origin;
 use base64::Engine;
@@ -128,8 +128,7 @@ impl AuthorizationServer {
     /// The proof that the client holds the key it wants a token for (RFC 9449 section 5).
     fn proof(&self, headers: &HeaderMap, now: UnixTime) -> Result<VerifiedProof, Refused> {
         let invalid = |text: String| Refused(StatusCode::BAD_REQUEST, "invalid_dpop_proof", text);
-        let mut lines = headers.get_all(DPOP).iter();
-        let (Some(line), None) = (lines.next(), lines.next()) else {
+        let Ok(Some(line)) = only(headers, &DPOP) else {
             return Err(invalid("exactly one DPoP header line is needed".to_owned()));
         };
         let text = line.to_str().map_err(|_| invalid("the proof is not ASCII".to_owned()))?;

@@ -1,11 +1,10 @@
 //! Answers that the gateway makes itself, whichever door they leave by.
 
+use crate::headers::X_REQUEST_ID;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 
-/// `X-Request-Id`.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How many fields such an answer has at most: the map never grows.
 const FIELDS: usize = 8;
 

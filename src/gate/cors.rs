@@ -2,6 +2,7 @@
 
 use super::{Answer, Gate, Place, Question};
 use crate::config::CorsPlan;
+use crate::headers::{is_token, lists, tokens};
 use crate::names::RouteId;
 use crate::observe::Exchange;
 use http::header::{
@@ -68,7 +69,7 @@ fn preflight(request: &HeaderMap, origin: &HeaderValue, request_id: HeaderValue)
         HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
     );
     if let Some(method) =
-        request.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|method| is_one_token(method.as_bytes()))
+        request.get(ACCESS_CONTROL_REQUEST_METHOD).filter(|method| is_token(method.as_bytes()))
     {
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, method.clone());
     }
@@ -87,8 +88,7 @@ fn allow_origin(headers: &mut HeaderMap, origin: &HeaderValue) {
         exposed(headers).unwrap_or_else(|| HeaderValue::from_static(EXPOSED)),
     );
     headers.remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
-    let varies = headers.get_all(VARY).iter().any(|line| lists(line, b"origin") || lists(line, b"*"));
-    if !varies {
+    if !lists(headers, &VARY, "origin") && !lists(headers, &VARY, "*") {
         headers.append(VARY, HeaderValue::from_static("Origin"));
     }
 }
@@ -98,7 +98,7 @@ const EXPOSED: &str = "DPoP-Nonce, WWW-Authenticate, X-Request-Id";
 /// Ours and what the upstream exposes besides; `None` where that is nothing.
 fn exposed(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut names = EXPOSED.to_owned();
-    for name in tokens(headers, &ACCESS_CONTROL_EXPOSE_HEADERS) {
+    for name in named(headers, &ACCESS_CONTROL_EXPOSE_HEADERS) {
         push_missing(&mut names, name);
     }
     (names.len() > EXPOSED.len()).then(|| HeaderValue::from_str(&names).ok()).flatten()
@@ -109,7 +109,7 @@ fn exposed(headers: &HeaderMap) -> Option<HeaderValue> {
 fn allowed_headers(request: &HeaderMap) -> HeaderValue {
     const ALWAYS: &str = "Authorization, DPoP, Content-Type";
     let mut names = ALWAYS.to_owned();
-    for name in tokens(request, &ACCESS_CONTROL_REQUEST_HEADERS) {
+    for name in named(request, &ACCESS_CONTROL_REQUEST_HEADERS) {
         push_missing(&mut names, name);
     }
     HeaderValue::from_str(&names).unwrap_or_else(|_| HeaderValue::from_static(ALWAYS))
@@ -124,22 +124,12 @@ fn push_missing(names: &mut String, name: &str) {
 
 /// A client may name this many headers; a browser names a handful.
 const MAX_NAMES: usize = 32;
+/// Each this long.
+const MAX_NAME: usize = 64;
 
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-    lines
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
-        .filter(|name| is_one_token(name.as_bytes()))
-        .take(MAX_NAMES)
-}
-
-fn is_one_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.len() <= 64 && text.iter().copied().all(crate::proxy::hop::is_token)
-}
-
-fn lists(line: &HeaderValue, name: &[u8]) -> bool {
-    line.as_bytes().split(|byte| *byte == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(name))
+/// The names in a list field; longer ones than any header has are left out.
+fn named<'a>(headers: &'a HeaderMap, list: &HeaderName) -> impl Iterator<Item = &'a str> {
+    tokens(headers, list).filter(|name| name.len() <= MAX_NAME).take(MAX_NAMES)
 }
 
 #[cfg(test)]

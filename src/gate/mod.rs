@@ -11,7 +11,7 @@ mod locate;
 mod question;
 mod refused;
 
-pub use answer::{Answer, X_REQUEST_ID};
+pub use answer::Answer;
 pub use locate::Site;
 pub use question::{Authority, Question};
 pub use refused::Refused;

@@ -2,9 +2,10 @@
 
 use super::{Answer, Gate, Stop};
 use crate::denial::{Denial, Kind};
+use crate::headers::DPOP_NONCE;
 use crate::observe::{Decision, Exchange};
 use http::HeaderValue;
-use http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use std::sync::Arc;
 
 /// A request that is refused: why, and the answer. It knows nothing of connections.
@@ -43,7 +44,7 @@ impl Gate {
         if kind == Kind::UseNonce {
             exchange.nonce_challenged();
             if let Ok(nonce) = HeaderValue::try_from(self.authorizer.challenge_nonce(self.clock.now())) {
-                headers.insert(HeaderName::from_static("dpop-nonce"), nonce);
+                headers.insert(DPOP_NONCE, nonce);
             }
         }
         if let Some(allow) = &stop.allow {

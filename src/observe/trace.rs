@@ -1,8 +1,9 @@
 //! Who a request is: its identifier, and its place in a trace (W3C Trace Context).
 
 use super::line::Word;
+use crate::headers::{TRACEPARENT, X_REQUEST_ID, only};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -13,9 +14,6 @@ const MAX_REQUEST_ID: usize = 128;
 /// How long a `traceparent` of version 00 is, and where the trace's identifier stands in it.
 const TRACEPARENT_LENGTH: usize = 55;
 const TRACE_ID: Range<usize> = 3..35;
-
-static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// 16 bytes in hexadecimal.
 type Hex32 = [u8; 32];
@@ -40,7 +38,7 @@ impl RequestId {
     /// The one in these headers where it is one short printable word, otherwise a new one. Nothing is decided by it, so it may be
     /// anybody's.
     pub(super) fn new(headers: &HeaderMap) -> Self {
-        only(headers, &X_REQUEST_ID).filter(|value| is_word(value.as_bytes())).map_or_else(
+        only(headers, &X_REQUEST_ID).ok().flatten().filter(|value| is_word(value.as_bytes())).map_or_else(
             || Self::Made(Bytes::from_owner(Trace::new().with_parent())),
             |value| Self::Continued(value.clone()),
         )
@@ -86,7 +84,7 @@ impl Trace {
     /// (section 3.2.2).
     /// `None` where there is none, or more than one, or one that is not valid: then a new trace begins.
     pub(super) fn continued(headers: &HeaderMap) -> Option<Self> {
-        let text = only(headers, &TRACEPARENT)?.as_bytes();
+        let text = only(headers, &TRACEPARENT).ok().flatten()?.as_bytes();
         let (version, rest) = text.split_first_chunk::<2>()?;
         let (id, rest) = rest.strip_prefix(b"-")?.split_first_chunk::<32>()?;
         let (parent, rest) = rest.strip_prefix(b"-")?.split_first_chunk::<16>()?;
@@ -133,11 +131,6 @@ impl Trace {
         }
         text
     }
-}
-
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
 }
 
 fn is_word(text: &[u8]) -> bool {
@@ -212,7 +205,7 @@ mod tests {
     fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
         values
             .iter()
-            .map(|value| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+            .map(|value| (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
             .collect()
     }
 

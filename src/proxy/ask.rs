@@ -2,6 +2,7 @@
 
 use crate::denial::AuthorityError;
 use crate::gate::{Authority, Question};
+use crate::headers::{self, X_FORWARDED_HOST};
 use crate::server::Peer;
 use crate::uri::Scheme;
 use http::header::{HOST, HeaderName};
@@ -10,8 +11,6 @@ use http::uri::Authority as UriAuthority;
 use http::{HeaderMap, HeaderValue, Version};
 use ipnet::IpNet;
 use std::net::IpAddr;
-
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Who sent a request, as far as we believe it.
 #[derive(Clone, Copy, Debug)]
@@ -61,12 +60,8 @@ fn authority<'q>(head: &'q Parts, sender: &Sender) -> Result<Authority<'q>, Auth
 
 /// The header's one value; `None` if there is none.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, AuthorityError> {
-    let mut lines = headers.get_all(name).iter();
-    let first = lines.next();
-    if lines.next().is_some() {
-        return Err(AuthorityError::Invalid);
-    }
-    first.map(HeaderValue::to_str).transpose().map_err(|_| AuthorityError::Invalid)
+    let line = headers::only(headers, name).map_err(|_| AuthorityError::Invalid)?;
+    line.map(HeaderValue::to_str).transpose().map_err(|_| AuthorityError::Invalid)
 }
 
 impl Sender {

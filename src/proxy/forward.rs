@@ -1,28 +1,24 @@
 //! The permitted request on its way to the upstream, and the upstream's answer on its way back.
 
-use super::{
-    Body, Forwarding, Origination, Proxy, ResponseBody, Rider, Sender, respond, set_forwarded, strip_request,
-    strip_response,
-};
-use crate::authorize::{DPOP, Permit};
+use super::{Body, Forwarding, Origination, Proxy, ResponseBody, Rider, Sender, respond, set_forwarded};
+use crate::authorize::Permit;
 use crate::config::Authorization;
 use crate::denial::Denial;
-use crate::gate::{Answer, Site, X_REQUEST_ID};
-use crate::identity::Protected;
+use crate::gate::{Answer, Site};
+use crate::headers::{
+    DPOP, DPOP_NONCE, Protected, TRACEPARENT, TRACESTATE, X_REQUEST_ID, strip_request, strip_response,
+};
 use crate::names::RouteId;
 use crate::observe::Exchange;
 use crate::upstream::{Pace, RequestBody, UpstreamBody, UpstreamError};
 use crate::uri::CanonicalPath;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, HeaderName};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use std::mem;
 
-const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// How many fields the gateway sets besides the identity. With room for all of them the map grows once, or it would up to three times.
 const FIELDS: usize = 8;
 

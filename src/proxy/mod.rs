@@ -3,17 +3,17 @@
 mod ask;
 mod body;
 mod forward;
-pub mod hop;
+mod forwarded;
 pub mod respond;
 
 pub use body::{ResponseBody, Rider};
-pub use hop::{Origination, set_forwarded, strip_request, strip_response};
+pub use forwarded::{Origination, set_forwarded};
 
 use crate::clock::{Clock, UnixTime};
 use crate::config::{Authorization, ListenerPlan, Plan, RoutePlan};
 use crate::denial::Denial;
 use crate::gate::{Admission, Admitted, Gate, Refused};
-use crate::identity::Protected;
+use crate::headers::{self, Protected};
 use crate::names::{ById, ListenerId, RouteId, UpstreamId};
 use crate::observe::{Exchange, Observer};
 use crate::server::Peer;
@@ -63,7 +63,7 @@ impl Proxy {
             gate,
             forwarding: plan.routes.iter().map(forwarding).collect(),
             upstreams: plan.upstreams.iter().map(|upstream| (upstream.id, Upstream::new(upstream))).collect(),
-            protected: Protected::new(plan.routes.iter().map(|route| &route.policy.identity)),
+            protected: Protected::new(plan.routes.iter().flat_map(|route| route.policy.identity.names())),
             observer,
             trusted_proxies: plan.listeners.iter().map(trusted).collect(),
         }
@@ -101,7 +101,7 @@ impl Proxy {
         exchange: &mut Exchange,
     ) -> Result<Answered, Box<Refused>> {
         // What was asked, who may ask, and was this proof ever used.
-        if !hop::is_chunked_at_most(&head.headers) {
+        if !headers::is_chunked_at_most(&head.headers) {
             return Err(self.gate.refused(Denial::Body, None, origin, exchange));
         }
         let question = ask::question(head, sender);

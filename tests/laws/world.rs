@@ -4,9 +4,10 @@
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, header::HOST};
-use keyproof::authorize::{Accept, Asked, Authorizer, DPOP, Mode, Permit, Policy, Refusal};
+use keyproof::authorize::{Accept, Asked, Authorizer, Mode, Permit, Policy, Refusal};
 use keyproof::clock::{Clock, UnixTime};
 use keyproof::dpop::{AcceptanceWindow, NonceMint, NoncePolicy, TargetUri, Verifier};
+use keyproof::headers::DPOP;
 use keyproof::identity::IdentityMap;
 use keyproof::jose::{Algorithm, PrivateKey, encode, sha256};
 use keyproof::replay::{MemoryStore, OnStart, Store};

@@ -4,6 +4,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use keyproof::config::UpstreamPlan;
 use keyproof::gate::Answer;
+use keyproof::headers;
 use keyproof::names::{ListenerId, UpstreamId};
 use keyproof::proxy::{self, Origination, ResponseBody, Rider};
 use keyproof::server::{Drain, Limits, Listener, Peer, Protocol, Serve, Tls};
@@ -139,7 +140,7 @@ impl Serve for Page {
         assert_eq!(version == http::Version::HTTP_2, peer.protocol == Protocol::Http2);
 
         let mut request = request.map(|body| RequestBody::new(body, self.pace));
-        proxy::strip_request(request.headers_mut(), false);
+        headers::strip_request(request.headers_mut(), false);
         let from =
             Origination { peer: peer.address.ip(), trusted: false, scheme, authority: &authority, version };
         proxy::set_forwarded(request.headers_mut(), &from);
@@ -148,7 +149,7 @@ impl Serve for Page {
         }
         match self.upstream.send(Box::new(request)).await {
             Ok(mut response) => {
-                proxy::strip_response(response.headers_mut());
+                headers::strip_response(response.headers_mut());
                 response.map(|body| ResponseBody::upstream(body, count))
             }
             Err(error) => {

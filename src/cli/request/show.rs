@@ -1,7 +1,8 @@
 //! What is printed: the answer on one stream, its story on the other.
 
 use crate::client::token::{Token, TokenEndpoint};
-use crate::client::{Answer, Call, DPOP, Sent};
+use crate::client::{Answer, Call, Sent};
+use crate::headers::DPOP;
 use crate::jose::{PrivateKey, decode};
 use http::Version;
 use http::header::AUTHORIZATION;

@@ -3,64 +3,22 @@
 use crate::config::document::Identity;
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
+use crate::headers::{is_reserved, letters_and_digits};
 use crate::identity::IdentityMap;
 use http::HeaderName;
-
-/// Names with a meaning of their own to HTTP, to proxies or to us, folded as [`folded`] does.
-const RESERVED: [&str; 39] = [
-    "accept",
-    "acceptencoding",
-    "authorization",
-    "cachecontrol",
-    "connection",
-    "contentencoding",
-    "contentlength",
-    "contenttype",
-    "cookie",
-    "date",
-    "dpop",
-    "expect",
-    "forwarded",
-    "host",
-    "http2settings",
-    "ifmatch",
-    "ifnonematch",
-    "keepalive",
-    "maxforwards",
-    "origin",
-    "proxyauthenticate",
-    "proxyauthorization",
-    "proxyconnection",
-    "range",
-    "setcookie",
-    "te",
-    "traceparent",
-    "tracestate",
-    "trailer",
-    "trailers",
-    "transferencoding",
-    "upgrade",
-    "via",
-    "wwwauthenticate",
-    "xhttpmethodoverride",
-    "xoriginalurl",
-    "xrealip",
-    "xrequestid",
-    "xrewriteurl",
-];
 
 /// The headers of a route's `identity` section.
 pub(super) fn plan(identity: &Identity, findings: &mut Findings) -> IdentityMap {
     let mut headers = Vec::new();
-    let mut seen: Vec<(String, &Spot<String>)> = Vec::new();
+    let mut seen: Vec<(Vec<u8>, &Spot<String>)> = Vec::new();
     for (name, claim) in &identity.headers.items {
-        let fold = folded(&name.value);
+        let fold: Vec<u8> = letters_and_digits(&name.value).collect();
         let what = if let Some((_, first)) = seen.iter().find(|(earlier, _)| *earlier == fold) {
             Some((
                 format!("{} is the same header as {} to many applications", name.shown(), first.shown()),
                 "use names that differ in letters or digits, not only in case or marks",
             ))
-        } else if RESERVED.contains(&fold.as_str()) || fold.starts_with("xforwarded") {
+        } else if is_reserved(&fold) {
             Some((
                 format!("{} has a meaning of its own and cannot carry a claim", name.shown()),
                 "use another name, such as X-Auth-Subject",
@@ -88,9 +46,4 @@ pub(super) fn plan(identity: &Identity, findings: &mut Findings) -> IdentityMap 
         seen.push((fold, name));
     }
     IdentityMap { headers }
-}
-
-/// Letters and digits in lower case: what is left of a name where an application turns every other mark into `_`.
-fn folded(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
 }

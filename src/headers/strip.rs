@@ -1,19 +1,11 @@
-//! Headers that end here (RFC 9110 section 7.6.1), those that speak for the connection (RFC 7239), and those
-//! that would change what the request means behind our back.
+//! Headers that end here (RFC 9110 section 7.6.1), those that speak for the connection (RFC 7239), and those that would change what the
+//! request means behind our back.
 
-use crate::observe::write_address;
-use crate::uri::Scheme;
 use bytes::Bytes;
-use http::Version;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use std::net::IpAddr;
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Hop-by-hop whether `Connection` names them or not. No constant: every use of one would make eleven names.
 static HOP_BY_HOP: [HeaderName; 11] = [
@@ -51,89 +43,9 @@ pub fn strip_request(headers: &mut HeaderMap, trusted: bool) {
     }
 }
 
-/// Whether the body comes in no transfer coding, or in `chunked` once and nothing else: another coding would end here with
-/// `Transfer-Encoding`, and the upstream would take the coded bytes for the content (RFC 9112 section 6.1).
-pub(super) fn is_chunked_at_most(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
-    let chunked = |line: &HeaderValue| line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
-    lines.next().is_none_or(chunked) && lines.next().is_none()
-}
-
 /// Removes from a response what ends at the gateway.
 pub fn strip_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
-}
-
-/// What a request says about where it came from.
-#[derive(Clone, Copy, Debug)]
-pub struct Origination<'a> {
-    /// The TCP peer.
-    pub peer: IpAddr,
-    /// The peer may speak for others: what it said is continued, not replaced.
-    pub trusted: bool,
-    /// How the client reached us.
-    pub scheme: Scheme,
-    /// The public authority it asked for.
-    pub authority: &'a HeaderValue,
-    /// The protocol the request came in, for `Via`.
-    pub version: Version,
-}
-
-/// Sets `X-Forwarded-For`, `-Proto`, `-Host`, `Forwarded` (RFC 7239) and `Via` (RFC 9110 section 7.6.3),
-/// after [`strip_request`].
-pub fn set_forwarded(headers: &mut HeaderMap, from: &Origination<'_>) {
-    let proto = match from.scheme {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
-    let (peer, element) = forwarded_element(from, proto);
-    set_list(headers, X_FORWARDED_FOR, from.trusted, peer);
-    set_list(headers, FORWARDED, from.trusted, element);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
-    headers.insert(X_FORWARDED_HOST, from.authority.clone());
-    let via = if from.version == Version::HTTP_2 { "2 keyproof" } else { "1.1 keyproof" };
-    set_list(headers, VIA, true, Bytes::from_static(via.as_bytes()));
-}
-
-/// The peer's address, and `for=192.0.2.1;host=api.example.com;proto=https`, which it is a part of; what is no token is quoted (RFC 7239
-/// section 4).
-fn forwarded_element(from: &Origination<'_>, proto: &str) -> (Bytes, Bytes) {
-    let peer = from.peer.to_canonical();
-    let host = from.authority.as_bytes();
-    let mut element = Vec::with_capacity(80_usize.saturating_add(host.len()));
-    let (open, close) = if peer.is_ipv6() { ("for=\"[", "]\"") } else { ("for=", "") };
-    element.extend_from_slice(open.as_bytes());
-    let begin = element.len();
-    write_address(peer, &mut element);
-    let end = element.len();
-    element.extend_from_slice(close.as_bytes());
-    let quote: &[u8] = if host.iter().copied().all(is_token) { b"" } else { b"\"" };
-    for part in [b";host=", quote, host, quote, b";proto=", proto.as_bytes()] {
-        element.extend_from_slice(part);
-    }
-    let element = Bytes::from(element);
-    (element.slice(begin..end), element)
-}
-
-/// Sets a list field to `element`, or continues the list that is there.
-fn set_list(headers: &mut HeaderMap, name: HeaderName, keep: bool, element: Bytes) {
-    let mut list = Vec::new();
-    if keep {
-        for value in headers.get_all(&name) {
-            list.extend_from_slice(value.as_bytes());
-            list.extend_from_slice(b", ");
-        }
-    }
-    let whole = if list.is_empty() {
-        element
-    } else {
-        list.extend_from_slice(&element);
-        Bytes::from(list)
-    };
-    // Pieces of header values make a header value.
-    if let Ok(value) = HeaderValue::from_maybe_shared(whole) {
-        headers.insert(name, value);
-    }
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -265,12 +177,6 @@ fn is_canonical_forwarding(name: &HeaderName) -> bool {
             .as_str()
             .strip_prefix("x-forwarded-")
             .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'))
-}
-
-/// A `tchar` (RFC 9110 section 5.6.2).
-pub const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 #[cfg(test)]
@@ -413,50 +319,5 @@ mod tests {
     fn cookies_become_one_line() {
         let left = stripped(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")], false);
         assert_eq!(left, headers(&[("cookie", "a=1; b=2; c=3")]));
-    }
-
-    fn forwarded(fields: &[(&str, &str)], peer: &str, trusted: bool, authority: &str) -> HeaderMap {
-        let mut map = stripped(fields, trusted);
-        let authority = HeaderValue::from_str(authority).unwrap();
-        let peer = peer.parse().unwrap();
-        let (scheme, version) = (Scheme::Https, Version::HTTP_11);
-        set_forwarded(&mut map, &Origination { peer, trusted, scheme, authority: &authority, version });
-        map
-    }
-
-    #[test]
-    fn a_strangers_claims_are_replaced() {
-        let claims = [
-            ("x-forwarded-for", "1.1.1.1"),
-            ("x-forwarded-proto", "ftp"),
-            ("forwarded", "for=evil"),
-            ("via", "1.1 a"),
-        ];
-        let expected = headers(&[
-            ("via", "1.1 a, 1.1 keyproof"),
-            ("x-forwarded-for", "192.0.2.1"),
-            ("forwarded", "for=192.0.2.1;host=api.example.com;proto=https"),
-            ("x-forwarded-proto", "https"),
-            ("x-forwarded-host", "api.example.com"),
-        ]);
-        assert_eq!(forwarded(&claims, "192.0.2.1", false, "api.example.com"), expected);
-    }
-
-    #[test]
-    fn a_trusted_peers_claims_are_continued() {
-        let claims =
-            [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2"), ("forwarded", "for=1.1.1.1")];
-        let map = forwarded(&claims, "192.0.2.1", true, "api.example.com");
-        assert_eq!(map["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 192.0.2.1");
-        assert_eq!(map["forwarded"], "for=1.1.1.1, for=192.0.2.1;host=api.example.com;proto=https");
-        assert_eq!(map.get_all("x-forwarded-for").iter().count(), 1);
-    }
-
-    #[test]
-    fn what_is_no_token_is_quoted() {
-        let map = forwarded(&[], "2001:db8::1", false, "api.example.com:8443");
-        assert_eq!(map["x-forwarded-for"], "2001:db8::1");
-        assert_eq!(map["forwarded"], "for=\"[2001:db8::1]\";host=\"api.example.com:8443\";proto=https");
-        assert_eq!(forwarded(&[], "::ffff:192.0.2.1", false, "a")["x-forwarded-for"], "192.0.2.1");
     }
 }
