@@ -17,7 +17,7 @@ use keyproof::names::RouteId;
 use keyproof::proxy::respond;
 use keyproof::replay::{MemoryStore, Outcome, Store};
 use keyproof::route::{Matcher, Table};
-use keyproof::token::{IssuerRules, Issuers, KeySet};
+use keyproof::token::{ClaimNames, IssuerRules, Issuers, KeySet};
 use keyproof::uri::{CanonicalPath, Origin};
 use serde_json::json;
 use std::hint::black_box;
@@ -99,6 +99,8 @@ fn issuers(key: &PrivateKey) -> Issuers {
         audiences: vec!["https://api.test".to_owned()],
         algorithms: vec![key.algorithm()],
         token_types: vec!["at+jwt".to_owned()],
+        claims: ClaimNames::default(),
+        required_claims: None,
         leeway: Duration::from_secs(10),
     }]);
     let keys = KeySet::parse(format!(r#"{{"keys":[{}]}}"#, key.public_jwk()).as_bytes()).unwrap();

@@ -5,7 +5,7 @@ use crate::dpop::{
     AcceptanceWindow, Check, Expected, NonceMint, NoncePolicy, Outcome, TargetUri, Verifier, shown,
 };
 use crate::issuer::fetch;
-use crate::jose::json::{Object, Value};
+use crate::jose::json::{Limits, Object, Value};
 use crate::jose::{Algorithm, CompactJws, JoseHeader, Sha256, Thumbprint, sha256};
 use crate::token::KeySet;
 use crate::uri::{CanonicalPath, Origin, Scheme};
@@ -157,13 +157,13 @@ impl Question {
     /// The thumbprint of the proof's key, if it has a valid one.
     fn jkt(&self) -> Option<Thumbprint> {
         let jws = CompactJws::split(&self.proof).ok()?;
-        JoseHeader::parse(jws.header_segment, true).ok()?.jwk.map(|key| key.thumbprint())
+        JoseHeader::of_proof(jws.header_segment).ok()?.jwk.map(|key| key.thumbprint())
     }
 
     fn jwt(&self) -> Option<Jwt<'_>> {
         let jws = CompactJws::split(self.token.as_deref()?).ok()?;
-        let header = JoseHeader::parse(jws.header_segment, false).ok()?;
-        let claims = Object::parse(&jws.payload).ok()?;
+        let header = JoseHeader::of_token(jws.header_segment).ok()?;
+        let claims = Object::parse(&jws.payload, Limits::TOKEN).ok()?;
         let exp = claims.get("exp").and_then(Value::as_number).and_then(UnixTime::from_numeric_date);
         let cnf = claims.get("cnf").and_then(Value::as_object);
         let jkt = cnf.and_then(|cnf| cnf.get("jkt")).and_then(Value::as_str).map(str::to_owned);

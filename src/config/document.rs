@@ -111,10 +111,26 @@ section! {
         algorithms: default(List<Text>, json!(["ES256", "PS256", "EdDSA"])),
         /// The typ values of its access tokens; add JWT for issuers that do not follow RFC 9068.
         token_types: default(List<Text>, json!(["at+jwt"])),
+        /// Where this issuer puts what RFC 9068 calls client_id and scope. Everywhere else in this file, in headers and in logs, client_id and
+        /// scope mean what was found.
+        claims: default(ClaimNames, json!({})),
+        /// The claims that a token must have, beside iss, exp and aud, which it always must have. Absent: at+jwt also needs sub, client_id, iat
+        /// and jti.
+        required_claims: optional(List<Text>),
         /// How much clocks may differ for exp, nbf and iat.
         leeway: default(Span, json!("10s")),
         /// For opaque tokens (RFC 7662).
         introspection: optional(Introspection),
+    }
+}
+
+section! {
+    /// Where an issuer puts what RFC 9068 calls client_id and scope: claims, of which the first that is there counts.
+    ClaimNames {
+        /// The client. Okta says cid, Entra azp.
+        client_id: default(List<Text>, json!(["client_id"])),
+        /// The scope, a text with spaces or a list of texts. Okta and Entra say scp.
+        scope: default(List<Text>, json!(["scope"])),
     }
 }
 

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
     use crate::client::proof::{self, NewProof};
     use crate::jose::sha256;
-    use crate::token::{Confirmation, IssuerRules, Issuers, KeySet};
+    use crate::token::{ClaimNames, Confirmation, IssuerRules, Issuers, KeySet};
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
     const ORIGIN: &str = "http://127.0.0.1:9";
@@ -237,6 +237,8 @@ mod tests {
             audiences: vec![AUDIENCE.to_owned()],
             algorithms: vec![Algorithm::Es256],
             token_types: vec!["at+jwt".to_owned()],
+            claims: ClaimNames::default(),
+            required_claims: None,
             leeway: Duration::ZERO,
         }]);
         let keys = KeySet::parse(jwks.to_string().as_bytes()).unwrap();

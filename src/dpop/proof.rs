@@ -1,13 +1,13 @@
 //! What a proof says: header and claims, typed, and every reason to refuse one.
 
 use crate::clock::UnixTime;
-use crate::jose::json::{Object, Value};
+use crate::jose::json::{JsonError, Limits, Object, Value};
 use crate::jose::{Algorithm, HeaderError, JoseHeader, JwkError, PublicKey};
 
 /// The longest proof that is read, in bytes. RSA keys of 4096 bits need about 2 KiB.
 pub const MAX_PROOF: usize = 4 * 1024;
-/// How many members and items a proof's payload may have; RFC 9449 section 4.2 names eight.
-pub(super) const MAX_CLAIMS: usize = 64;
+/// How large a proof's payload may be; RFC 9449 section 4.2 names eight claims.
+const PAYLOAD_LIMITS: Limits = Limits { items: 64, ..Limits::SMALL };
 /// The longest `jti` that is taken, in bytes (RFC 9449 section 11.1).
 pub const MAX_JTI: usize = 256;
 
@@ -43,9 +43,15 @@ pub enum ProofError {
     /// Check 2: not a well-formed compact JWS.
     #[error("the proof is not a compact JWS")]
     Malformed,
-    /// Check 2: header or payload is not acceptable JSON (duplicate names, too deep, no object).
+    /// Check 2: header or payload is not acceptable JSON (duplicate names, no object).
     #[error("the proof's header or payload is not valid JSON")]
     Json,
+    /// Header or payload has more than 8 levels of objects and arrays.
+    #[error("the proof's header or payload has too many levels")]
+    TooDeep,
+    /// The header has more than 1,024 members and items, or the payload more than 64.
+    #[error("the proof's header or payload has too many members")]
+    TooMany,
     /// A critical extension is named; none is understood (RFC 7515 section 4.1.11).
     #[error("the proof has a critical extension")]
     Critical,
@@ -119,6 +125,8 @@ impl ProofError {
             Self::TooLong
             | Self::Malformed
             | Self::Json
+            | Self::TooDeep
+            | Self::TooMany
             | Self::Critical
             | Self::HeaderMember
             | Self::Claim
@@ -142,11 +150,23 @@ impl ProofError {
 impl From<HeaderError> for ProofError {
     fn from(error: HeaderError) -> Self {
         match error {
-            HeaderError::Json(_) => Self::Json,
+            HeaderError::Json(error) => error.into(),
             HeaderError::Critical => Self::Critical,
             HeaderError::Type => Self::HeaderMember,
             HeaderError::Jwk(JwkError::Private) => Self::PrivateKey,
-            HeaderError::Jwk(JwkError::Kind | JwkError::Invalid | JwkError::Use) => Self::Key,
+            HeaderError::Jwk(
+                JwkError::Kind | JwkError::Size | JwkError::Point | JwkError::Invalid | JwkError::Use,
+            ) => Self::Key,
+        }
+    }
+}
+
+impl From<JsonError> for ProofError {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::Syntax | JsonError::Duplicate => Self::Json,
+            JsonError::TooDeep => Self::TooDeep,
+            JsonError::TooMany => Self::TooMany,
         }
     }
 }
@@ -155,7 +175,7 @@ impl ProofKey {
     /// Checks 3 to 5 and 7 on the header: a proof's `typ`, one of the accepted algorithms, and a public key
     /// that fits it.
     pub(super) fn read(segment: &str, accepted: &[Algorithm]) -> Result<Self, ProofError> {
-        let header = JoseHeader::parse(segment, true)?;
+        let header = JoseHeader::of_proof(segment)?;
         check_type(&header)?;
         let algorithm = check_algorithm(&header, accepted)?;
         let key = header.jwk.ok_or(ProofError::HeaderMember)?;
@@ -183,6 +203,11 @@ pub(super) fn check_algorithm(header: &JoseHeader, accepted: &[Algorithm]) -> Re
 /// The key can make signatures of the algorithm (RFC 8725 section 3.1).
 pub(super) fn check_fit(key: &PublicKey, algorithm: Algorithm) -> Result<(), ProofError> {
     if key.supports(algorithm) { Ok(()) } else { Err(ProofError::KeyAlgorithm) }
+}
+
+/// The payload, within the limits of a proof.
+pub(super) fn payload(bytes: &[u8]) -> Result<Object<'_>, ProofError> {
+    Ok(Object::parse(bytes, PAYLOAD_LIMITS)?)
 }
 
 impl<'a> ProofClaims<'a> {

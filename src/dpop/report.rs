@@ -2,7 +2,7 @@
 //! [`Verifier::verify`] calls; here is only what a reader is told about it.
 
 use super::proof::{
-    MAX_CLAIMS, MAX_PROOF, ProofClaims, check_algorithm, check_fit, check_type, date, required_text, text,
+    self, MAX_PROOF, ProofClaims, check_algorithm, check_fit, check_type, date, required_text, text,
     unreadable_claims,
 };
 use super::verify::{check_ath, check_htm, check_nonce, check_validity, split};
@@ -96,12 +96,12 @@ struct Reading<'a> {
 pub(super) fn report(verifier: &Verifier, proof: &str, expected: &Expected<'_>, now: UnixTime) -> Vec<Check> {
     let jws = split(proof);
     let jws = jws.as_ref().map_err(|error| *error);
-    let payload =
-        jws.and_then(|jws| Object::parse_bounded(&jws.payload, MAX_CLAIMS).map_err(|_| ProofError::Json));
+    let payload = jws.and_then(|jws| proof::payload(&jws.payload));
     let payload = payload.as_ref().map_err(|error| *error);
-    let header = |want_jwk| jws.and_then(|jws| Ok(JoseHeader::parse(jws.header_segment, want_jwk)?));
-    let key = header(true).and_then(|header| header.jwk.ok_or(ProofError::HeaderMember));
-    let reading = Reading { proof, jws, header: header(false), key, payload, verifier, expected, now };
+    let header = jws.and_then(|jws| Ok(JoseHeader::of_proof_without_key(jws.header_segment)?));
+    let key =
+        jws.and_then(|jws| JoseHeader::of_proof(jws.header_segment)?.jwk.ok_or(ProofError::HeaderMember));
+    let reading = Reading { proof, jws, header, key, payload, verifier, expected, now };
     let mut checks = vec![
         reading.count(),
         reading.well_formed(),

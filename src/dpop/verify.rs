@@ -1,9 +1,8 @@
 //! The checks in order, and what is left when all of them passed.
 
-use super::proof::{MAX_CLAIMS, MAX_PROOF, ProofClaims, ProofKey};
+use super::proof::{self, MAX_PROOF, ProofClaims, ProofKey};
 use super::{AcceptanceWindow, Check, Nonce, NonceMint, ProofError, TargetUri, report};
 use crate::clock::UnixTime;
-use crate::jose::json::Object;
 use crate::jose::{Algorithm, CompactJws, Sha256, Thumbprint, encodes};
 use http::Method;
 use quick_cache::sync::Cache;
@@ -86,7 +85,7 @@ impl Verifier {
             Some(key) => key,
             None => Arc::new(ProofKey::read(jws.header_segment, &self.algorithms)?),
         };
-        let payload = Object::parse_bounded(&jws.payload, MAX_CLAIMS).map_err(|_| ProofError::Json)?;
+        let payload = proof::payload(&jws.payload)?;
         let claims = ProofClaims::read(&payload)?;
         check_htm(claims.htm, expected.method)?;
         expected.target.check(claims.htu)?;

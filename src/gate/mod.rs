@@ -156,6 +156,7 @@ impl Gate {
             }
             Err(refusal) => {
                 let denial = refusal.denial;
+                self.record_claim(denial, exchange);
                 (Permit::observe(&rule.policy, refusal).map_err(stop)?, Decision::Observe(denial))
             }
         };

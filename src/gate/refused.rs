@@ -4,6 +4,7 @@ use super::{Answer, Gate, Stop};
 use crate::denial::{Denial, Kind};
 use crate::headers::DPOP_NONCE;
 use crate::observe::{Decision, Exchange};
+use crate::token::TokenError;
 use http::HeaderValue;
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ impl Gate {
         let denial = stop.refusal.denial;
         let kind = denial.row().kind;
         exchange.decided(Decision::Deny(denial));
+        self.record_claim(denial, exchange);
         if let Some(token) = &stop.refusal.token {
             exchange.token(Arc::clone(token));
         }
@@ -57,5 +59,12 @@ impl Gate {
             self.show_to_browser(route, origin, headers);
         }
         Box::new(Refused { denial, answer })
+    }
+
+    /// Which claim it was, where one was the reason: the log tells, the answer does not.
+    pub(super) fn record_claim(&self, denial: Denial, exchange: &mut Exchange) {
+        if let Denial::Token(TokenError::ClaimMissing(claim) | TokenError::ClaimType(claim)) = denial {
+            exchange.claim(self.authorizer.issuers.claim_name(claim));
+        }
     }
 }

@@ -5,12 +5,12 @@ mod places;
 pub use places::{Tried, first_good, well_known};
 
 use super::fetch::{FetchError, Fetcher};
-use crate::jose::json::{Object, Value};
+use crate::jose::json::{Limits, Object, Value};
 use std::time::Duration;
 use url::{Host, Url};
 
-/// How many members and array items metadata may have: large issuers list some hundreds.
-const MAX_NODES: usize = 4096;
+/// How large metadata may be: large issuers list some hundreds of items.
+const LIMITS: Limits = Limits { items: 4096, ..Limits::SMALL };
 
 /// Why no place tells a `jwks_uri` to use: what was found at each.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ pub(super) async fn jwks_uri(
 
 /// Reads `jwks_uri` from a metadata document.
 fn read(document: &[u8], issuer: &str, url: &Url) -> Result<Url, MetadataError> {
-    let metadata = Object::parse_bounded(document, MAX_NODES).map_err(|_| MetadataError::Format)?;
+    let metadata = Object::parse(document, LIMITS).map_err(|_| MetadataError::Format)?;
     // A member that is null is absent.
     let text = |name| metadata.get(name).and_then(Value::as_str).ok_or(MetadataError::Missing(name));
     let named = text("issuer")?;

@@ -7,7 +7,7 @@ use super::{OnRefresh, Refreshed, Timing};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{IssuerPlan, KeySource};
 use crate::jose;
-use crate::token::{IssuerId, Issuers, KeySet, KeySetError};
+use crate::token::{IssuerId, Issuers, KeySet, KeySetError, LeftOut};
 use bytes::Bytes;
 use std::io::{self, Read};
 use std::path::Path;
@@ -237,11 +237,23 @@ impl Keeper {
         }
         let keys = KeySet::parse(&document.body)?;
         tracing::info!(issuer = %self.name, keys = keys.len(), "new keys");
+        for key in keys.left_out() {
+            self.say_left_out(key);
+        }
         if let Some(issuer) = self.issuers.issuer(self.id) {
             issuer.publish(keys);
         }
         memory.kept = Some(Kept { document: document.body.clone(), seen });
         Ok(())
+    }
+
+    /// Names a key that is not used: one that has leaked, or that the issuer meant to be used, at `warn`.
+    fn say_left_out(&self, key: &LeftOut) {
+        if key.reason.is_usual() {
+            tracing::info!(issuer = %self.name, "{key}");
+        } else {
+            tracing::warn!(issuer = %self.name, "{key}");
+        }
     }
 
     /// Keeps the last good keys for a day: an endpoint that is down is no reason to refuse anybody (fault 7).

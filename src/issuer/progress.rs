@@ -22,7 +22,7 @@ pub(super) struct MissingKey([u8; 16]);
 impl MissingKey {
     /// The key that this token asks for.
     pub(super) fn of(token: &str) -> Self {
-        let header = CompactJws::split(token).ok().map(|jws| JoseHeader::parse(jws.header_segment, false));
+        let header = CompactJws::split(token).ok().map(|jws| JoseHeader::of_token(jws.header_segment));
         let kid = header.and_then(Result::ok).and_then(|header| header.kid);
         let hash = match &kid {
             Some(kid) => sha256(&[b"kid\0", kid.as_bytes()]),

@@ -9,7 +9,7 @@ use super::{FetchError, Fetcher, KeyKeeper, MAX_DOCUMENT, OnRefresh, Refreshed, 
 use crate::clock::{Clock, UnixTime};
 use crate::config::{IssuerPlan, KeySource};
 use crate::jose::{Algorithm, PrivateKey, sha256};
-use crate::token::{IssuerId, IssuerRules, Issuers, KeySet, TokenError};
+use crate::token::{ClaimNames, IssuerId, IssuerRules, Issuers, KeySet, TokenError};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs;
@@ -179,6 +179,8 @@ impl House {
             audiences: vec!["api".to_owned()],
             algorithms: vec![Algorithm::Es256],
             token_types: vec!["at+jwt".to_owned()],
+            claims: ClaimNames::default(),
+            required_claims: None,
             leeway: Duration::from_secs(10),
         };
         let issuers = Arc::new(Issuers::new(vec![rules.clone()]));

@@ -1,15 +1,31 @@
 //! JSON, read once and strictly: duplicate names are an error at any depth (RFC 7515 section 4, RFC 7519
 //! section 4), depth and size are bounded, the top is an object, and strings are borrowed where nothing is
 //! escaped.
+//!
+//! A member that is `null` is absent: [`Object::get`] and [`Object::iter`] pass it over. Issuers that write every
+//! member of a class (.NET does) mean just that.
 
+mod outline;
 mod reader;
 
+pub use outline::Outline;
 use std::borrow::Cow;
 
-/// How deep a document may nest.
-pub const MAX_DEPTH: usize = 8;
-/// How many members and array items a document may have in all, where nobody says otherwise.
-pub const MAX_NODES: usize = 1024;
+/// How large a document may be, beside its length in bytes, which the caller bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many objects and arrays may be inside one another; the outermost counts.
+    pub levels: usize,
+    /// How many members and array items there may be in all.
+    pub items: usize,
+}
+
+impl Limits {
+    /// An access token's header and claims. Authorization details (RFC 9396) nest deeply and have many members.
+    pub const TOKEN: Self = Self { levels: 32, items: 4096 };
+    /// What is small by its nature: a proof's header, a key, an issuer's metadata.
+    pub const SMALL: Self = Self { levels: 8, items: 1024 };
+}
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,42 +61,60 @@ pub enum JsonError {
     /// A member name occurs twice in one object.
     #[error("a duplicate member name")]
     Duplicate,
-    /// Deeper than [`MAX_DEPTH`] or more nodes than allowed.
-    #[error("too deep or too many members")]
-    TooLarge,
+    /// More levels than [`Limits::levels`].
+    #[error("too many levels of objects and arrays")]
+    TooDeep,
+    /// More members and array items than [`Limits::items`].
+    #[error("too many members and array items")]
+    TooMany,
 }
 
 impl<'a> Object<'a> {
-    /// Reads `text` with at most [`MAX_NODES`] nodes.
+    /// Reads `text` within these limits.
     ///
     /// # Errors
     /// [`JsonError`], as its variants say.
-    pub fn parse(text: &'a [u8]) -> Result<Self, JsonError> {
-        Self::parse_bounded(text, MAX_NODES)
+    pub fn parse(text: &'a [u8], limits: Limits) -> Result<Self, JsonError> {
+        reader::read(text, limits)
     }
 
-    /// Reads `text` with at most `max_nodes` nodes (a key set has more than a token).
-    ///
-    /// # Errors
-    /// [`JsonError`], as its variants say.
-    pub fn parse_bounded(text: &'a [u8], max_nodes: usize) -> Result<Self, JsonError> {
-        reader::read(text, max_nodes)
-    }
-
-    /// The member of this name, if there is one.
+    /// The member of this name, if there is one that is not `null`.
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
-        self.members.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+        let (_, value) = self.members.iter().find(|(n, _)| n == name)?;
+        (!matches!(value, Value::Null)).then_some(value)
     }
 
-    /// The members in the order they were written.
+    /// Whether a member of this name was written, be it `null`.
+    pub fn is_written(&self, name: &str) -> bool {
+        self.members.iter().any(|(n, _)| n == name)
+    }
+
+    /// The members that are not `null`, in the order in which they were written.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
-        self.members.iter().map(|(name, value)| (name.as_ref(), value))
+        let members = self.members.iter().filter(|(_, value)| !matches!(value, Value::Null));
+        members.map(|(name, value)| (name.as_ref(), value))
+    }
+
+    /// Puts `value` in place of the member of this name, or at the end where there is none.
+    pub fn set(&mut self, name: &'a str, value: Value<'a>) {
+        match self.members.iter_mut().find(|(n, _)| n == name) {
+            Some((_, old)) => *old = value,
+            None => self.members.push((Cow::Borrowed(name), value)),
+        }
+    }
+
+    /// How many members and array items there are in all.
+    pub fn items(&self) -> usize {
+        self.members.iter().map(|(_, value)| value.items().saturating_add(1)).sum()
     }
 
     /// The same object, borrowing nothing but names that everybody has.
     pub fn into_owned(self) -> Object<'static> {
         let owned = |(name, value): (Cow<'a, str>, Value<'a>)| (owned_name(name), value.into_owned());
-        Object { members: self.members.into_iter().map(owned).collect() }
+        let mut members: Vec<_> = self.members.into_iter().map(owned).collect();
+        // It is kept for as long as the token lives, and most objects have fewer members than there was room for.
+        members.shrink_to_fit();
+        Object { members }
     }
 }
 
@@ -123,7 +157,16 @@ impl<'a> Value<'a> {
         if let Self::Array(items) = self { Some(items) } else { None }
     }
 
-    /// The same value, borrowing nothing; goes no deeper than [`MAX_DEPTH`].
+    /// How many members and array items are in it.
+    fn items(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Float(_) | Self::String(_) => 0,
+            Self::Array(items) => items.iter().map(|item| item.items().saturating_add(1)).sum(),
+            Self::Object(object) => object.items(),
+        }
+    }
+
+    /// The same value, borrowing nothing; goes no deeper than what was read.
     fn into_owned(self) -> Value<'static> {
         match self {
             Value::Null => Value::Null,

@@ -44,17 +44,23 @@ pub enum JwkError {
     /// `kty` is missing or none of EC, RSA, OKP; or `crv` is not P-256, P-384, Ed25519.
     #[error("the key is of no supported kind")]
     Kind,
-    /// A member that only a private or symmetric key has (`d p q dp dq qi oth k`), whatever its value, or
-    /// `kty` "oct" (RFC 9449 section 4.3 check 7).
+    /// A member that only a private or symmetric key has (`d p q dp dq qi oth k`), whatever its value but
+    /// `null`, or `kty` "oct" (RFC 9449 section 4.3 check 7).
     #[error("the key has a private or symmetric member")]
     Private,
-    /// A required member is missing, of the wrong type, not canonical base64url, not of full size, or not on
-    /// the curve; RSA: fewer than 2048 or more than 4096 bits, leading zero, or an exponent that is even,
-    /// below 3 or above 2^32.
-    #[error("the key's members are not valid")]
+    /// RSA with fewer than 2048 or more than 4096 bits.
+    #[error("the RSA key has fewer than 2048 or more than 4096 bits")]
+    Size,
+    /// The coordinates are not those of a point on the curve, or of one that anything verifies under.
+    #[error("the key is not a valid point on its curve")]
+    Point,
+    /// A required member is missing, of the wrong type, not canonical base64url, or not of full size; RSA: a
+    /// leading zero, an even modulus, or an exponent that is even, below 3 or above 2^32.
+    #[error("a member of the key is missing or not valid")]
     Invalid,
-    /// `alg`, `use` or `key_ops` say that the key is not for verifying this.
-    #[error("the key is not meant for this use")]
+    /// `alg`, `use` or `key_ops` say that the key is not for verifying signatures, or not with an algorithm of
+    /// its kind.
+    #[error("by its alg, use or key_ops the key is not for verifying signatures that are accepted here")]
     Use,
 }
 
@@ -118,7 +124,11 @@ impl Material {
             (Some("RSA"), _) => {
                 let (n, e) = (member("n")?, member("e")?);
                 // Four characters carry three bytes; what is longer than any modulus is not worth decoding.
-                if n.len().max(e.len()) > RSA_BITS.end().div_ceil(6) {
+                let longest = RSA_BITS.end().div_ceil(6);
+                if n.len() > longest {
+                    return Err(JwkError::Size);
+                }
+                if e.len() > longest {
                     return Err(JwkError::Invalid);
                 }
                 let n = base64url::decode(n).ok_or(JwkError::Invalid)?;
@@ -129,15 +139,15 @@ impl Material {
     }
 
     pub(super) fn p256(x: [u8; 32], y: [u8; 32]) -> Result<Self, JwkError> {
-        if curve::on_p256(&x, &y) { Ok(Self::P256(uncompressed(&x, &y))) } else { Err(JwkError::Invalid) }
+        if curve::on_p256(&x, &y) { Ok(Self::P256(uncompressed(&x, &y))) } else { Err(JwkError::Point) }
     }
 
     pub(super) fn p384(x: [u8; 48], y: [u8; 48]) -> Result<Self, JwkError> {
-        if curve::on_p384(&x, &y) { Ok(Self::P384(uncompressed(&x, &y))) } else { Err(JwkError::Invalid) }
+        if curve::on_p384(&x, &y) { Ok(Self::P384(uncompressed(&x, &y))) } else { Err(JwkError::Point) }
     }
 
     pub(super) fn ed25519(x: [u8; 32]) -> Result<Self, JwkError> {
-        if edwards::is_acceptable(&x) { Ok(Self::Ed25519(x)) } else { Err(JwkError::Invalid) }
+        if edwards::is_acceptable(&x) { Ok(Self::Ed25519(x)) } else { Err(JwkError::Point) }
     }
 
     pub(super) fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Self, JwkError> {
@@ -149,7 +159,10 @@ impl Material {
             }
             _ => None,
         };
-        let n_valid = RSA_BITS.contains(&bits) && n.first() != Some(&0) && is_odd(&n);
+        if !RSA_BITS.contains(&bits) {
+            return Err(JwkError::Size);
+        }
+        let n_valid = n.first() != Some(&0) && is_odd(&n);
         let e_valid = exponent.is_some_and(|e| RSA_EXPONENTS.contains(&e)) && is_odd(&e);
         if n_valid && e_valid {
             Ok(Self::Rsa { n: n.into_boxed_slice(), e: e.into_boxed_slice() })

@@ -31,7 +31,8 @@ pub enum HeaderError {
     /// The header is not acceptable JSON.
     #[error("the JOSE header is not valid JSON: {0}")]
     Json(#[from] json::JsonError),
-    /// `crit` or `b64` is present; nothing critical is understood here (RFC 7515 section 4.1.11, RFC 7797).
+    /// `crit`, be it `null`, or `b64` is present; nothing critical is understood here (RFC 7515 section 4.1.11,
+    /// RFC 7797).
     #[error("the JOSE header has a critical extension")]
     Critical,
     /// A registered member has the wrong type.
@@ -90,15 +91,35 @@ impl<'a> CompactJws<'a> {
 }
 
 impl JoseHeader {
-    /// Reads a header segment. `jwk` is read only with `want_jwk`: a proof's is, an access
-    /// token's is never used (RFC 8725 section 3.10).
+    /// Reads the header segment of a proof, `jwk` too.
     ///
     /// # Errors
     /// [`HeaderError`], as its variants say.
-    pub fn parse(segment: &str, want_jwk: bool) -> Result<Self, HeaderError> {
+    pub fn of_proof(segment: &str) -> Result<Self, HeaderError> {
+        Self::read(segment, json::Limits::SMALL, true)
+    }
+
+    /// The same, but for `jwk`: for a report in which a bad key is to hide nothing else.
+    ///
+    /// # Errors
+    /// [`HeaderError`], as its variants say.
+    pub fn of_proof_without_key(segment: &str) -> Result<Self, HeaderError> {
+        Self::read(segment, json::Limits::SMALL, false)
+    }
+
+    /// Reads the header segment of a token. A key in it is never used (RFC 8725 section 3.10).
+    ///
+    /// # Errors
+    /// [`HeaderError`], as its variants say.
+    pub fn of_token(segment: &str) -> Result<Self, HeaderError> {
+        Self::read(segment, json::Limits::TOKEN, false)
+    }
+
+    fn read(segment: &str, limits: json::Limits, want_jwk: bool) -> Result<Self, HeaderError> {
         let text = base64url::decode(segment).ok_or(json::JsonError::Syntax)?;
-        let header = json::Object::parse(&text)?;
-        if header.get("crit").is_some() || header.get("b64").is_some() {
+        let header = json::Object::parse(&text, limits)?;
+        // A critical extension that is spelled badly is still one: only here `null` is not absent.
+        if header.is_written("crit") || header.get("b64").is_some() {
             return Err(HeaderError::Critical);
         }
         Ok(Self {

@@ -105,6 +105,7 @@ struct Record {
     upstream_began: Duration,
     upstream_answered: Option<Duration>,
     error: Option<&'static str>,
+    claim: Option<Box<str>>,
     status: Option<StatusCode>,
     sent: u64,
 }
@@ -179,6 +180,7 @@ impl Exchange {
             upstream_began: Duration::ZERO,
             upstream_answered: None,
             error: None,
+            claim: None,
             status: None,
             sent: 0,
         }))
@@ -243,6 +245,11 @@ impl Exchange {
         if self.0.decided.is_none() {
             self.0.decided = Some(self.0.stopwatch.elapsed());
         }
+    }
+
+    /// The claim of the token that is missing or of the wrong type.
+    pub fn claim(&mut self, name: &str) {
+        self.0.claim = Some(name.into());
     }
 
     /// The answer asks for a nonce (`use_dpop_nonce`).
@@ -358,6 +365,7 @@ impl Record {
             skew: self.skew,
             upstream: self.upstream.map(|upstream| metrics.upstream_name(upstream)),
             error: self.error,
+            claim: self.claim.as_deref(),
             bytes: self.sent,
             duration: total,
             decision_duration: self.decided,

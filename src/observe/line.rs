@@ -31,6 +31,8 @@ pub(super) struct Line<'a> {
     pub(super) skew: Option<f64>,
     pub(super) upstream: Option<&'a str>,
     pub(super) error: Option<&'static str>,
+    /// The claim of the token for which it was refused.
+    pub(super) claim: Option<&'a str>,
     pub(super) bytes: u64,
     pub(super) duration: Duration,
     pub(super) decision_duration: Option<Duration>,
@@ -91,6 +93,9 @@ impl Line<'_> {
         to.plain(name!("reason"), self.reason.as_bytes());
         if let Some(error) = self.error {
             to.text(name!("error"), error);
+        }
+        if let Some(claim) = self.claim {
+            to.text(name!("claim"), claim);
         }
         to.plain(name!("binding"), self.binding.as_bytes());
         if let Some(sub) = self.sub {
@@ -419,6 +424,7 @@ mod tests {
             skew: Some(-0.25),
             upstream: Some("legacy"),
             error: None,
+            claim: None,
             bytes: 512,
             duration: Duration::from_micros(1234),
             decision_duration: Some(Duration::from_nanos(98_765)),
@@ -459,6 +465,7 @@ mod tests {
             upstream: None,
             upstream_duration: None,
             error: Some("timed out"),
+            claim: Some("client_id"),
             trace_id: Some(b"4bf92f3577b34da6a3ce929d0e0e4736"),
             ..line()
         };
@@ -466,7 +473,7 @@ mod tests {
             written(&refused, LogFormat::Text),
             concat!(
                 "2025-11-21T23:24:25.678Z  WARN request method=GET path=/orders/17 status=503 route=orders ",
-                "decision=deny reason=replay_unavailable error=\"timed out\" binding=dpop ",
+                "decision=deny reason=replay_unavailable error=\"timed out\" claim=client_id binding=dpop ",
                 r#"sub="alice \"the\" first\n\u2028" client_id=app "#,
                 "jkt=0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I skew=-0.250 duration_us=1234 decision_us=98 ",
                 "bytes=512 client=192.0.2.7 listener=public protocol=HTTP/2 ",

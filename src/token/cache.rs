@@ -14,6 +14,11 @@ const MAX_WEIGHT: u64 = 160 * 1024 * 1024;
 /// What the smallest one weighs, so that the weight also bounds the count.
 const MIN_WEIGHT: u64 = 1342;
 
+/// How many members and items a token's claims have, for the most part.
+const USUAL_ITEMS: usize = 16;
+/// What each further one takes beside its text: its place in a list, and the list's own if it is the only one there.
+const ITEM: usize = 96;
+
 /// Verified tokens by the SHA-256 of their text. Only a signature of an issuer's key gets anything in,
 /// so strangers cannot push the others out; a token is never kept in clear (RFC 9700 section 4.9.3).
 #[derive(Debug)]
@@ -52,9 +57,12 @@ impl TokenCache {
     }
 }
 
-/// What a token with a payload of so many bytes weighs: the parsed claims take about twice their text, and the rest is the same for all.
-pub(super) fn weight_of(payload: usize) -> u64 {
-    u64::try_from(payload).unwrap_or(MAX_WEIGHT).saturating_mul(2).saturating_add(640)
+/// What a token with so many bytes of payload weighs: the parsed claims take about twice their text, and the rest is the same for all, unless
+/// there are more members and items than tokens have for the most part.
+pub(super) fn weight_of(payload: usize, items: usize) -> u64 {
+    let bytes =
+        payload.saturating_mul(2).saturating_add(items.saturating_sub(USUAL_ITEMS).saturating_mul(ITEM));
+    u64::try_from(bytes).unwrap_or(MAX_WEIGHT).saturating_add(640)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a token's type and claims must be: RFC 9068 sections 2.2 and 4.
 
-use super::{Confirmation, IssuerRules, TokenError};
+use super::claims::member_at;
+use super::{Claim, Confirmation, IssuerId, IssuerRules, TokenError};
 use crate::clock::UnixTime;
 use crate::jose::json::Object;
 use crate::jose::{Sha256, Thumbprint, decode};
@@ -53,20 +54,18 @@ fn media_type(typ: &str) -> &str {
 pub(super) fn claims(
     claims: &Object<'_>,
     kind: TokenType,
+    id: IssuerId,
     rules: &IssuerRules,
     now: UnixTime,
 ) -> Result<Checked, TokenError> {
     check_audience(claims, rules)?;
-    let expires = date(claims, "exp")?.ok_or(TokenError::ClaimMissing)?;
-    let not_before = date(claims, "nbf")?;
-    let issued = date(claims, "iat")?;
-    check_strings(claims, kind)?;
-    match kind {
-        TokenType::AccessToken if issued.is_none() => return Err(TokenError::ClaimMissing),
-        TokenType::Legacy if MARKS_OF_OTHER_JWTS.iter().any(|mark| claims.get(mark).is_some()) => {
-            return Err(TokenError::Type);
-        }
-        TokenType::AccessToken | TokenType::Legacy => {}
+    let expires = date(claims, Claim::Exp)?.ok_or(TokenError::ClaimMissing(Claim::Exp))?;
+    let not_before = date(claims, Claim::Nbf)?;
+    let issued = date(claims, Claim::Iat)?;
+    check_texts(claims, rules)?;
+    check_required(claims, kind, id, rules)?;
+    if kind == TokenType::Legacy && MARKS_OF_OTHER_JWTS.iter().any(|mark| claims.get(mark).is_some()) {
+        return Err(TokenError::Type);
     }
     in_time(expires, not_before, rules, now)?;
     if issued.is_some_and(|issued| issued > now.saturating_add(rules.leeway)) {
@@ -93,55 +92,83 @@ pub(super) fn in_time(
 
 /// `aud` is a string or an array of nothing but strings, and one of them is ours (RFC 7519 section 4.1.3).
 fn check_audience(claims: &Object<'_>, rules: &IssuerRules) -> Result<(), TokenError> {
-    let audience = claims.get("aud").ok_or(TokenError::ClaimMissing)?;
+    let audience = claims.get("aud").ok_or(TokenError::ClaimMissing(Claim::Aud))?;
     let audiences = audience.as_array().unwrap_or(std::slice::from_ref(audience));
     let mut ours = false;
     for audience in audiences {
-        let audience = audience.as_str().ok_or(TokenError::ClaimType)?;
+        let audience = audience.as_str().ok_or(TokenError::ClaimType(Claim::Aud))?;
         ours |= rules.audiences.iter().any(|accepted| accepted == audience);
     }
     if ours { Ok(()) } else { Err(TokenError::Audience) }
 }
 
-/// A `NumericDate`: absent, or a number from the epoch to the year 9999. Text, `null` and 1e308 are no dates
+/// A `NumericDate`: absent, or a number from the epoch to the year 9999. Text and 1e308 are no dates
 /// (CVE-2026-25537).
-fn date(claims: &Object<'_>, name: &str) -> Result<Option<UnixTime>, TokenError> {
-    let Some(value) = claims.get(name) else { return Ok(None) };
+fn date(claims: &Object<'_>, claim: Claim) -> Result<Option<UnixTime>, TokenError> {
+    let Some(value) = claims.get(claim.name()) else { return Ok(None) };
     let date = value.as_number().and_then(UnixTime::from_numeric_date);
-    date.map(Some).ok_or(TokenError::ClaimType)
+    date.map(Some).ok_or(TokenError::ClaimType(claim))
 }
 
-/// `sub`, `client_id`, `jti` and `scope` are strings wherever they are; RFC 9068 requires the first three.
-fn check_strings(claims: &Object<'_>, kind: TokenType) -> Result<(), TokenError> {
-    for name in ["sub", "client_id", "jti", "scope"] {
-        let required = kind == TokenType::AccessToken && name != "scope";
-        match claims.get(name) {
-            None if required => return Err(TokenError::ClaimMissing),
-            None => {}
-            Some(value) => match value.as_str() {
-                None => return Err(TokenError::ClaimType),
-                Some("") if required => return Err(TokenError::ClaimMissing),
-                Some(_) => {}
-            },
+/// `sub`, `client_id` and `jti` are texts wherever they are, and `scope` is one or a list of them.
+fn check_texts(claims: &Object<'_>, rules: &IssuerRules) -> Result<(), TokenError> {
+    for claim in [Claim::Sub, Claim::Jti] {
+        if claims.get(claim.name()).is_some_and(|value| value.as_str().is_none()) {
+            return Err(TokenError::ClaimType(claim));
+        }
+    }
+    rules.claims.client_id(claims)?;
+    rules.claims.scope(claims)?;
+    Ok(())
+}
+
+/// What RFC 9068 section 2.2 requires, or what the configuration says instead. An empty text says nothing, so it is missing.
+fn check_required(
+    claims: &Object<'_>,
+    kind: TokenType,
+    id: IssuerId,
+    rules: &IssuerRules,
+) -> Result<(), TokenError> {
+    let is_there = |name: &str| match name {
+        "client_id" => Ok(rules.claims.client_id(claims)?.is_some_and(|client_id| !client_id.is_empty())),
+        "scope" => Ok(rules.claims.scope(claims)?.is_some_and(|scope| !scope.is_empty())),
+        name => Ok(member_at(claims, name).is_some_and(|value| value.as_str() != Some(""))),
+    };
+    let Some(listed) = &rules.required_claims else {
+        let of_rfc_9068 = [Claim::Sub, Claim::ClientId, Claim::Iat, Claim::Jti];
+        let required: &[Claim] = if kind == TokenType::AccessToken { &of_rfc_9068 } else { &[] };
+        for claim in required {
+            if !is_there(claim.name())? {
+                return Err(TokenError::ClaimMissing(*claim));
+            }
+        }
+        return Ok(());
+    };
+    for (place, name) in (0_u16..).zip(listed) {
+        if !is_there(name)? {
+            return Err(TokenError::ClaimMissing(Claim::Listed(id, place)));
         }
     }
     Ok(())
 }
 
-/// Reads `cnf`. RFC 7800 section 3.1 would have unknown members ignored; that would take a token that is
-/// bound in a way we do not know for one that is less bound or not at all, so here they refuse it.
+/// Members of `cnf` that bind a token to a key in a way that is not known here (RFC 7800 sections 3.2, 3.3 and 3.5).
+const OTHER_KEYS: [&str; 3] = ["jwk", "jwe", "jku"];
+
+/// Reads `cnf`: a valid `jkt`, a valid `x5t#S256`, or both, each of which must be proved.
+///
+/// Members beside them are ignored, as RFC 7800 section 3.1 has it, but for those that name another key. Without a valid one the token is
+/// refused: it is bound in a way that cannot be checked, which is not the same as not bound.
 fn confirmation(claims: &Object<'_>) -> Result<Confirmation, TokenError> {
     let Some(cnf) = claims.get("cnf") else { return Ok(Confirmation::None) };
     let cnf = cnf.as_object().ok_or(TokenError::Confirmation)?;
-    let (mut key, mut certificate) = (None, None);
-    for (name, value) in cnf.iter() {
-        let text = value.as_str().ok_or(TokenError::Confirmation)?;
-        match name {
-            "jkt" => key = Some(Thumbprint::parse(text).ok_or(TokenError::Confirmation)?),
-            "x5t#S256" => certificate = Some(digest(text).ok_or(TokenError::Confirmation)?),
-            _ => return Err(TokenError::Confirmation),
-        }
+    if OTHER_KEYS.iter().any(|name| cnf.get(name).is_some()) {
+        return Err(TokenError::Confirmation);
     }
+    let text = |name| cnf.get(name).map(|value| value.as_str().ok_or(TokenError::Confirmation)).transpose();
+    let key = text("jkt")?.map(|jkt| Thumbprint::parse(jkt).ok_or(TokenError::Confirmation)).transpose()?;
+    let certificate =
+        text("x5t#S256")?.map(|hash| digest(hash).ok_or(TokenError::Confirmation)).transpose()?;
     match (key, certificate) {
         (Some(key), None) => Ok(Confirmation::Key(key)),
         (None, Some(certificate)) => Ok(Confirmation::Certificate(certificate)),

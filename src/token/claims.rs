@@ -52,18 +52,19 @@ impl VerifiedToken {
         self.claims.get("sub").and_then(json::Value::as_str)
     }
 
-    /// `client_id`, if it has one; a token of RFC 9068 always has.
+    /// `client_id`, or what its issuer has in its place; a token of RFC 9068 always has one.
     pub fn client_id(&self) -> Option<&str> {
         self.claims.get("client_id").and_then(json::Value::as_str)
     }
 
-    /// Whether `scope` (RFC 6749 section 3.3, space-delimited) has exactly this token in it.
+    /// Whether `scope` (RFC 6749 section 3.3, space-delimited), or what its issuer has in its place, has exactly this token in it.
     pub fn has_scope(&self, scope: &str) -> bool {
         let granted = self.claims.get("scope").and_then(json::Value::as_str).unwrap_or_default();
         !scope.is_empty() && granted.split(' ').any(|token| token == scope)
     }
 
-    /// The claim at a path like `sub` or `cnf.jkt`; a claim whose whole name has dots is found first.
+    /// The claim at a path like `sub` or `cnf.jkt`; a claim whose whole name has dots is found first. `client_id` and `scope` are what the
+    /// issuer has in their place, and `scope` is a text with spaces.
     pub fn claim(&self, path: &str) -> Option<&json::Value<'static>> {
         member_at(&self.claims, path)
     }
@@ -71,7 +72,7 @@ impl VerifiedToken {
 
 /// The member named `path`, else the one that the rest of `path` names in the member before one of its dots.
 /// Names may have dots themselves (`https://example.com/claims`), so every dot is tried.
-fn member_at<'a>(object: &'a json::Object<'static>, path: &str) -> Option<&'a json::Value<'static>> {
+pub(super) fn member_at<'a, 'v>(object: &'a json::Object<'v>, path: &str) -> Option<&'a json::Value<'v>> {
     object.get(path).or_else(|| {
         path.match_indices('.').find_map(|(dot, _)| {
             let (name, rest) = (path.get(..dot)?, path.get(dot + 1..)?);

@@ -1,6 +1,6 @@
 //! An issuer: what its tokens must be, and the slot for its keys.
 
-use super::KeySet;
+use super::{ClaimNames, KeySet};
 use crate::jose::Algorithm;
 use arc_swap::{ArcSwapOption, Guard};
 use std::sync::Arc;
@@ -25,6 +25,11 @@ pub struct IssuerRules {
     /// Which `typ` values are access tokens (media types: compared without case, with or without
     /// `application/`).
     pub token_types: Vec<String>,
+    /// Where it puts what RFC 9068 calls `client_id` and `scope`.
+    pub claims: ClaimNames,
+    /// Which claims its tokens must have beside `iss`, `exp` and `aud`, whatever their type; `None`: those of RFC 9068
+    /// section 2.2 in an `at+jwt`, no others in a `JWT`.
+    pub required_claims: Option<Vec<String>>,
     /// How much clocks may differ for `exp`, `nbf` and `iat`.
     pub leeway: Duration,
 }

@@ -8,11 +8,13 @@ mod check;
 mod claims;
 mod issuer;
 mod keys;
+mod names;
 #[cfg(test)]
 mod tests;
 mod verify;
 
 pub use claims::{Confirmation, VerifiedToken};
 pub use issuer::{Issuer, IssuerId, IssuerRules};
-pub use keys::{KeySet, KeySetError};
+pub use keys::{KeySet, KeySetError, LeftOut, Reason};
+pub use names::{Claim, ClaimNames};
 pub use verify::{Issuers, MAX_TOKEN, TokenError};

@@ -1,7 +1,8 @@
 //! What the room promises: every rule a row, every known bug of other verifiers a row with its story.
 
 use super::{
-    Confirmation, IssuerId, IssuerRules, Issuers, KeySet, KeySetError, MAX_TOKEN, TokenError, VerifiedToken,
+    Claim, ClaimNames, Confirmation, IssuerId, IssuerRules, Issuers, KeySet, MAX_TOKEN, TokenError,
+    VerifiedToken,
 };
 use crate::clock::UnixTime;
 use crate::jose::{Algorithm, PrivateKey, Thumbprint, encode, json, sha256};
@@ -30,6 +31,8 @@ fn rules(name: &str, token_types: &[&str]) -> IssuerRules {
         audiences: vec!["https://api.test".to_owned(), "api".to_owned()],
         algorithms: vec![Algorithm::Es256, Algorithm::EdDsa],
         token_types: token_types.iter().map(ToString::to_string).collect(),
+        claims: ClaimNames::default(),
+        required_claims: None,
         leeway: Duration::from_secs(10),
     }
 }
@@ -86,6 +89,11 @@ fn claims(patch: &Value) -> String {
         "jti": "t1", "iat": NOW, "exp": NOW + 300, "scope": "read write", "cnf": { "jkt": JKT },
     });
     patched(good, patch)
+}
+
+/// An array with arrays in it, of so many levels.
+fn nested(levels: usize) -> Value {
+    (1..levels).fold(json!([]), |inner, _| json!([inner]))
 }
 
 fn sign(header_patch: &Value, claims_patch: &Value) -> String {
@@ -170,6 +178,31 @@ fn what_is_accepted() {
         ("no cnf: a bearer token", json!({}), json!({ "cnf": ABSENT })),
         ("bound to a certificate", json!({}), json!({ "cnf": { "x5t#S256": JKT } })),
         ("to both", json!({}), json!({ "cnf": { "x5t#S256": JKT, "jkt": JKT } })),
+        (
+            "other members beside it (RFC 7800 section 3.1); Keycloak 26.7 has one",
+            json!({}),
+            json!({ "cnf": { "jkt": JKT, "kid": "x", "jkt#S512": 7, "osc": { "id": 1 }, "x5t": [] } }),
+        ),
+        ("and beside a certificate", json!({}), json!({ "cnf": { "x5t#S256": JKT, "kid": "x" } })),
+        (
+            "null is absent there",
+            json!({}),
+            json!({ "cnf": { "jkt": JKT, "x5t#S256": null, "jwk": null, "kid": null } }),
+        ),
+        (
+            "null is absent in claims",
+            json!({}),
+            json!({ "nbf": null, "scope": null, "acr": null, "x": null }),
+        ),
+        ("and in headers", json!({ "b64": null, "jwk": null, "kid": null, "x5c": null }), json!({})),
+        ("cnf null: a bearer token", json!({}), json!({ "cnf": null })),
+        ("scope may be a list", json!({}), json!({ "scope": ["read", "write"] })),
+        ("an empty one too", json!({}), json!({ "scope": [] })),
+        (
+            "authorization details nest deeply (RFC 9396)",
+            json!({}),
+            json!({ "authorization_details": nested(31), "more": vec![0; 4000] }),
+        ),
         ("legacy: JWT", json!({ "typ": "JWT" }), json!({ "iss": "https://legacy.test" })),
         (
             "legacy: typ is optional (RFC 7519 section 5.1)",
@@ -212,7 +245,7 @@ fn what_is_refused() {
     for (story, token, expected) in refused_tokens() {
         refused(story, &token, expected);
     }
-    assert_eq!(seen.len(), 16, "a row for every TokenError");
+    assert_eq!(seen.len(), 18, "a row for every TokenError");
 }
 
 type Row = (&'static str, Value, TokenError);
@@ -250,6 +283,11 @@ fn refused_headers() -> Vec<Row> {
         ("no key of this kind (RFC 8725 section 3.1)", json!({ "alg": "EdDSA" }), E::UnknownKey(MAIN)),
         ("crit was ignored by Authlib, PyJWT, fast-jwt", json!({ "crit": ["x"], "x": 1 }), E::Critical),
         ("an empty crit was ignored by jsonwebtoken", json!({ "crit": [] }), E::Critical),
+        ("crit is the one member that null does not take away", json!({ "crit": null }), E::Critical),
+        ("typ null is no typ", json!({ "typ": null }), E::Type),
+        ("alg null is no alg", json!({ "alg": null }), E::Algorithm),
+        ("a header of more than 32 levels", json!({ "x": nested(32) }), E::TooDeep),
+        ("or of more than 4,096 members and items", json!({ "x": vec![0; 4096] }), E::TooMany),
         ("an unencoded payload (RFC 7797)", json!({ "b64": false }), E::Critical),
         ("another kid", json!({ "kid": "k2" }), E::UnknownKey(MAIN)),
         (
@@ -264,47 +302,76 @@ fn refused_claims() -> Vec<Row> {
     use TokenError as E;
     vec![
         // Issuer and audience.
-        ("no iss; it passed jsonwebtoken's set_issuer", json!({ "iss": ABSENT }), E::ClaimMissing),
-        ("iss a number; so did that", json!({ "iss": 1 }), E::ClaimType),
+        (
+            "no iss; it passed jsonwebtoken's set_issuer",
+            json!({ "iss": ABSENT }),
+            E::ClaimMissing(Claim::Iss),
+        ),
+        ("iss a number; so did that", json!({ "iss": 1 }), E::ClaimType(Claim::Iss)),
         (
             "an array that holds ours; fast-jwt took it (CVE-2025-30144)",
             json!({ "iss": ["https://main.test", "x"] }),
-            E::ClaimType,
+            E::ClaimType(Claim::Iss),
         ),
         ("another issuer", json!({ "iss": "https://evil.test" }), E::Issuer),
         ("a slash more (RFC 9068 section 4: exactly)", json!({ "iss": "https://main.test/" }), E::Issuer),
         ("in another case", json!({ "iss": "https://Main.test" }), E::Issuer),
-        ("no aud; it passed jsonwebtoken's set_audience", json!({ "aud": ABSENT }), E::ClaimMissing),
-        ("aud a number; so did that", json!({ "aud": 1 }), E::ClaimType),
-        ("null", json!({ "aud": null }), E::ClaimType),
-        ("one of them is no string", json!({ "aud": ["api", 1] }), E::ClaimType),
+        (
+            "no aud; it passed jsonwebtoken's set_audience",
+            json!({ "aud": ABSENT }),
+            E::ClaimMissing(Claim::Aud),
+        ),
+        ("aud a number; so did that", json!({ "aud": 1 }), E::ClaimType(Claim::Aud)),
+        ("one of them is no string", json!({ "aud": ["api", 1] }), E::ClaimType(Claim::Aud)),
         ("none of them", json!({ "aud": [] }), E::Audience),
         ("another", json!({ "aud": "https://api.test/" }), E::Audience),
+        // What is null is missing.
+        ("iss null", json!({ "iss": null }), E::ClaimMissing(Claim::Iss)),
+        ("aud null", json!({ "aud": null }), E::ClaimMissing(Claim::Aud)),
+        (
+            "an audience in the list that is null is of a wrong type",
+            json!({ "aud": [null] }),
+            E::ClaimType(Claim::Aud),
+        ),
+        ("exp null", json!({ "exp": null }), E::ClaimMissing(Claim::Exp)),
+        ("iat null", json!({ "iat": null }), E::ClaimMissing(Claim::Iat)),
+        ("sub null", json!({ "sub": null }), E::ClaimMissing(Claim::Sub)),
+        ("client_id null", json!({ "client_id": null }), E::ClaimMissing(Claim::ClientId)),
+        ("jti null", json!({ "jti": null }), E::ClaimMissing(Claim::Jti)),
+        // Size.
+        ("more than 32 levels", json!({ "x": nested(32) }), E::TooDeep),
+        ("more than 4,096 members and items", json!({ "x": vec![0; 4096] }), E::TooMany),
         // Dates.
-        ("no exp", json!({ "exp": ABSENT }), E::ClaimMissing),
-        ("a wrong type was taken for absent (CVE-2026-25537)", json!({ "exp": "1900000000" }), E::ClaimType),
-        ("nbf as well", json!({ "nbf": "1900000000" }), E::ClaimType),
-        ("nbf null", json!({ "nbf": null }), E::ClaimType),
-        ("exp beyond all dates", json!({ "exp": 1e300 }), E::ClaimType),
-        ("exp before all dates", json!({ "exp": -1 }), E::ClaimType),
-        ("iat is no number", json!({ "iat": true }), E::ClaimType),
-        ("no iat", json!({ "iat": ABSENT }), E::ClaimMissing),
+        ("no exp", json!({ "exp": ABSENT }), E::ClaimMissing(Claim::Exp)),
+        (
+            "a wrong type was taken for absent (CVE-2026-25537)",
+            json!({ "exp": "1900000000" }),
+            E::ClaimType(Claim::Exp),
+        ),
+        ("nbf as well", json!({ "nbf": "1900000000" }), E::ClaimType(Claim::Nbf)),
+        ("exp beyond all dates", json!({ "exp": 1e300 }), E::ClaimType(Claim::Exp)),
+        ("exp before all dates", json!({ "exp": -1 }), E::ClaimType(Claim::Exp)),
+        ("iat is no number", json!({ "iat": true }), E::ClaimType(Claim::Iat)),
+        ("no iat", json!({ "iat": ABSENT }), E::ClaimMissing(Claim::Iat)),
         ("on exp + leeway (RFC 7519 section 4.1.4)", json!({ "exp": NOW - 10 }), E::Expired),
         ("nbf, which jsonwebtoken leaves unchecked", json!({ "nbf": NOW + 11 }), E::NotYetValid),
         ("iat, which jsonwebtoken never checks", json!({ "iat": NOW + 11 }), E::IssuedInFuture),
         // The others of RFC 9068 section 2.2.
-        ("no sub", json!({ "sub": ABSENT }), E::ClaimMissing),
-        ("an empty sub", json!({ "sub": "" }), E::ClaimMissing),
-        ("no client_id", json!({ "client_id": ABSENT }), E::ClaimMissing),
-        ("no jti", json!({ "jti": ABSENT }), E::ClaimMissing),
-        ("sub is no string", json!({ "sub": 7 }), E::ClaimType),
-        ("client_id is no string", json!({ "client_id": ["app"] }), E::ClaimType),
-        ("jti is no string", json!({ "jti": 7 }), E::ClaimType),
-        ("scope is no string", json!({ "scope": ["read"] }), E::ClaimType),
+        ("no sub", json!({ "sub": ABSENT }), E::ClaimMissing(Claim::Sub)),
+        ("an empty sub", json!({ "sub": "" }), E::ClaimMissing(Claim::Sub)),
+        ("no client_id", json!({ "client_id": ABSENT }), E::ClaimMissing(Claim::ClientId)),
+        ("no jti", json!({ "jti": ABSENT }), E::ClaimMissing(Claim::Jti)),
+        ("sub is no string", json!({ "sub": 7 }), E::ClaimType(Claim::Sub)),
+        ("client_id is no string", json!({ "client_id": ["app"] }), E::ClaimType(Claim::ClientId)),
+        ("jti is no string", json!({ "jti": 7 }), E::ClaimType(Claim::Jti)),
+        ("scope is a number", json!({ "scope": 7 }), E::ClaimType(Claim::Scope)),
+        ("scope is an object", json!({ "scope": { "read": true } }), E::ClaimType(Claim::Scope)),
+        ("one of the scopes is no text", json!({ "scope": ["read", 7] }), E::ClaimType(Claim::Scope)),
+        ("one of them is null", json!({ "scope": ["read", null] }), E::ClaimType(Claim::Scope)),
         (
             "an at+jwt of a legacy issuer",
             json!({ "iss": "https://legacy.test", "jti": ABSENT }),
-            E::ClaimMissing,
+            E::ClaimMissing(Claim::Jti),
         ),
         (
             "keys that were never there are not the client's fault",
@@ -318,10 +385,10 @@ fn refused_claims() -> Vec<Row> {
 fn refused_legacy_claims() -> Vec<Row> {
     use TokenError as E;
     vec![
-        ("exp is required", json!({ "exp": ABSENT }), E::ClaimMissing),
-        ("aud is required", json!({ "aud": ABSENT }), E::ClaimMissing),
-        ("sub is a string or absent", json!({ "sub": 7 }), E::ClaimType),
-        ("iat is a number or absent", json!({ "iat": "1" }), E::ClaimType),
+        ("exp is required", json!({ "exp": ABSENT }), E::ClaimMissing(Claim::Exp)),
+        ("aud is required", json!({ "aud": ABSENT }), E::ClaimMissing(Claim::Aud)),
+        ("sub is a string or absent", json!({ "sub": 7 }), E::ClaimType(Claim::Sub)),
+        ("iat is a number or absent", json!({ "iat": "1" }), E::ClaimType(Claim::Iat)),
         ("an ID token (RFC 8725 section 3.12)", json!({ "at_hash": "x" }), E::Type),
         ("a logout token (RFC 8725 section 3.12)", json!({ "events": {} }), E::Type),
     ]
@@ -332,14 +399,21 @@ fn refused_confirmations() -> Vec<Row> {
     vec![
         // The confirmation (RFC 7800 section 3.1, more strictly).
         ("cnf:{}, which another server took for unbound", json!({ "cnf": {} }), E::Confirmation),
-        ("cnf null", json!({ "cnf": null }), E::Confirmation),
+        ("cnf with nothing but null", json!({ "cnf": { "jkt": null, "x5t#S256": null } }), E::Confirmation),
         ("cnf is no object", json!({ "cnf": JKT }), E::Confirmation),
         ("an unknown member alone", json!({ "cnf": { "kid": "x" } }), E::Confirmation),
+        ("several unknown ones", json!({ "cnf": { "kid": "x", "x5t": JKT, "JKT": JKT } }), E::Confirmation),
+        ("another key beside a thumbprint", json!({ "cnf": { "jkt": JKT, "jwk": {} } }), E::Confirmation),
+        ("an encrypted one", json!({ "cnf": { "jkt": JKT, "jwe": "a.b.c.d.e" } }), E::Confirmation),
+        ("one elsewhere", json!({ "cnf": { "x5t#S256": JKT, "jku": "https://id.test" } }), E::Confirmation),
         (
-            "an unknown member beside a known one",
-            json!({ "cnf": { "jkt": JKT, "jwk": {} } }),
+            "of whatever type",
+            json!({ "cnf": { "jkt": JKT, "x5t#S256": JKT, "jku": false } }),
             E::Confirmation,
         ),
+        ("a kid does not excuse a bad jkt", json!({ "cnf": { "jkt": "abc", "kid": "x" } }), E::Confirmation),
+        ("nor does a certificate", json!({ "cnf": { "jkt": [JKT], "x5t#S256": JKT } }), E::Confirmation),
+        ("an empty jkt", json!({ "cnf": { "jkt": "" } }), E::Confirmation),
         ("jkt is no string", json!({ "cnf": { "jkt": 1 } }), E::Confirmation),
         ("jkt is no thumbprint", json!({ "cnf": { "jkt": "abc" } }), E::Confirmation),
         ("jkt with padding", json!({ "cnf": { "jkt": format!("{JKT}=") } }), E::Confirmation),
@@ -397,6 +471,124 @@ fn refused_tokens() -> Vec<(&'static str, String, TokenError)> {
             E::Signature,
         ),
     ]
+}
+
+/// What Okta, Entra and Keycloak put where.
+#[test]
+fn client_and_scope_are_where_the_issuer_puts_them() {
+    let names = |client_id: &[&str], scope: &[&str]| ClaimNames {
+        client_id: client_id.iter().map(ToString::to_string).collect(),
+        scope: scope.iter().map(ToString::to_string).collect(),
+    };
+    let wide = names(&["client_id", "cid", "azp"], &["scope", "scp"]);
+    let okta = json!({ "client_id": ABSENT, "cid": "0oa", "scope": ABSENT, "scp": ["read", "write"] });
+    let entra = json!({ "client_id": null, "azp": "6e74", "scope": null, "scp": "read write" });
+    type Found = Option<&'static str>;
+    let rows: Vec<(&str, ClaimNames, Value, Found, Found)> = vec![
+        ("as RFC 9068 has it", wide.clone(), json!({}), Some("app"), Some("read write")),
+        ("Okta", wide.clone(), okta.clone(), Some("0oa"), Some("read write")),
+        ("Entra", wide.clone(), entra, Some("6e74"), Some("read write")),
+        (
+            "the first that is there",
+            wide.clone(),
+            json!({ "cid": "0oa", "scp": ["admin"] }),
+            Some("app"),
+            Some("read write"),
+        ),
+        ("a list of one", wide.clone(), json!({ "scope": ["read"] }), Some("app"), Some("read")),
+        ("a list of none", wide.clone(), json!({ "scope": [], "scp": ["admin"] }), Some("app"), Some("")),
+        (
+            "another order",
+            names(&["azp", "client_id"], &["scp", "scope"]),
+            json!({ "azp": "first", "scp": "one" }),
+            Some("first"),
+            Some("one"),
+        ),
+        (
+            "what stands under the usual name means nothing where others are named",
+            names(&["cid"], &["scp"]),
+            json!({ "cid": "0oa" }),
+            Some("0oa"),
+            None,
+        ),
+        (
+            "a path, and a name with dots",
+            names(&["client.id"], &["https://id.test/scope"]),
+            json!({ "client": { "id": "inner" }, "https://id.test/scope": ["a", "b"] }),
+            Some("inner"),
+            Some("a b"),
+        ),
+    ];
+    for (story, claims, patch, client_id, scope) in rows {
+        let rules = IssuerRules { claims, ..rules("main", &["at+jwt"]) };
+        let issuers = Issuers::new(vec![rules]);
+        issuers.issuer(MAIN).unwrap().publish(key_set(&[("k1", &KEY)]));
+        let token = verify(&issuers, &sign(&json!({}), &patch)).unwrap();
+        let claim = |name| token.claim(name).and_then(json::Value::as_str);
+        assert_eq!((token.client_id(), claim("client_id")), (client_id, client_id), "{story}");
+        assert_eq!(claim("scope"), scope, "{story}");
+        for word in ["read", "write", "admin", "one", "a", "b"] {
+            let has = scope.is_some_and(|scope| scope.split(' ').any(|one| one == word));
+            assert_eq!(token.has_scope(word), has, "{story}: {word}");
+        }
+    }
+    let strict = Issuers::new(vec![rules("main", &["at+jwt"])]);
+    strict.issuer(MAIN).unwrap().publish(key_set(&[("k1", &KEY)]));
+    let missing = verify(&strict, &sign(&json!({}), &okta)).map(|_| ());
+    assert_eq!(missing, Err(TokenError::ClaimMissing(Claim::ClientId)), "nobody said where Okta puts it");
+}
+
+/// A claim that is looked for has its type, or the token is refused: nothing further down the list takes its place.
+#[test]
+fn a_mapped_claim_of_the_wrong_type_is_not_passed_over() {
+    let claims = ClaimNames {
+        client_id: vec!["cid".to_owned(), "client_id".to_owned()],
+        scope: vec!["scp".to_owned(), "scope".to_owned()],
+    };
+    let issuers = Issuers::new(vec![IssuerRules { claims, ..rules("main", &["at+jwt"]) }]);
+    issuers.issuer(MAIN).unwrap().publish(key_set(&[("k1", &KEY)]));
+    for (patch, error) in [
+        (json!({ "cid": 7 }), TokenError::ClaimType(Claim::ClientId)),
+        (json!({ "cid": "" }), TokenError::ClaimMissing(Claim::ClientId)),
+        (json!({ "cid": null, "client_id": null }), TokenError::ClaimMissing(Claim::ClientId)),
+        (json!({ "scp": 7 }), TokenError::ClaimType(Claim::Scope)),
+        (json!({ "scp": [["read"]] }), TokenError::ClaimType(Claim::Scope)),
+    ] {
+        assert_eq!(verify(&issuers, &sign(&json!({}), &patch)).map(|_| ()), Err(error), "{patch}");
+    }
+    assert!(verify(&issuers, &sign(&json!({}), &json!({ "cid": null, "scp": null }))).is_ok());
+}
+
+#[test]
+fn required_claims_are_those_of_the_configuration_where_it_names_them() {
+    let bare = json!({ "sub": ABSENT, "client_id": ABSENT, "jti": ABSENT, "iat": ABSENT });
+    let verified = |listed: &[&str], typ: &str, patch: &Value| {
+        let listed = Some(listed.iter().map(ToString::to_string).collect());
+        let claims =
+            ClaimNames { client_id: vec!["client_id".to_owned(), "cid".to_owned()], ..ClaimNames::default() };
+        let rules = IssuerRules { required_claims: listed, claims, ..rules("main", &["at+jwt", "JWT"]) };
+        let issuers = Issuers::new(vec![rules]);
+        issuers.issuer(MAIN).unwrap().publish(key_set(&[("k1", &KEY)]));
+        match verify(&issuers, &sign(&json!({ "typ": typ }), patch)) {
+            Ok(_) => Ok(()),
+            Err(TokenError::ClaimMissing(claim)) => Err(issuers.claim_name(claim).to_owned()),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    for typ in ["at+jwt", "JWT"] {
+        assert_eq!(verified(&["iss", "exp", "aud"], typ, &bare), Ok(()));
+        assert_eq!(verified(&[], typ, &bare), Ok(()));
+        for always in ["iss", "exp", "aud"] {
+            assert_eq!(verified(&[], typ, &json!({ always: ABSENT })), Err(always.to_owned()));
+        }
+        for name in ["sub", "client_id", "jti", "iat", "scope", "nbf", "acr", "act.sub", "cnf.jkt"] {
+            let patch = json!({ "sub": null, "client_id": null, "jti": null, "iat": null, "scope": null, "cnf": null });
+            assert_eq!(verified(&["exp", name], typ, &patch), Err(name.to_owned()));
+        }
+        assert_eq!(verified(&["client_id"], typ, &json!({ "client_id": ABSENT, "cid": "0oa" })), Ok(()));
+        assert_eq!(verified(&["cnf.jkt", "act.sub"], typ, &json!({ "act": { "sub": "a" } })), Ok(()));
+        assert_eq!(verified(&["act"], typ, &json!({ "act": "" })), Err("act".to_owned()), "it says nothing");
+    }
 }
 
 /// Keys belong to the issuer that `iss` names (RFC 8725 section 3.8): another issuer's good key is nobody's here.
@@ -516,45 +708,6 @@ fn a_kid_that_two_keys_share_is_told_apart_by_algorithm() {
     assert!(verify(&issuers, &sign(&json!({}), &json!({}))).is_ok());
     let token = ed.sign(&header(&json!({ "alg": "EdDSA" })), &claims(&json!({})));
     assert!(verify(&issuers, &token).is_ok());
-}
-
-#[test]
-fn a_key_set_is_read_strictly() {
-    use KeySetError as E;
-    let key: Value = serde_json::from_str(&KEY.public_jwk()).unwrap();
-    let private: Value = serde_json::from_str(&KEY.private_jwk()).unwrap();
-    let with = |patch: Value| -> Value { serde_json::from_str(&patched(key.clone(), &patch)).unwrap() };
-    let set = |keys: Vec<Value>| json!({ "keys": keys }).to_string();
-    let oct = json!({ "kty": "oct", "k": "c2VjcmV0", "kid": "s" });
-    let encryption = with(json!({ "use": "enc" }));
-    let unknown = json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA" });
-    let invalid = with(json!({ "x": "AAAA" }));
-    let rows: Vec<(&str, String, Result<usize, E>)> = vec![
-        ("one key", set(vec![key.clone()]), Ok(1)),
-        ("other members are ignored", json!({ "keys": [key], "issuer": "x" }).to_string(), Ok(1)),
-        (
-            "what cannot verify is left out",
-            set(vec![oct.clone(), encryption.clone(), unknown.clone(), invalid.clone(), key.clone()]),
-            Ok(1),
-        ),
-        ("nothing is left", set(vec![oct, encryption, unknown, invalid]), Err(E::Empty)),
-        ("empty", set(vec![]), Err(E::Empty)),
-        ("a leaked private key", set(vec![key.clone(), private]), Err(E::Private)),
-        ("64 keys", set(vec![key.clone(); 64]), Ok(64)),
-        ("65 keys", set(vec![key.clone(); 65]), Err(E::TooMany)),
-        ("a flood of members", json!({ "keys": [key], "x": vec![0; 5000] }).to_string(), Err(E::TooMany)),
-        ("a page", "<!doctype html>".to_owned(), Err(E::Format)),
-        ("nothing", String::new(), Err(E::Format)),
-        ("no keys", "{}".to_owned(), Err(E::Format)),
-        ("keys is no array", r#"{"keys":{}}"#.to_owned(), Err(E::Format)),
-        ("a key is no object", r#"{"keys":[1]}"#.to_owned(), Err(E::Format)),
-        ("a bare array", json!([key]).to_string(), Err(E::Format)),
-        ("kid is no string", set(vec![with(json!({ "kid": 1 }))]), Err(E::Format)),
-        ("keys twice", format!(r#"{{"keys":[],"keys":[{key}]}}"#), Err(E::Format)),
-    ];
-    for (story, document, expected) in rows {
-        assert_eq!(KeySet::parse(document.as_bytes()).map(|keys| keys.len()), expected, "{story}");
-    }
 }
 
 proptest! {

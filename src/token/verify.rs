@@ -2,7 +2,7 @@
 
 use super::cache::{TokenCache, weight_of};
 use super::issuer::Published;
-use super::{Issuer, IssuerId, IssuerRules, VerifiedToken, check};
+use super::{Claim, Issuer, IssuerId, IssuerRules, VerifiedToken, check};
 use crate::clock::UnixTime;
 use crate::jose::{Algorithm, CompactJws, HeaderError, JoseHeader, PublicKey, Sha256, json};
 use std::sync::Arc;
@@ -28,6 +28,12 @@ pub enum TokenError {
     /// Not a compact JWS (and no introspection to ask about opaque ones), or not acceptable JSON.
     #[error("the access token is malformed")]
     Malformed,
+    /// Header or claims have more than 32 levels of objects and arrays ([`json::Limits::TOKEN`]).
+    #[error("the access token has too many levels")]
+    TooDeep,
+    /// Header or claims have more than 4,096 members and array items ([`json::Limits::TOKEN`]).
+    #[error("the access token has too many members")]
+    TooMany,
     /// `typ` is not that of an access token (RFC 9068 section 4).
     #[error("the token is not an access token")]
     Type,
@@ -37,12 +43,12 @@ pub enum TokenError {
     /// `alg` is none of those the issuer may use.
     #[error("the access token's algorithm is not accepted")]
     Algorithm,
-    /// A required claim is missing or empty (RFC 9068 section 2.2).
+    /// A required claim is missing or empty (RFC 9068 section 2.2, or what the issuer's rules say).
     #[error("the access token lacks a required claim")]
-    ClaimMissing,
+    ClaimMissing(Claim),
     /// A registered claim has the wrong type: a failure, never "absent" (CVE-2026-25537).
     #[error("a claim of the access token has the wrong type")]
-    ClaimType,
+    ClaimType(Claim),
     /// `iss` is no configured issuer, or not one of this route's.
     #[error("the access token is from an unknown issuer")]
     Issuer,
@@ -58,7 +64,7 @@ pub enum TokenError {
     /// `iat` is in the future.
     #[error("the access token is from the future")]
     IssuedInFuture,
-    /// `cnf` cannot be checked: no known member, an unknown one, or a malformed one (RFC 7800 section 3.1).
+    /// `cnf` cannot be checked: neither `jkt` nor `x5t#S256`, a malformed one, or another key beside it (RFC 7800 section 3.1).
     #[error("the access token's confirmation cannot be checked")]
     Confirmation,
     /// No key of the issuer fits; it may have new ones: fetch (rate-limited) and verify again.
@@ -79,11 +85,13 @@ impl TokenError {
             Self::Signature => true,
             Self::TooLong
             | Self::Malformed
+            | Self::TooDeep
+            | Self::TooMany
             | Self::Type
             | Self::Critical
             | Self::Algorithm
-            | Self::ClaimMissing
-            | Self::ClaimType
+            | Self::ClaimMissing(_)
+            | Self::ClaimType(_)
             | Self::Issuer
             | Self::Audience
             | Self::Expired
@@ -111,6 +119,16 @@ impl Issuers {
     /// The issuer at this place.
     pub fn issuer(&self, id: IssuerId) -> Option<&Issuer> {
         self.issuers.get(id.0)
+    }
+
+    /// What the claim is called, for the log.
+    pub fn claim_name(&self, claim: Claim) -> &str {
+        let listed = |id, place| self.issuer(id)?.rules.required_claims.as_ref()?.get(usize::from(place));
+        match claim {
+            Claim::Listed(id, place) => listed(id, place).map_or(claim.name(), String::as_str),
+            Claim::Iss | Claim::Exp | Claim::Aud | Claim::Sub | Claim::ClientId => claim.name(),
+            Claim::Iat | Claim::Jti | Claim::Nbf | Claim::Scope => claim.name(),
+        }
     }
 
     /// Verifies a token as presented, whose SHA-256 is `hash`. One verified before, by the same keys and not
@@ -161,7 +179,7 @@ impl Issuers {
     /// Every check, the signature last: a refusal before it costs the sender more than us.
     fn verify_anew(&self, token: &str, now: UnixTime) -> Result<VerifiedToken, TokenError> {
         let jws = CompactJws::split(token).map_err(|_| TokenError::Malformed)?;
-        let header = JoseHeader::parse(jws.header_segment, false).map_err(header_error)?;
+        let header = JoseHeader::of_token(jws.header_segment).map_err(header_error)?;
         let typ = header.typ.as_deref();
         // A DPoP proof or an ID token is told what it is before its claims are missed
         // (RFC 8725 sections 3.11 and 3.12).
@@ -169,32 +187,32 @@ impl Issuers {
             return Err(TokenError::Type);
         }
         let algorithm = header.alg.as_deref().and_then(Algorithm::from_name).ok_or(TokenError::Algorithm)?;
-        let claims = json::Object::parse(&jws.payload).map_err(|_| TokenError::Malformed)?;
+        let claims = json::Object::parse(&jws.payload, json::Limits::TOKEN).map_err(json_error)?;
         let (id, issuer) = self.issuer_of(&claims)?;
         let kind = check::token_type(typ, &issuer.rules).ok_or(TokenError::Type)?;
         if !issuer.rules.algorithms.contains(&algorithm) {
             return Err(TokenError::Algorithm);
         }
-        let checked = check::claims(&claims, kind, &issuer.rules, now)?;
+        let checked = check::claims(&claims, kind, id, &issuer.rules, now)?;
         let published = issuer.published();
         let published = published.as_ref().ok_or(TokenError::KeysUnavailable(id))?;
         verify_signature(&jws, algorithm, header.kid.as_deref(), published, id)?;
         Ok(VerifiedToken {
             issuer: id,
-            claims: claims.into_owned(),
+            weight: weight_of(jws.payload.len(), claims.items()),
+            claims: issuer.rules.claims.settle(claims.into_owned()),
             confirmation: checked.confirmation,
             expires: checked.expires,
             not_before: checked.not_before,
             generation: published.generation,
-            weight: weight_of(jws.payload.len()),
         })
     }
 
     /// The issuer that `iss` names: a string, never an array (CVE-2025-30144), equal to the letter (RFC 9068
     /// section 4).
     fn issuer_of(&self, claims: &json::Object<'_>) -> Result<(IssuerId, &Issuer), TokenError> {
-        let iss = claims.get("iss").ok_or(TokenError::ClaimMissing)?;
-        let iss = iss.as_str().ok_or(TokenError::ClaimType)?;
+        let iss = claims.get("iss").ok_or(TokenError::ClaimMissing(Claim::Iss))?;
+        let iss = iss.as_str().ok_or(TokenError::ClaimType(Claim::Iss))?;
         self.iter().find(|(_, issuer)| issuer.rules.issuer == iss).ok_or(TokenError::Issuer)
     }
 }
@@ -221,6 +239,15 @@ fn verify_signature(
 const fn header_error(error: HeaderError) -> TokenError {
     match error {
         HeaderError::Critical => TokenError::Critical,
-        HeaderError::Json(_) | HeaderError::Type | HeaderError::Jwk(_) => TokenError::Malformed,
+        HeaderError::Json(error) => json_error(error),
+        HeaderError::Type | HeaderError::Jwk(_) => TokenError::Malformed,
+    }
+}
+
+const fn json_error(error: json::JsonError) -> TokenError {
+    match error {
+        json::JsonError::Syntax | json::JsonError::Duplicate => TokenError::Malformed,
+        json::JsonError::TooDeep => TokenError::TooDeep,
+        json::JsonError::TooMany => TokenError::TooMany,
     }
 }

@@ -156,6 +156,10 @@ fn material() -> tempfile::TempDir {
     write("tls/clients.crt", b"");
     write("tls/garbage.crt", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     write("jwks.json", b"{\"keys\":[]}");
+    let good =
+        r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"good"}"#;
+    write("odd.json", format!(r#"{{"keys":[{good},7,{{"kty":"oct","k":"AA","kid":"shared"}}]}}"#).as_bytes());
+    write("long.json", format!(r#"{{"keys":[{good}]}}{}"#, " ".repeat(256 * 1024)).as_bytes());
     write("private.json", br#"{"keys":[{"kty":"EC","crv":"P-256","x":"a","y":"b","d":"c"}]}"#);
     write("secrets/nonce", format!("{}\n{}\n", "a".repeat(32), "b".repeat(64)).as_bytes());
     write("secrets/short", b"password\n");

@@ -7,6 +7,8 @@ mod answers;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod issuers;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod stranger;

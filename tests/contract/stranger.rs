@@ -68,6 +68,22 @@ impl Stranger {
         publish(self.folder.path(), keys);
     }
 
+    /// Replaces the issuer's key set by this text.
+    pub(crate) fn publish_text(&self, jwks: &str) {
+        replace(self.folder.path(), jwks);
+    }
+
+    /// The thumbprint of the client's key.
+    pub(crate) fn jkt(&self) -> String {
+        self.client.public().thumbprint().to_string()
+    }
+
+    /// `GET /orders` with this token and a good proof.
+    pub(crate) fn with_token(&self, token: &str) -> String {
+        let proof = self.proof(token, json!({}));
+        get("/orders", &[("Authorization", &format!("DPoP {token}")), ("DPoP", &proof)])
+    }
+
     /// A token for the client's key; `changes` replace claims, `null` removes them.
     pub(crate) fn token(&self, changes: Value) -> String {
         self.token_by("one", &self.issuer, changes)
@@ -98,9 +114,7 @@ impl Stranger {
 
     /// `GET /orders` with a good token and a good proof that no other request has.
     pub(crate) fn good(&self) -> String {
-        let token = self.token(json!({}));
-        let proof = self.proof(&token, json!({}));
-        get("/orders", &[("Authorization", &format!("DPoP {token}")), ("DPoP", &proof)])
+        self.with_token(&self.token(json!({})))
     }
 
     /// Sends a request on a connection of its own.
@@ -116,6 +130,30 @@ impl Stranger {
     /// What the process has logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// The line of the log that says this; it is waited for.
+    pub(crate) async fn logged(&self, said: &str) -> String {
+        loop {
+            let log = self.log();
+            if let Some(line) = log.lines().find(|line| line.contains(said) && line.ends_with('}')) {
+                return line.to_owned();
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The lines about requests that it has logged so far.
+    pub(crate) fn logged_requests(&self) -> impl Iterator<Item = Value> {
+        let log = self.log();
+        let whole = log.rfind('\n').map_or("", |end| &log[..end]);
+        let lines: Vec<Value> = whole.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        lines.into_iter().filter(|line| line["message"] == "request")
+    }
+
+    /// How many there are.
+    pub(crate) fn requests(&self) -> usize {
+        self.logged_requests().count()
     }
 
     /// Tells the process to stop, as an orchestrator does.
@@ -179,7 +217,11 @@ fn publish(folder: &Path, keys: &[(&str, &PrivateKey)]) {
         merged(serde_json::from_str(&key.public_jwk()).unwrap(), json!({ "kid": kid }))
     };
     let jwks: Vec<_> = keys.iter().map(jwk).collect();
-    std::fs::write(folder.join("jwks.new"), format!(r#"{{"keys":[{}]}}"#, jwks.join(","))).unwrap();
+    replace(folder, &format!(r#"{{"keys":[{}]}}"#, jwks.join(",")));
+}
+
+fn replace(folder: &Path, jwks: &str) {
+    std::fs::write(folder.join("jwks.new"), jwks).unwrap();
     std::fs::rename(folder.join("jwks.new"), folder.join("jwks.json")).unwrap();
 }
 

@@ -6,6 +6,8 @@ mod cors;
 #[cfg(test)]
 mod forwarding;
 #[cfg(test)]
+mod issuers;
+#[cfg(test)]
 mod nonce;
 #[cfg(test)]
 mod replay;

@@ -11,7 +11,7 @@ use keyproof::headers::DPOP;
 use keyproof::identity::IdentityMap;
 use keyproof::jose::{Algorithm, PrivateKey, encode, sha256};
 use keyproof::replay::{MemoryStore, OnStart, Store};
-use keyproof::token::{IssuerRules, Issuers, KeySet};
+use keyproof::token::{ClaimNames, IssuerRules, Issuers, KeySet};
 use keyproof::uri::Origin;
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
@@ -38,6 +38,8 @@ pub(crate) fn authorizer(window: AcceptanceWindow, nonce_lifetime: Duration, cap
         audiences: vec!["https://api.test".to_owned()],
         algorithms: vec![Algorithm::Es256],
         token_types: vec!["at+jwt".to_owned()],
+        claims: ClaimNames::default(),
+        required_claims: None,
         leeway: Duration::from_secs(10),
     }]);
     let keys = format!(r#"{{"keys":[{}]}}"#, ISSUER.public_jwk());

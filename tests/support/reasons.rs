@@ -8,7 +8,7 @@ use keyproof::denial::{
 };
 use keyproof::dpop::ProofError;
 use keyproof::jose::{Algorithm, PrivateKey};
-use keyproof::token::{IssuerId, TokenError};
+use keyproof::token::{Claim, IssuerId, TokenError};
 use keyproof::uri::PathError;
 use serde_json::{Value, json};
 
@@ -75,15 +75,19 @@ cases! {
 
     Denial::Token(TokenError::TooLong) => Denial::Token(TokenError::TooLong), with_token(|_| "a".repeat(16 * 1024 + 1));
     Denial::Token(TokenError::Malformed) => Denial::Token(TokenError::Malformed), with_token(|_| "opaque".to_owned());
+    Denial::Token(TokenError::TooDeep) => Denial::Token(TokenError::TooDeep),
+        with_token(|house| house.token(json!({ "authorization_details": nested(32) })));
+    Denial::Token(TokenError::TooMany) => Denial::Token(TokenError::TooMany),
+        with_token(|house| house.token(json!({ "groups": vec![0; 4096] })));
     Denial::Token(TokenError::Type) => Denial::Token(TokenError::Type),
         with_token(|house| house.token_with(json!({ "typ": "dpop+jwt" }), json!({})));
     Denial::Token(TokenError::Critical) => Denial::Token(TokenError::Critical),
         with_token(|house| house.token_with(json!({ "crit": ["exp"] }), json!({})));
     Denial::Token(TokenError::Algorithm) => Denial::Token(TokenError::Algorithm),
         with_token(|house| house.token_with(json!({ "alg": "none" }), json!({})));
-    Denial::Token(TokenError::ClaimMissing) => Denial::Token(TokenError::ClaimMissing),
+    Denial::Token(TokenError::ClaimMissing(_)) => Denial::Token(TokenError::ClaimMissing(Claim::ClientId)),
         with_token(|house| house.token(json!({ "client_id": null })));
-    Denial::Token(TokenError::ClaimType) => Denial::Token(TokenError::ClaimType),
+    Denial::Token(TokenError::ClaimType(_)) => Denial::Token(TokenError::ClaimType(Claim::Exp)),
         with_token(|house| house.token(json!({ "exp": "tomorrow" })));
     Denial::Token(TokenError::Issuer) => Denial::Token(TokenError::Issuer),
         with_token(|house| house.token(json!({ "iss": "https://id.test/" })));
@@ -142,6 +146,8 @@ cases! {
             let header = format!(r#"{{"typ":"dpop+jwt","alg":"ES256","alg":"ES256","jwk":{}}}"#, house.client.public_jwk());
             with_proof(&token, &house.client.sign(&header, "{}"))
         });
+    Denial::Proof(ProofError::TooDeep) => Denial::Proof(ProofError::TooDeep), claims(|| json!({ "more": nested(8) }));
+    Denial::Proof(ProofError::TooMany) => Denial::Proof(ProofError::TooMany), claims(|| json!({ "more": vec![0; 64] }));
     Denial::Proof(ProofError::Critical) => Denial::Proof(ProofError::Critical), header(|_| json!({ "crit": ["x"], "x": 1 }));
     Denial::Proof(ProofError::HeaderMember) => Denial::Proof(ProofError::HeaderMember), header(|_| json!({ "jwk": null }));
     Denial::Proof(ProofError::Claim) => Denial::Proof(ProofError::Claim), claims(|| json!({ "jti": null }));
@@ -202,6 +208,11 @@ pub fn good(house: &House, jti: &str) -> String {
     let token = house.token(json!({}));
     let proof = house.proof(&token, json!({ "jti": jti }));
     with_proof(&token, &proof)
+}
+
+/// A list with lists in it, of so many levels.
+fn nested(levels: usize) -> Value {
+    (1..levels).fold(json!([]), |inner, _| json!([inner]))
 }
 
 fn sent(request: fn(&House) -> String) -> Case {

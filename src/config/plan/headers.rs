@@ -1,5 +1,6 @@
 //! Identity headers: which names a route may set.
 
+use super::names;
 use crate::config::document::Identity;
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
@@ -29,12 +30,7 @@ pub(super) fn plan(identity: &Identity, findings: &mut Findings) -> IdentityMap 
         if let Some((what, help)) = what {
             findings.problem(&name.place, what, help);
         }
-        if claim.value.is_empty()
-            || claim.value.split('.').any(|member| member.trim() != member || member.is_empty())
-        {
-            let help = "write a claim's name, as sub, or a path to a member of it, as cnf.jkt";
-            findings.problem(&claim.place, format!("{} is no claim", claim.shown()), help);
-        }
+        names::claim(claim, findings);
         let parsed = HeaderName::from_bytes(name.value.as_bytes()).ok().filter(|_| !fold.is_empty());
         match parsed {
             Some(header) => headers.push((header, claim.value.clone())),

@@ -1,11 +1,11 @@
 //! Issuers and where their keys come from.
 
 use super::{IssuerPlan, KeySource, files, names};
-use crate::config::document::{Document, Issuer};
+use crate::config::document::{ClaimNames, Document, Issuer};
 use crate::config::problem::Findings;
-use crate::config::read::Spot;
+use crate::config::read::{List, Spot};
 use crate::config::value::written;
-use crate::token::{IssuerRules, KeySet, KeySetError};
+use crate::token::{self, IssuerRules, KeySet, KeySetError};
 use std::path::Path;
 use std::time::Duration;
 use url::{Host, Url};
@@ -54,9 +54,34 @@ fn one(issuer: &Issuer, folder: &Path, findings: &mut Findings) -> Option<Issuer
         audiences: texts(&issuer.audiences.as_ref()?.items),
         algorithms,
         token_types: texts(&issuer.token_types.items),
+        claims: claim_names(&issuer.claims, findings),
+        required_claims: issuer.required_claims.as_ref().map(|list| required_claims(list, findings)),
         leeway: issuer.leeway.value,
     };
     Some(IssuerPlan { rules, keys: keys? })
+}
+
+fn claim_names(claims: &ClaimNames, findings: &mut Findings) -> token::ClaimNames {
+    for list in [&claims.client_id, &claims.scope] {
+        names::distinct(list, "name at least one claim, or delete the key", findings);
+        each_is_a_claim(list, findings);
+    }
+    token::ClaimNames { client_id: texts(&claims.client_id.items), scope: texts(&claims.scope.items) }
+}
+
+/// They may be none: then `iss`, `exp` and `aud` are enough.
+fn required_claims(list: &List<Text>, findings: &mut Findings) -> Vec<String> {
+    if !list.is_empty() {
+        names::distinct(list, "", findings);
+    }
+    each_is_a_claim(list, findings);
+    texts(&list.items)
+}
+
+/// An empty text has been noted already.
+fn each_is_a_claim(list: &List<Text>, findings: &mut Findings) {
+    let written = list.items.iter().filter(|name| !name.value.trim().is_empty());
+    written.for_each(|name| names::claim(name, findings));
 }
 
 fn texts(list: &[Text]) -> Vec<String> {
@@ -97,12 +122,24 @@ fn key_source(issuer: &Issuer, folder: &Path, findings: &mut Findings) -> Option
 /// A JWK Set. It may be empty still: the issuer's first key can come later, and readiness waits for it.
 fn key_file(file: &Text, folder: &Path, findings: &mut Findings) -> Option<KeySource> {
     let (path, contents) = files::read(file, folder, findings)?;
-    if let Err(error @ (KeySetError::Format | KeySetError::TooMany | KeySetError::Private)) =
-        KeySet::parse(&contents)
-    {
-        let help = "name a JWK Set with the issuer's public keys (RFC 7517 section 5)";
-        findings.problem(&file.place, format!("{} is no use: {error}", file.shown()), help);
-        return None;
+    match KeySet::parse(&contents) {
+        Ok(set) => {
+            for key in set.left_out() {
+                let help = "the others serve; have the issuer mend or remove it";
+                findings.warn(&file.place, format!("{}: {key}", file.shown()), help);
+            }
+        }
+        Err(KeySetError::Empty) => {}
+        Err(
+            error @ (KeySetError::Format
+            | KeySetError::TooLarge
+            | KeySetError::TooMany
+            | KeySetError::Unusable(_)),
+        ) => {
+            let help = "name a JWK Set with the issuer's public keys (RFC 7517 section 5)";
+            findings.problem(&file.place, format!("{} is no use: {error}", file.shown()), help);
+            return None;
+        }
     }
     Some(KeySource::File(path))
 }

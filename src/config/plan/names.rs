@@ -61,6 +61,16 @@ pub(super) fn distinct(list: &crate::config::read::List<Text>, empty_help: &str,
     }
 }
 
+/// Checks that this can be the name of a claim, or a path to a member of one.
+pub(super) fn claim(text: &Text, findings: &mut Findings) {
+    if text.value.is_empty()
+        || text.value.split('.').any(|member| member.trim() != member || member.is_empty())
+    {
+        let help = "write a claim's name, as sub, or a path to a member of it, as cnf.jkt";
+        findings.problem(&text.place, format!("{} is no claim", text.shown()), help);
+    }
+}
+
 /// The algorithms of these names.
 pub(super) fn algorithms(list: &crate::config::read::List<Text>, findings: &mut Findings) -> Vec<Algorithm> {
     if list.is_empty() {

@@ -38,6 +38,13 @@ fn header(key: &PrivateKey) -> String {
 
 /// The payload of a good proof with these members instead of or beside its own; `null` leaves one out.
 fn payload(changes: serde_json::Value) -> String {
+    let mut claims: serde_json::Value = serde_json::from_str(&payload_with_nulls(changes)).unwrap();
+    claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    claims.to_string()
+}
+
+/// The same, but `null` is written.
+fn payload_with_nulls(changes: serde_json::Value) -> String {
     let mut claims = serde_json::json!({
         "jti": "e1j3V_bKic8-LAEB", "htm": "GET", "htu": "https://api.example.com/orders",
         "iat": NOW.as_secs(), "ath": ATH,
@@ -46,7 +53,6 @@ fn payload(changes: serde_json::Value) -> String {
     for (name, value) in changes {
         claims[name] = value;
     }
-    claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
     claims.to_string()
 }
 
@@ -135,6 +141,12 @@ fn every_claim_has_its_refusal() {
         (serde_json::json!({ "nbf": 1_700_000_010.5 }), Some(E::NotYetValid)),
         (serde_json::json!({ "nbf": {} }), Some(E::Claim)),
         (serde_json::json!({ "nonce": 1 }), Some(E::Claim)),
+        (serde_json::json!({ "exp": null, "nbf": null, "nonce": null, "more": null }), None),
+        (serde_json::json!({ "nonce": [null] }), Some(E::Claim)),
+        (serde_json::json!({ "more": [[[[[[[]]]]]]] }), None),
+        (serde_json::json!({ "more": [[[[[[[[]]]]]]]] }), Some(E::TooDeep)),
+        (serde_json::json!({ "more": vec![0; 58] }), None),
+        (serde_json::json!({ "more": vec![0; 59] }), Some(E::TooMany)),
         (serde_json::json!({ "ath": null }), Some(E::AthMissing)),
         (serde_json::json!({ "ath": 1 }), Some(E::Claim)),
         (serde_json::json!({ "ath": "" }), Some(E::Ath)),
@@ -145,8 +157,12 @@ fn every_claim_has_its_refusal() {
     ];
     let (verifier, ath) = (verifier(), sha256(&[TOKEN]));
     for (changes, error) in table {
-        let verdict = verdict(&verifier, &proof(changes.clone()), &expected(Some(&ath), NoncePolicy::Off));
-        assert_eq!(verdict.err(), error, "{changes}");
+        // A member that is null is one that is absent.
+        for payload in [payload(changes.clone()), payload_with_nulls(changes.clone())] {
+            let proof = KEY.sign(&header(&KEY), &payload);
+            let verdict = verdict(&verifier, &proof, &expected(Some(&ath), NoncePolicy::Off));
+            assert_eq!(verdict.err(), error, "{payload}");
+        }
     }
 }
 
@@ -160,6 +176,17 @@ fn every_header_has_its_refusal() {
     let table = [
         (row(r#"{"typ":"dpop+jwt","alg":"ES256","jwk":JWK}"#), E::Signature),
         (row(r#"{"typ":"dpop+jwt","alg":"ES256","jwk":JWK,"kid":"a","x":{"y":1}}"#), E::Signature),
+        (row(r#"{"typ":"dpop+jwt","alg":"ES256","jwk":JWK,"kid":null,"b64":null,"x5c":null}"#), E::Signature),
+        (row(r#"{"typ":"dpop+jwt","alg":"ES256","jwk":JWK,"crit":null}"#), E::Critical),
+        (row(r#"{"typ":null,"alg":"ES256","jwk":JWK}"#), E::HeaderMember),
+        (row(r#"{"typ":"dpop+jwt","alg":"ES256","jwk":null}"#), E::HeaderMember),
+        (
+            row(r#"{"typ":"dpop+jwt","alg":"ES256","jwk":JWK}"#).replace(
+                r#""kty""#,
+                r#""d":null,"p":null,"k":null,"use":null,"alg":null,"key_ops":null,"kid":null,"kty""#,
+            ),
+            E::Signature,
+        ),
         (row(r#"{"alg":"ES256","jwk":JWK}"#), E::HeaderMember),
         (row(r#"{"typ":1,"alg":"ES256","jwk":JWK}"#), E::HeaderMember),
         (row(r#"{"typ":"JWT","alg":"ES256","jwk":JWK}"#), E::Type),

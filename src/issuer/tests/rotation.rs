@@ -26,6 +26,21 @@ async fn a_herd_of_unknown_kids_is_one_fetch() {
     assert_eq!(endpoint.asked().len(), 2, "one at the start, one for all of them");
 }
 
+/// An odd key beside the new one: the whole set was refused, and the new key never arrived.
+#[tokio::test]
+async fn an_odd_key_keeps_no_new_one_away() {
+    let endpoint = Endpoint::start().await;
+    endpoint.answer("/jwks", ok(&jwks(&["k1"])));
+    let house = House::settled(&endpoint, CALM).await;
+    let leaked: Value = serde_json::from_str(&KEY.private_jwk()).unwrap();
+    let odd = json!([1, { "kty": "EC", "kid": 7 }, leaked, { "kty": "oct", "k": "AA" }]).to_string();
+    let twice = r#"{"kty":"EC","kty":"EC"}"#;
+    let document = format!(r#"{{"keys":[{},{twice},{}]}}"#, &odd[1..odd.len() - 1], jwk("k2"));
+    endpoint.answer("/jwks", ok(&document));
+    assert_eq!(house.refresh().await, Refreshed::Fetched);
+    assert_eq!(house.verify("k2"), Ok(()));
+}
+
 /// Libraries forgot to count failures, and asked a dead endpoint again for every made-up key.
 #[tokio::test]
 async fn a_failed_attempt_cools_down_too() {

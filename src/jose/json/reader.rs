@@ -3,37 +3,40 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{JsonError, MAX_DEPTH, Object, Value};
+use super::{JsonError, Limits, Object, Value};
 
-/// Reads an object with at most `max_nodes` members and items.
-pub(super) fn read(text: &[u8], max_nodes: usize) -> Result<Object<'_>, JsonError> {
+/// Reads an object within these limits.
+pub(super) fn read(text: &[u8], limits: Limits) -> Result<Object<'_>, JsonError> {
     let text = std::str::from_utf8(text).map_err(|_| JsonError::Syntax)?;
-    let limits = Limits { nodes_left: Cell::new(max_nodes), refused: Cell::new(JsonError::Syntax) };
+    let budget = Budget { items_left: Cell::new(limits.items), refused: Cell::new(JsonError::Syntax) };
     let mut tokens = serde_json::Deserializer::from_str(text);
-    let top = Reader { limits: &limits, depth: 0 };
-    let object = tokens.deserialize_map(Top(top)).map_err(|_| limits.refused.get())?;
+    let top = Reader { budget: &budget, levels_left: limits.levels, room: ROOM };
+    let object = tokens.deserialize_map(Top(top)).map_err(|_| budget.refused.get())?;
     tokens.end().map_err(|_| JsonError::Syntax)?;
     Ok(object)
 }
 
 /// Objects of at most this many members are searched for duplicates pair by pair, which allocates nothing.
 const FEW: usize = 16;
-/// What the first member of an object makes room for: most objects of a token or a key need no more.
+/// What the first member of the outermost object makes room for: most tokens and keys need no more.
 const ROOM: usize = 8;
+/// The same for an object inside another one, of which a small text may have thousands.
+const ROOM_INSIDE: usize = 1;
 
 /// What one document may still use, and why it was refused if not for its syntax.
-struct Limits {
-    nodes_left: Cell<usize>,
+struct Budget {
+    items_left: Cell<usize>,
     refused: Cell<JsonError>,
 }
 
-/// Reads one value at `depth`; an object or array in it would be one deeper.
+/// Reads one value, which may have so many levels.
 #[derive(Clone, Copy)]
 struct Reader<'l> {
-    limits: &'l Limits,
-    depth: usize,
+    budget: &'l Budget,
+    levels_left: usize,
+    room: usize,
 }
 
 /// Takes an object and nothing else.
@@ -42,25 +45,34 @@ struct Top<'l>(Reader<'l>);
 /// Reads a member name.
 struct Name;
 
+/// A member name, borrowed where nothing is escaped.
+pub(super) struct MemberName<'a>(pub(super) Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for MemberName<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Name.deserialize(deserializer).map(Self)
+    }
+}
+
 impl<'l> Reader<'l> {
     /// The reader of what is inside the container that starts here.
     fn inside<E: Error>(self) -> Result<Self, E> {
-        if self.depth == MAX_DEPTH {
-            return Err(self.refuse(JsonError::TooLarge));
-        }
-        Ok(Self { depth: self.depth + 1, ..self })
+        let Some(levels_left) = self.levels_left.checked_sub(1) else {
+            return Err(self.refuse(JsonError::TooDeep));
+        };
+        Ok(Self { levels_left, room: ROOM_INSIDE, ..self })
     }
 
     /// Counts a member or an item.
     fn count<E: Error>(self) -> Result<(), E> {
         let left =
-            self.limits.nodes_left.get().checked_sub(1).ok_or_else(|| self.refuse(JsonError::TooLarge))?;
-        self.limits.nodes_left.set(left);
+            self.budget.items_left.get().checked_sub(1).ok_or_else(|| self.refuse(JsonError::TooMany))?;
+        self.budget.items_left.set(left);
         Ok(())
     }
 
     fn refuse<E: Error>(self, why: JsonError) -> E {
-        self.limits.refused.set(why);
+        self.budget.refused.set(why);
         E::custom(why)
     }
 
@@ -70,7 +82,7 @@ impl<'l> Reader<'l> {
         while let Some(name) = map.next_key_seed(Name)? {
             inside.count()?;
             if members.is_empty() {
-                members.reserve_exact(ROOM);
+                members.reserve_exact(self.room);
             }
             members.push((name, map.next_value_seed(inside)?));
         }

@@ -27,21 +27,20 @@ fn what_is_no_object_is_refused() {
         (b"{\"a\":1,\"\\u0061\":2}", JsonError::Duplicate),
         (b"{\"b\":{\"a\":1,\"c\":0,\"a\":1}}", JsonError::Duplicate),
         (b"{\"b\":[[{\"a\":1,\"a\":null}]]}", JsonError::Duplicate),
-        (b"{\"a\":[[[[[[[[]]]]]]]]}", JsonError::TooLarge),
-        (b"{\"\":{\"\":{\"\":{\"\":{\"\":{\"\":{\"\":{\"\":{}}}}}}}}}", JsonError::TooLarge),
-        (b"{\"a\":[[[[[[[[[[[[[[[[", JsonError::TooLarge),
+        (b"{\"a\":[[[[[[[[]]]]]]]]}", JsonError::TooDeep),
+        (b"{\"\":{\"\":{\"\":{\"\":{\"\":{\"\":{\"\":{\"\":{}}}}}}}}}", JsonError::TooDeep),
+        (b"{\"a\":[[[[[[[[[[[[[[[[", JsonError::TooDeep),
     ];
     for (text, error) in cases {
-        assert_eq!(Object::parse(text), Err(error), "{}", text.escape_ascii());
+        assert_eq!(Object::parse(text, Limits::SMALL), Err(error), "{}", text.escape_ascii());
     }
 }
 
 #[test]
 fn values_are_what_they_say() {
     let text = br#" {"n":null,"t":true,"i":-7,"m":9223372036854775807,"u":9223372036854775808,"f":1.0,"e":1e3,"s":"a\"b","a":[1,{"x":""}],"o":{}} "#;
-    let object = Object::parse(text).unwrap();
+    let object = Object::parse(text, Limits::SMALL).unwrap();
     let expected = [
-        ("n", Value::Null),
         ("t", Value::Bool(true)),
         ("i", Value::Integer(-7)),
         ("m", Value::Integer(i64::MAX)),
@@ -59,13 +58,16 @@ fn values_are_what_they_say() {
     assert_eq!(object.get("a").and_then(Value::as_array).map(<[_]>::len), Some(2));
     assert_eq!(object.get("o").and_then(Value::as_object), Some(&Object::default()));
     assert_eq!(object.get("absent"), None);
-    assert_eq!(object.iter().map(|(name, _)| name).collect::<String>(), "ntimufesao");
+    assert_eq!(object.get("n"), None, "null is absent");
+    assert!(object.is_written("n") && !object.is_written("absent"));
+    assert_eq!(object.items(), 13);
+    assert_eq!(object.iter().map(|(name, _)| name).collect::<String>(), "timufesao");
     assert_eq!(object.clone().into_owned(), object);
 }
 
 #[test]
 fn plain_strings_are_borrowed() {
-    let object = Object::parse(br#"{"plain":"text","esc\u0061ped":"\n"}"#).unwrap();
+    let object = Object::parse(br#"{"plain":"text","esc\u0061ped":"\n"}"#, Limits::SMALL).unwrap();
     let borrowed = |text: &Cow<'_, str>| matches!(text, Cow::Borrowed(_));
     let kinds = object.members.iter().map(|(name, value)| {
         let Value::String(text) = value else { panic!("{value:?} is no string") };
@@ -74,21 +76,55 @@ fn plain_strings_are_borrowed() {
     assert_eq!(kinds.collect::<Vec<_>>(), [(true, true), (false, false)]);
 }
 
+/// A text of this size.
+type Made<'a> = &'a dyn Fn(usize) -> String;
+
 #[test]
 fn limits_are_exact() {
-    assert!(Object::parse(br#"{"a":[[[[[[[]]]]]]]}"#).is_ok(), "eight deep");
-    let items = |count: usize| format!(r#"{{"a":[{}]}}"#, vec!["0"; count].join(","));
+    let arrays = |levels: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
+    let objects = |levels: usize| format!("{}{{}}{}", r#"{"a":"#.repeat(levels - 1), "}".repeat(levels - 1));
+    let items = |count: usize| format!(r#"{{"a":[{}]}}"#, vec!["0"; count - 1].join(","));
     let members = |count: usize| {
-        let members: Vec<_> = (0..count).map(|number| format!(r#""{number}":0"#)).collect();
+        let members: Vec<_> = (0..count).map(|number| format!(r#""{number}":null"#)).collect();
         format!("{{{}}}", members.join(","))
     };
-    for (text, accepted) in
-        [(items(1023), true), (items(1024), false), (members(1024), true), (members(1025), false)]
-    {
-        assert_eq!(Object::parse(text.as_bytes()).is_ok(), accepted);
+    for limits in [Limits::TOKEN, Limits::SMALL, Limits { levels: 2, items: 2 }] {
+        let table: [(Made<'_>, usize, JsonError); 4] = [
+            (&arrays, limits.levels, JsonError::TooDeep),
+            (&objects, limits.levels, JsonError::TooDeep),
+            (&items, limits.items, JsonError::TooMany),
+            (&members, limits.items, JsonError::TooMany),
+        ];
+        for (text, limit, error) in table {
+            let read = |size: usize| {
+                let text = text(size);
+                Object::parse(text.as_bytes(), limits).map(|object| object.into_owned().items())
+            };
+            assert!(read(limit).is_ok(), "{limits:?} {limit}");
+            assert_eq!(read(limit + 1), Err(error), "{limits:?} {limit}");
+        }
     }
-    assert!(Object::parse_bounded(members(5000).as_bytes(), 5000).is_ok());
-    assert_eq!(Object::parse_bounded(b"{\"a\":0}", 0), Err(JsonError::TooLarge));
+    assert_eq!(Object::parse(b"{\"a\":0}", Limits { levels: 1, items: 0 }), Err(JsonError::TooMany));
+    assert_eq!(Object::parse(b"{}", Limits { levels: 0, items: 0 }), Err(JsonError::TooDeep));
+}
+
+/// A test's stack is as small as a worker's, and a debug build's frames are larger.
+#[test]
+fn what_is_far_too_deep_is_refused_and_does_not_end_the_process() {
+    for opening in ["[", r#"{"a":"#] {
+        let text = format!(r#"{{"a":{}"#, opening.repeat(100_000));
+        assert_eq!(Object::parse(text.as_bytes(), Limits::TOKEN), Err(JsonError::TooDeep));
+    }
+}
+
+#[test]
+fn a_member_is_set_in_its_place_or_at_the_end() {
+    let mut object = Object::parse(br#"{"a":1,"b":null,"c":3}"#, Limits::SMALL).unwrap();
+    object.set("b", Value::Integer(2));
+    object.set("d", Value::Integer(4));
+    object.set("a", Value::Null);
+    let members: Vec<_> = object.iter().map(|(name, value)| (name, value.as_number())).collect();
+    assert_eq!(members, [("b", Some(2.0)), ("c", Some(3.0)), ("d", Some(4.0))]);
 }
 
 #[test]
@@ -96,10 +132,10 @@ fn a_duplicate_is_found_among_few_and_among_many() {
     for count in 2..40 {
         for twin in 0..count - 1 {
             let mut names: Vec<String> = (0..count).map(|number| format!(r#""{number}":0"#)).collect();
-            assert!(Object::parse(format!("{{{}}}", names.join(",")).as_bytes()).is_ok());
+            assert!(Object::parse(format!("{{{}}}", names.join(",")).as_bytes(), Limits::SMALL).is_ok());
             names[count - 1] = names[twin].clone();
             let text = format!("{{{}}}", names.join(","));
-            assert_eq!(Object::parse(text.as_bytes()), Err(JsonError::Duplicate), "{text}");
+            assert_eq!(Object::parse(text.as_bytes(), Limits::SMALL), Err(JsonError::Duplicate), "{text}");
         }
     }
 }
@@ -107,12 +143,12 @@ fn a_duplicate_is_found_among_few_and_among_many() {
 proptest! {
     #[test]
     fn bytes_never_panic(text in prop::collection::vec(any::<u8>(), 0..64)) {
-        let _unused = Object::parse(&text);
+        let _unused = Object::parse(&text, Limits::TOKEN);
     }
 
     #[test]
     fn is_no_laxer_than_serde_json(text in r#"\{"a":[\[\]{}",:0-9.eE+\\u -]{0,24}\}?"#) {
-        if Object::parse(text.as_bytes()).is_ok() {
+        if Object::parse(text.as_bytes(), Limits::SMALL).is_ok() {
             prop_assert!(serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text).is_ok());
         }
     }

@@ -9,13 +9,13 @@ const PROOF: &str = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI
 const ED25519: &str = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
 
 fn key(jwk: &str) -> PublicKey {
-    PublicKey::from_jwk(&json::Object::parse(jwk.as_bytes()).unwrap()).unwrap()
+    PublicKey::from_jwk(&json::Object::parse(jwk.as_bytes(), json::Limits::SMALL).unwrap()).unwrap()
 }
 
 #[test]
 fn the_proof_of_rfc_9449_verifies() {
     let jws = CompactJws::split(PROOF).unwrap();
-    let header = JoseHeader::parse(jws.header_segment, true).unwrap();
+    let header = JoseHeader::of_proof(jws.header_segment).unwrap();
     assert_eq!((header.alg.as_deref(), header.typ.as_deref()), (Some("ES256"), Some("dpop+jwt")));
     let key = header.jwk.unwrap();
     assert_eq!(key.thumbprint().to_string(), "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
@@ -104,22 +104,24 @@ fn headers_are_refused_for_a_reason() {
     let private = PrivateKey::generate(Algorithm::Es256).unwrap();
     let with_jwk = |jwk: &str| format!(r#"{{"alg":"ES256","jwk":{jwk}}}"#);
     let (public, secret) = (with_jwk(&private.public_jwk()), with_jwk(&private.private_jwk()));
-    use json::JsonError::{Duplicate, Syntax, TooLarge};
+    use json::JsonError::{Duplicate, Syntax, TooDeep, TooMany};
+    let many = format!(r#"{{"x":[{}]}}"#, vec!["0"; 1024].join(","));
     let cases = [
         ("[]", Err(HeaderError::Json(Syntax))),
         ("{\"alg\":\"\u{1}\"}", Err(HeaderError::Json(Syntax))),
         (r#"{"alg":"ES256","alg":"none"}"#, Err(HeaderError::Json(Duplicate))),
-        (r#"{"x":[[[[[[[[]]]]]]]]}"#, Err(HeaderError::Json(TooLarge))),
+        (r#"{"x":[[[[[[[[]]]]]]]]}"#, Err(HeaderError::Json(TooDeep))),
+        (&many, Err(HeaderError::Json(TooMany))),
         (r#"{"crit":["exp"]}"#, Err(HeaderError::Critical)),
         (r#"{"crit":[]}"#, Err(HeaderError::Critical)),
         (r#"{"crit":null}"#, Err(HeaderError::Critical)),
         (r#"{"b64":true}"#, Err(HeaderError::Critical)),
+        (r#"{"b64":null}"#, Ok(())),
         (r#"{"alg":7}"#, Err(HeaderError::Type)),
-        (r#"{"alg":null}"#, Err(HeaderError::Type)),
+        (r#"{"alg":null,"typ":null,"kid":null,"jwk":null}"#, Ok(())),
         (r#"{"typ":[]}"#, Err(HeaderError::Type)),
         (r#"{"kid":1}"#, Err(HeaderError::Type)),
         (r#"{"jwk":"key"}"#, Err(HeaderError::Type)),
-        (r#"{"jwk":null}"#, Err(HeaderError::Type)),
         (r#"{"jwk":{}}"#, Err(HeaderError::Jwk(JwkError::Kind))),
         (&secret, Err(HeaderError::Jwk(JwkError::Private))),
         (&public, Ok(())),
@@ -127,16 +129,16 @@ fn headers_are_refused_for_a_reason() {
         (r#"{"alg":"none","jku":"https://x","x5c":[1],"more":{"a":1.5}}"#, Ok(())),
     ];
     for (header, expected) in cases {
-        assert_eq!(JoseHeader::parse(&encode(header.as_bytes()), true).map(|_| ()), expected, "{header}");
+        assert_eq!(JoseHeader::of_proof(&encode(header.as_bytes())).map(|_| ()), expected, "{header}");
     }
-    assert_eq!(JoseHeader::parse("e30=", true).unwrap_err(), HeaderError::Json(Syntax));
-    let unread = JoseHeader::parse(&encode(secret.as_bytes()), false).unwrap();
+    assert_eq!(JoseHeader::of_proof("e30=").unwrap_err(), HeaderError::Json(Syntax));
+    let unread = JoseHeader::of_token(&encode(secret.as_bytes())).unwrap();
     assert!(unread.jwk.is_none(), "nobody asked for it");
 }
 
 #[test]
 fn one_changed_character_breaks_a_token() {
-    let key = JoseHeader::parse(CompactJws::split(PROOF).unwrap().header_segment, true).unwrap().jwk.unwrap();
+    let key = JoseHeader::of_proof(CompactJws::split(PROOF).unwrap().header_segment).unwrap().jwk.unwrap();
     for (position, byte) in PROOF.bytes().enumerate() {
         for other in
             ["A", "B", "z", "9", "_", "-", ".", "="].into_iter().filter(|other| other.as_bytes() != [byte])

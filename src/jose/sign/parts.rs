@@ -79,7 +79,8 @@ impl Parts {
 
     /// Reads a private JWK (RFC 7518 section 6, RFC 8037 section 2).
     pub(super) fn from_jwk(text: &str) -> Result<Self, KeyFileError> {
-        let jwk = json::Object::parse(text.as_bytes()).map_err(|_| KeyFileError::Format)?;
+        let jwk =
+            json::Object::parse(text.as_bytes(), json::Limits::SMALL).map_err(|_| KeyFileError::Format)?;
         let text = |name| jwk.get(name).and_then(json::Value::as_str);
         let bytes = |name| text(name).and_then(base64url::decode).ok_or(KeyFileError::Format);
         let curve = match (text("kty").ok_or(KeyFileError::Format)?, text("crv")) {

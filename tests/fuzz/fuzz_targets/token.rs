@@ -3,7 +3,7 @@
 
 use keyproof::clock::UnixTime;
 use keyproof::jose::{Algorithm, PrivateKey, encode, sha256};
-use keyproof::token::{IssuerRules, Issuers, KeySet};
+use keyproof::token::{ClaimNames, IssuerRules, Issuers, KeySet};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -16,6 +16,8 @@ static ISSUERS: LazyLock<Issuers> = LazyLock::new(|| {
         audiences: vec!["https://api.test".to_owned()],
         algorithms: vec![Algorithm::EdDsa],
         token_types: vec!["at+jwt".to_owned(), "JWT".to_owned()],
+        claims: ClaimNames::default(),
+        required_claims: None,
         leeway: Duration::from_secs(10),
     }]);
     let keys = format!(r#"{{"keys":[{}]}}"#, KEY.public_jwk());
