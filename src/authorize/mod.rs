@@ -7,12 +7,14 @@
 mod challenge;
 mod credentials;
 mod policy;
+mod report;
 mod spend;
 mod verify;
 
 pub use challenge::Challenges;
 pub use credentials::{Credentials, Scheme};
 pub use policy::{Accept, Mode, Policy};
+pub use report::PolicyCheck;
 pub use spend::Permit;
 pub use verify::{Asked, Refusal, Verified};
 

@@ -106,8 +106,8 @@ impl Authorizer {
         now: UnixTime,
     ) -> Result<Arc<VerifiedToken>, TokenError> {
         let token = self.issuers.verify(credentials.token, hash, now)?;
-        let taken = policy.issuers.is_empty() || policy.issuers.contains(&token.issuer());
-        if taken { Ok(token) } else { Err(TokenError::Issuer) }
+        issuer_is_taken(policy, &token)?;
+        Ok(token)
     }
 
     /// Whether the client may use this token here: the binding first, then what the token allows.
@@ -124,12 +124,10 @@ impl Authorizer {
             None => Binding::Bearer,
             Some(jkt) => Binding::Dpop(self.verify_proof(policy, asked, &jkt, hash, now)?),
         };
-        if !policy.scopes.iter().all(|scope| token.has_scope(scope)) {
+        if missing_scope(policy, token).is_some() {
             return Err(Denial::InsufficientScope);
         }
-        let identity =
-            policy.identity.render(|path| token.claim(path)).map_err(|_| BindingError::Identity)?;
-        Ok((binding, identity))
+        Ok((binding, rendered(policy, token)?))
     }
 
     fn verify_proof(
@@ -149,9 +147,29 @@ impl Authorizer {
     }
 }
 
+/// The route takes this issuer's tokens.
+pub(super) fn issuer_is_taken(policy: &Policy, token: &VerifiedToken) -> Result<(), TokenError> {
+    let taken = policy.issuers.is_empty() || policy.issuers.contains(&token.issuer());
+    if taken { Ok(()) } else { Err(TokenError::Issuer) }
+}
+
+/// The first scope that the route needs and the token lacks.
+pub(super) fn missing_scope<'p>(policy: &'p Policy, token: &VerifiedToken) -> Option<&'p str> {
+    policy.scopes.iter().map(String::as_str).find(|scope| !token.has_scope(scope))
+}
+
+/// The values of the identity headers.
+pub(super) fn rendered(policy: &Policy, token: &VerifiedToken) -> Result<Rendered, Denial> {
+    Ok(policy.identity.render(|path| token.claim(path)).map_err(|_| BindingError::Identity)?)
+}
+
 /// The key that the client must prove to hold; `None` for a token that is bound to nothing. What the token says decides, never the scheme
 /// alone (RFC 9449 section 7.2).
-fn required_key(scheme: Scheme, token: Confirmation, accept: Accept) -> Result<Option<Thumbprint>, Denial> {
+pub(super) fn required_key(
+    scheme: Scheme,
+    token: Confirmation,
+    accept: Accept,
+) -> Result<Option<Thumbprint>, Denial> {
     match (scheme, token) {
         (Scheme::Bearer, Confirmation::Key(_) | Confirmation::KeyAndCertificate(..)) => {
             Err(BindingError::Downgrade.into())

@@ -1,4 +1,7 @@
-//! `keyproof explain`: every check of RFC 9449 section 4.3 on one proof, for whoever asks why it was refused.
+//! `keyproof explain`: every check of RFC 9449 section 4.3 on one proof, for whoever asks why it was refused; with a configuration file
+//! every check that the gateway makes.
+
+mod gateway;
 
 use crate::clock::UnixTime;
 use crate::dpop::{
@@ -9,21 +12,27 @@ use crate::jose::json::{Limits, Object, Value};
 use crate::jose::{Algorithm, CompactJws, JoseHeader, Sha256, Thumbprint, sha256};
 use crate::token::KeySet;
 use crate::uri::{CanonicalPath, Origin, Scheme};
+use gateway::Rehearsal;
 use http::Method;
 use std::io::{Error, ErrorKind, IsTerminal, Read, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use url::Url;
 
 /// Check a DPoP proof and say what each check of RFC 9449 section 4.3 expected and found.
 ///
+/// With --config it also says which route takes the request, what that asks for, and how each check of the gateway goes on
+/// the token and on the route; only whether the proof was used before is not known here. Keys are fetched from where the configuration
+/// says, unless --jwks gives them.
+///
 /// A value that begins with @ is read from the file of that name; - is standard input.
 /// Nothing of it is sent anywhere. Exits with 0 if no check failed, with 1 otherwise.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ExplainArgs {
     /// The proof: what the DPoP header held.
-    #[arg(long, value_name = "PROOF")]
-    proof: String,
+    #[arg(long, value_name = "PROOF", required_unless_present = "config")]
+    proof: Option<String>,
     /// The access token that came with it. Without it, ath and the binding to the key are skipped.
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
@@ -33,6 +42,9 @@ pub(super) struct ExplainArgs {
     /// The URL that the client asked for; its query and fragment do not matter.
     #[arg(long, value_name = "URL")]
     url: String,
+    /// The gateway's configuration file: its routes, issuers and rules are those that count.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["max_age", "leeway", "algorithms"])]
+    config: Option<PathBuf>,
     /// The issuer's JWK Set, to verify the token's signature with.
     #[arg(long, value_name = "FILE_OR_URL", requires = "token")]
     jwks: Option<String>,
@@ -62,14 +74,20 @@ pub(super) fn run(args: &ExplainArgs, now: UnixTime, out: &mut impl Write) -> st
 
 fn explain(args: &ExplainArgs, now: UnixTime, out: &mut impl Write, colour: bool) -> std::io::Result<bool> {
     let question = Question::read(args, now)?;
-    let mut rows: Vec<Row> = question.proof_checks().into_iter().map(Row::from).collect();
-    rows.push(question.binding());
-    if let Some(token) = question.jwt() {
-        rows.push(question.token_signature(&token));
-        rows.push(question.token_expiry(&token));
-    }
+    let (route, rows) = match &args.config {
+        None => (None, question.checks()),
+        Some(file) => {
+            let rehearsal = Rehearsal::of(file, args.jwks.as_deref(), question.now)?;
+            let (route, rows) = rehearsal.explain(&question)?;
+            (Some(route), rows)
+        }
+    };
     writeln!(out, "{} {}", question.method, shown(&question.url))?;
-    writeln!(out, "at {} ({})\n", seconds(question.now), httpdate::fmt_http_date(system_time(question.now)))?;
+    writeln!(out, "at {} ({})", seconds(question.now), httpdate::fmt_http_date(system_time(question.now)))?;
+    if let Some(route) = route {
+        writeln!(out, "{route}")?;
+    }
+    writeln!(out)?;
     print(&rows, out, colour)?;
     writeln!(out, "\n{}", closing(&rows))?;
     Ok(rows.iter().all(|row| row.outcome != Outcome::Failed))
@@ -120,13 +138,13 @@ impl Question {
         let (origin, path) = target(&url)?;
         let method = Method::from_bytes(value(&args.method)?.as_bytes());
         let at = args.at.map(|at| UnixTime::from_numeric_date(at).ok_or_else(|| wrong("--at: not a time")));
-        let keys = args.jwks.as_deref().map(|source| {
+        let keys = args.jwks.as_deref().filter(|_| args.config.is_none()).map(|source| {
             KeySet::parse(&document(source)?).map_err(|error| wrong(&format!("--jwks: {error}")))
         });
         let algorithm =
             |name: &String| Algorithm::from_name(name).ok_or_else(|| wrong("--algorithms: not an algorithm"));
         Ok(Self {
-            proof: value(&args.proof)?,
+            proof: args.proof.as_deref().map(value).transpose()?.unwrap_or_default(),
             token: args.token.as_deref().map(value).transpose()?,
             method: method.map_err(|_| wrong("--method: not a method"))?,
             url,
@@ -140,6 +158,17 @@ impl Question {
             },
             algorithms: args.algorithms.iter().map(algorithm).collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Every check that needs no configuration.
+    fn checks(&self) -> Vec<Row> {
+        let mut rows: Vec<Row> = self.proof_checks().into_iter().map(Row::from).collect();
+        rows.push(self.binding());
+        if let Some(token) = self.jwt() {
+            rows.push(self.token_signature(&token));
+            rows.push(self.token_expiry(&token));
+        }
+        rows
     }
 
     fn proof_checks(&self) -> Vec<Check> {

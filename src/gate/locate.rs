@@ -1,7 +1,7 @@
 //! What was asked: one authority, one path, one route (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
 
 use super::{Authority, Question};
-use crate::config::Plan;
+use crate::config::{Plan, RoutePlan};
 use crate::denial::{AuthorityError, Denial};
 use crate::names::{ById, RouteId};
 use crate::route::{Choice, Table};
@@ -133,6 +133,21 @@ impl Map {
             None => Err(AuthorityError::Invalid),
         }
     }
+}
+
+/// Where this question leads, as the gate of this plan would find it: which origin, what path, and the route. For `keyproof explain`.
+///
+/// # Errors
+/// It leads nowhere.
+pub fn route_of<'p>(
+    plan: &'p Plan,
+    question: &Question<'_>,
+) -> Result<(Origin, String, &'p RoutePlan), Denial> {
+    let map = Map::new(plan);
+    let place = map.place(question)?;
+    let id = map.route(&place, question.method)?;
+    let route = plan.routes.iter().find(|route| route.id == id).ok_or(Denial::NoRoute)?;
+    Ok((place.site.origin.clone(), place.path.as_str().to_owned(), route))
 }
 
 /// The authority without the dot of the root (RFC 1034 section 3.1): a valid name, but never one of ours.

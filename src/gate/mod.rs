@@ -12,7 +12,7 @@ mod question;
 mod refused;
 
 pub use answer::Answer;
-pub use locate::Site;
+pub use locate::{Site, route_of};
 pub use question::{Authority, Question};
 pub use refused::Refused;
 

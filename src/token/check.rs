@@ -58,20 +58,29 @@ pub(super) fn claims(
     rules: &IssuerRules,
     now: UnixTime,
 ) -> Result<Checked, TokenError> {
-    check_audience(claims, rules)?;
+    audience(claims, rules)?;
     let expires = date(claims, Claim::Exp)?.ok_or(TokenError::ClaimMissing(Claim::Exp))?;
     let not_before = date(claims, Claim::Nbf)?;
     let issued = date(claims, Claim::Iat)?;
-    check_texts(claims, rules)?;
-    check_required(claims, kind, id, rules)?;
-    if kind == TokenType::Legacy && MARKS_OF_OTHER_JWTS.iter().any(|mark| claims.get(mark).is_some()) {
-        return Err(TokenError::Type);
-    }
+    texts(claims, rules)?;
+    required(claims, kind, id, rules)?;
+    no_other_jwt(claims, kind)?;
     in_time(expires, not_before, rules, now)?;
-    if issued.is_some_and(|issued| issued > now.saturating_add(rules.leeway)) {
-        return Err(TokenError::IssuedInFuture);
-    }
+    self::issued(issued, rules, now)?;
     Ok(Checked { confirmation: confirmation(claims)?, expires, not_before })
+}
+
+/// A `JWT` is no token of another kind, as far as its claims tell.
+pub(super) fn no_other_jwt(claims: &Object<'_>, kind: TokenType) -> Result<(), TokenError> {
+    let marked =
+        kind == TokenType::Legacy && MARKS_OF_OTHER_JWTS.iter().any(|mark| claims.get(mark).is_some());
+    if marked { Err(TokenError::Type) } else { Ok(()) }
+}
+
+/// `iat` is not in the future (RFC 7519 section 4.1.6 lets it be checked for that).
+pub(super) fn issued(issued: Option<UnixTime>, rules: &IssuerRules, now: UnixTime) -> Result<(), TokenError> {
+    let ahead = issued.is_some_and(|issued| issued > now.saturating_add(rules.leeway));
+    if ahead { Err(TokenError::IssuedInFuture) } else { Ok(()) }
 }
 
 /// Whether a token with these dates may be used now (RFC 7519 sections 4.1.4 and 4.1.5).
@@ -91,7 +100,7 @@ pub(super) fn in_time(
 }
 
 /// `aud` is a string or an array of nothing but strings, and one of them is ours (RFC 7519 section 4.1.3).
-fn check_audience(claims: &Object<'_>, rules: &IssuerRules) -> Result<(), TokenError> {
+pub(super) fn audience(claims: &Object<'_>, rules: &IssuerRules) -> Result<(), TokenError> {
     let audience = claims.get("aud").ok_or(TokenError::ClaimMissing(Claim::Aud))?;
     let audiences = audience.as_array().unwrap_or(std::slice::from_ref(audience));
     let mut ours = false;
@@ -104,14 +113,14 @@ fn check_audience(claims: &Object<'_>, rules: &IssuerRules) -> Result<(), TokenE
 
 /// A `NumericDate`: absent, or a number from the epoch to the year 9999. Text and 1e308 are no dates
 /// (CVE-2026-25537).
-fn date(claims: &Object<'_>, claim: Claim) -> Result<Option<UnixTime>, TokenError> {
+pub(super) fn date(claims: &Object<'_>, claim: Claim) -> Result<Option<UnixTime>, TokenError> {
     let Some(value) = claims.get(claim.name()) else { return Ok(None) };
     let date = value.as_number().and_then(UnixTime::from_numeric_date);
     date.map(Some).ok_or(TokenError::ClaimType(claim))
 }
 
 /// `sub`, `client_id` and `jti` are texts wherever they are, and `scope` is one or a list of them.
-fn check_texts(claims: &Object<'_>, rules: &IssuerRules) -> Result<(), TokenError> {
+pub(super) fn texts(claims: &Object<'_>, rules: &IssuerRules) -> Result<(), TokenError> {
     for claim in [Claim::Sub, Claim::Jti] {
         if claims.get(claim.name()).is_some_and(|value| value.as_str().is_none()) {
             return Err(TokenError::ClaimType(claim));
@@ -123,7 +132,7 @@ fn check_texts(claims: &Object<'_>, rules: &IssuerRules) -> Result<(), TokenErro
 }
 
 /// What RFC 9068 section 2.2 requires, or what the configuration says instead. An empty text says nothing, so it is missing.
-fn check_required(
+pub(super) fn required(
     claims: &Object<'_>,
     kind: TokenType,
     id: IssuerId,
@@ -159,7 +168,7 @@ const OTHER_KEYS: [&str; 3] = ["jwk", "jwe", "jku"];
 ///
 /// Members beside them are ignored, as RFC 7800 section 3.1 has it, but for those that name another key. Without a valid one the token is
 /// refused: it is bound in a way that cannot be checked, which is not the same as not bound.
-fn confirmation(claims: &Object<'_>) -> Result<Confirmation, TokenError> {
+pub(super) fn confirmation(claims: &Object<'_>) -> Result<Confirmation, TokenError> {
     let Some(cnf) = claims.get("cnf") else { return Ok(Confirmation::None) };
     let cnf = cnf.as_object().ok_or(TokenError::Confirmation)?;
     if OTHER_KEYS.iter().any(|name| cnf.get(name).is_some()) {

@@ -9,6 +9,7 @@ mod claims;
 mod issuer;
 mod keys;
 mod names;
+mod report;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -17,4 +18,5 @@ pub use claims::{Confirmation, VerifiedToken};
 pub use issuer::{Issuer, IssuerId, IssuerRules};
 pub use keys::{KeySet, KeySetError, LeftOut, Reason};
 pub use names::{Claim, ClaimNames};
+pub use report::TokenCheck;
 pub use verify::{Issuers, MAX_TOKEN, TokenError};

@@ -142,9 +142,7 @@ impl Issuers {
         hash: &Sha256,
         now: UnixTime,
     ) -> Result<Arc<VerifiedToken>, TokenError> {
-        if token.len() > MAX_TOKEN {
-            return Err(TokenError::TooLong);
-        }
+        check_length(token)?;
         if let Some(known) = self.verified_before(hash, now)? {
             return Ok(known);
         }
@@ -178,7 +176,7 @@ impl Issuers {
 
     /// Every check, the signature last: a refusal before it costs the sender more than us.
     fn verify_anew(&self, token: &str, now: UnixTime) -> Result<VerifiedToken, TokenError> {
-        let jws = CompactJws::split(token).map_err(|_| TokenError::Malformed)?;
+        let jws = split(token)?;
         let header = JoseHeader::of_token(jws.header_segment).map_err(header_error)?;
         let typ = header.typ.as_deref();
         // A DPoP proof or an ID token is told what it is before its claims are missed
@@ -187,7 +185,7 @@ impl Issuers {
             return Err(TokenError::Type);
         }
         let algorithm = header.alg.as_deref().and_then(Algorithm::from_name).ok_or(TokenError::Algorithm)?;
-        let claims = json::Object::parse(&jws.payload, json::Limits::TOKEN).map_err(json_error)?;
+        let claims = claims_of(&jws)?;
         let (id, issuer) = self.issuer_of(&claims)?;
         let kind = check::token_type(typ, &issuer.rules).ok_or(TokenError::Type)?;
         if !issuer.rules.algorithms.contains(&algorithm) {
@@ -210,16 +208,31 @@ impl Issuers {
 
     /// The issuer that `iss` names: a string, never an array (CVE-2025-30144), equal to the letter (RFC 9068
     /// section 4).
-    fn issuer_of(&self, claims: &json::Object<'_>) -> Result<(IssuerId, &Issuer), TokenError> {
+    pub(super) fn issuer_of(&self, claims: &json::Object<'_>) -> Result<(IssuerId, &Issuer), TokenError> {
         let iss = claims.get("iss").ok_or(TokenError::ClaimMissing(Claim::Iss))?;
         let iss = iss.as_str().ok_or(TokenError::ClaimType(Claim::Iss))?;
         self.iter().find(|(_, issuer)| issuer.rules.issuer == iss).ok_or(TokenError::Issuer)
     }
 }
 
+fn check_length(token: &str) -> Result<(), TokenError> {
+    if token.len() > MAX_TOKEN { Err(TokenError::TooLong) } else { Ok(()) }
+}
+
+/// The token's three parts.
+pub(super) fn split(token: &str) -> Result<CompactJws<'_>, TokenError> {
+    check_length(token)?;
+    CompactJws::split(token).map_err(|_| TokenError::Malformed)
+}
+
+/// Its claims, within their limits.
+pub(super) fn claims_of<'a>(jws: &'a CompactJws<'_>) -> Result<json::Object<'a>, TokenError> {
+    json::Object::parse(&jws.payload, json::Limits::TOKEN).map_err(json_error)
+}
+
 /// Checks the signature with the issuer's keys that fit. A key that the token names and that does not verify
 /// it is final; a token that names none may be signed by one that is not here yet.
-fn verify_signature(
+pub(super) fn verify_signature(
     jws: &CompactJws<'_>,
     algorithm: Algorithm,
     kid: Option<&str>,
@@ -236,7 +249,7 @@ fn verify_signature(
     Err(if is_final { TokenError::Signature } else { TokenError::UnknownKey(id) })
 }
 
-const fn header_error(error: HeaderError) -> TokenError {
+pub(super) const fn header_error(error: HeaderError) -> TokenError {
     match error {
         HeaderError::Critical => TokenError::Critical,
         HeaderError::Json(error) => json_error(error),

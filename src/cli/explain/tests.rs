@@ -9,9 +9,10 @@ const TOKEN_URL: &str = "https://auth.identitycitizen.local:9031/as/token.oauth2
 const USERINFO_URL: &str = "https://auth.identitycitizen.local:9031/idp/userinfo.openid";
 const NOW: UnixTime = UnixTime::from_secs(1_708_421_010);
 
-fn args(proof: &str, method: &str, url: &str, at: Option<f64>) -> ExplainArgs {
+pub(super) fn args(proof: &str, method: &str, url: &str, at: Option<f64>) -> ExplainArgs {
     ExplainArgs {
-        proof: proof.to_owned(),
+        proof: Some(proof.to_owned()),
+        config: None,
         token: None,
         method: method.to_owned(),
         url: url.to_owned(),
@@ -156,8 +157,8 @@ fn the_command_line_is_read_with_its_defaults() {
     let matches = command.clone().try_get_matches_from(line).unwrap();
     let args = <ExplainArgs as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
     assert_eq!(
-        (args.proof.as_str(), args.at, args.max_age, args.leeway),
-        ("-", Some(1_708_334_610.5), 60, 10)
+        (args.proof.as_deref(), args.at, args.max_age, args.leeway),
+        (Some("-"), Some(1_708_334_610.5), 60, 10)
     );
     assert_eq!(args.algorithms, ["ES256", "EdDSA", "PS256"]);
     let without_token = line.into_iter().chain(["--jwks", "keys.json"]);
