@@ -13,3 +13,5 @@ mod nonce;
 mod replay;
 #[cfg(test)]
 mod routes;
+#[cfg(test)]
+mod waiting;
