@@ -34,6 +34,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "identity",
             "jose",
             "names",
+            "net",
             "replay",
             "route",
             "token",

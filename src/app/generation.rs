@@ -32,6 +32,7 @@ impl Generation {
             &on_refresh,
             &process.tasks,
             &process.stop,
+            &plan.proxies,
         );
         let proofs = Verifier::new(plan.proof_algorithms.clone(), plan.window, Arc::clone(&process.mint));
         let replay = Arc::clone(&process.replay);

@@ -292,7 +292,8 @@ fn document(source: &str) -> std::io::Result<Vec<u8>> {
     if Scheme::split(source).is_some() {
         let url = Url::parse(source).map_err(|error| wrong(&format!("--jwks: {error}")))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let fetched = runtime.block_on(fetch(&url));
+        let proxies = super::proxies().map_err(|error| wrong(&error.to_string()))?;
+        let fetched = runtime.block_on(fetch(&url, &proxies));
         return fetched
             .map(|document| document.body.to_vec())
             .map_err(|error| wrong(&format!("--jwks: {error}")));

@@ -11,6 +11,7 @@ mod schema;
 mod serve;
 
 use crate::clock::Clock;
+use crate::net::{Proxies, ProxyError};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::future::Future;
 use std::io::Write;
@@ -127,6 +128,12 @@ fn printed(result: std::io::Result<()>) -> ExitCode {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::from(INTERNAL),
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// The proxies that the environment names.
+fn proxies() -> Result<Proxies, ProxyError> {
+    #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
+    Proxies::from_environment(&|name| std::env::var(name).ok())
 }
 
 #[cfg(test)]

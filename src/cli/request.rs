@@ -238,7 +238,8 @@ fn absolute(what: &str, uri: &Uri) -> Result<Uri, Failure> {
 fn client(cacert: Option<&Path>) -> Result<HttpClient, Failure> {
     let pem = cacert.map(|file| read("--cacert", file)).transpose()?;
     let roots = roots(true, pem.as_deref()).map_err(|e| Failure::Usage(format!("--cacert: {e}")))?;
-    Ok(HttpClient::new(roots)?)
+    let proxies = super::proxies().map_err(|e| Failure::Usage(e.to_string()))?;
+    Ok(HttpClient::new(roots, &proxies)?)
 }
 
 fn key(args: &RequestArgs) -> Result<PrivateKey, Failure> {

@@ -1,14 +1,12 @@
 //! The bytes: one connection pool over TLS or plain TCP, answers read whole and bounded.
 
 use crate::headers::DPOP_NONCE;
-use crate::net;
+use crate::net::{self, Interim, MAX_INTERIM, Proxies};
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderValue, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -24,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Sends requests over HTTP/1.1, with TLS where the URI says so.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
-    inner: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    inner: Client<net::Connector, Full<Bytes>>,
 }
 
 /// An answer, read to its end.
@@ -91,19 +89,18 @@ pub enum ClientError {
 }
 
 impl HttpClient {
-    /// A client that trusts these roots.
+    /// A client that trusts these roots, and sends https through these proxies.
     ///
     /// # Errors
     /// [`ClientError::Tls`] if the TLS library refuses its own defaults.
-    pub fn new(roots: RootCertStore) -> Result<Self, ClientError> {
+    pub fn new(roots: RootCertStore, proxies: &Proxies) -> Result<Self, ClientError> {
         // Named, not the process's default: nothing else decides what this client speaks.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let connector = net::connector(proxies, tls);
         // A silent second try would look like a replay: a proof is sent once or not at all.
         let inner = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector);
         Ok(Self { inner })
@@ -128,8 +125,13 @@ impl HttpClient {
         }
     }
 
-    async fn round_trip(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
-        let response = self.inner.request(request).await.map_err(|e| with_causes(&e))?;
+    async fn round_trip(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, String> {
+        let interim = Interim::count(&mut request);
+        let response = tokio::select! {
+            biased;
+            () = interim.exceeded() => return Err(format!("more than {MAX_INTERIM} interim (1xx) answers")),
+            response = self.inner.request(request) => response.map_err(|e| with_causes(&e))?,
+        };
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|e| {
             if e.is::<LengthLimitError>() {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::clock::UnixTime;
 use crate::jose::{Algorithm, CompactJws, JoseHeader, encode, json, sha256};
+use crate::net;
 use ::http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::service::service_fn;
@@ -54,7 +55,7 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &'static str) -> Response
 }
 
 fn http() -> HttpClient {
-    HttpClient::new(roots(false, None).unwrap()).unwrap()
+    HttpClient::new(roots(false, None).unwrap(), &net::Proxies::default()).unwrap()
 }
 
 fn call(base: &str) -> Call {

@@ -5,14 +5,21 @@ use super::http::{Answer, ClientError, HttpClient};
 use super::proof::{self, NewProof};
 use crate::clock::Clock;
 use crate::headers::DPOP;
+use crate::issuer::{first_good, well_known};
 use crate::jose::PrivateKey;
 use base64::Engine;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Uri};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::time::Duration;
+use url::Url;
 use url::form_urlencoded::{Serializer, byte_serialize};
+
+/// How long all places where metadata may be have together.
+const DISCOVERY: Duration = Duration::from_secs(10);
 
 /// Who asks, and for what.
 #[derive(Clone)]
@@ -63,23 +70,29 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// Finds the token endpoint of `issuer`: RFC 8414 metadata first, then OpenID Connect Discovery.
+/// Finds the token endpoint of `issuer`: RFC 8414 metadata first, then OpenID Connect Discovery, as keys are found.
 ///
 /// # Errors
-/// [`ClientError::Discovery`] where neither is there, or the document names another issuer (RFC 8414
-/// section 3.3).
+/// [`ClientError::Discovery`] with what was found at each place, where none has metadata of this very issuer (RFC 8414 section 3.3).
 pub async fn discover(http: &HttpClient, issuer: &str) -> Result<TokenEndpoint, ClientError> {
     let failed = |reason: String| ClientError::Discovery { issuer: issuer.to_owned(), reason };
-    let mut tried = Vec::new();
-    for place in well_known(issuer).map_err(failed)? {
-        let answer = http.send(get(&place)).await.map_err(|e| failed(e.to_string()))?;
-        if !answer.status.is_success() {
-            tried.push(format!("{place} answered {}", answer.status.as_u16()));
-            continue;
-        }
-        return read_metadata(issuer, &answer.body).map_err(failed);
+    let url = Url::parse(issuer).map_err(|error| failed(format!("not a URL: {error}")))?;
+    if !matches!(url.scheme(), "https" | "http") || !url.has_host() {
+        return Err(failed("not an absolute http or https URL".to_owned()));
     }
-    Err(failed(tried.join(", ")))
+    let ask = |place: Url| {
+        let (http, issuer) = (http.clone(), issuer.to_owned());
+        async move {
+            let uri = place.as_str().parse().map_err(|_| "not a URL".to_owned())?;
+            let answer = http.send(get(uri)).await.map_err(|error| error.to_string())?;
+            match answer.status {
+                StatusCode::OK => read_metadata(&issuer, &answer.body),
+                status => Err(format!("answered {status}")),
+            }
+        }
+    };
+    let found = first_good(well_known(&url), DISCOVERY, ask).await;
+    found.map(|(_, endpoint)| endpoint).map_err(|tried| failed(tried.to_string()))
 }
 
 /// Gets a token bound to `key`; follows one `use_dpop_nonce` challenge (RFC 9449 section 8).
@@ -105,31 +118,17 @@ pub async fn fetch(
     }
 }
 
-/// Where the metadata may be: RFC 8414 section 3.1 puts its suffix before the issuer's path, OpenID Connect
-/// after it.
-fn well_known(issuer: &str) -> Result<[Uri; 2], String> {
-    let uri: Uri = issuer.parse().map_err(|_| "not a URL".to_owned())?;
-    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err("not an absolute URL".to_owned());
-    };
-    let path = uri.path().trim_end_matches('/');
-    let read = |text: String| text.parse().map_err(|_| "not a URL".to_owned());
-    Ok([
-        read(format!("{scheme}://{authority}/.well-known/oauth-authorization-server{path}"))?,
-        read(format!("{scheme}://{authority}{path}/.well-known/openid-configuration"))?,
-    ])
-}
-
-fn get(uri: &Uri) -> Request<Full<Bytes>> {
+fn get(uri: Uri) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::default());
-    *request.uri_mut() = uri.clone();
+    *request.uri_mut() = uri;
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
     request
 }
 
+/// A member that is null counts as absent.
 #[derive(Deserialize)]
 struct Metadata {
-    issuer: String,
+    issuer: Option<String>,
     token_endpoint: Option<String>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
 }
@@ -137,8 +136,9 @@ struct Metadata {
 fn read_metadata(issuer: &str, body: &[u8]) -> Result<TokenEndpoint, String> {
     let metadata: Metadata =
         serde_json::from_slice(body).map_err(|e| format!("the metadata cannot be read: {e}"))?;
-    if metadata.issuer != issuer {
-        return Err(format!("the metadata is of another issuer: {}", metadata.issuer));
+    let named = metadata.issuer.ok_or("the metadata names no issuer")?;
+    if named != issuer {
+        return Err(format!("the metadata is of another issuer: {named}"));
     }
     let endpoint = metadata.token_endpoint.ok_or("the metadata names no token_endpoint")?;
     let uri = endpoint.parse().map_err(|_| "its token_endpoint is not a URL".to_owned())?;
@@ -200,32 +200,51 @@ fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
 }
 
-#[derive(Deserialize)]
-struct TokenAnswer {
-    access_token: String,
-    token_type: String,
-    expires_in: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct TokenRefusal {
-    error: String,
-    error_description: Option<String>,
-}
-
+/// RFC 6749 sections 5.1 and 5.2 in one: some servers refuse with status 200. A member that is null counts as absent.
 fn read_token(answer: &Answer, challenged: bool) -> Result<Token, ClientError> {
     let failed = |reason: String| ClientError::Token { status: answer.status, reason };
-    if !answer.status.is_success() {
-        return Err(failed(match serde_json::from_slice::<TokenRefusal>(&answer.body) {
-            Ok(TokenRefusal { error, error_description: Some(text) }) => format!("{error} ({text})"),
-            Ok(TokenRefusal { error, error_description: None }) => error,
-            Err(_) => "no error code in the body".to_owned(),
-        }));
+    let Ok(read) = serde_json::from_slice::<Map<String, Value>>(&answer.body) else {
+        return Err(failed(no_json(answer)));
+    };
+    let text = |name: &str| read.get(name).and_then(Value::as_str).map(str::to_owned);
+    match (text("error"), text("error_description")) {
+        (Some(error), Some(text)) => return Err(failed(format!("{error} ({text})"))),
+        (Some(error), None) => return Err(failed(error)),
+        (None, _) if !answer.status.is_success() => {
+            return Err(failed("no error code in the body".to_owned()));
+        }
+        (None, _) => {}
     }
-    let token: TokenAnswer =
-        serde_json::from_slice(&answer.body).map_err(|e| failed(format!("the body holds no token: {e}")))?;
-    let (access_token, token_type) = (token.access_token, token.token_type);
-    Ok(Token { access_token, token_type, expires_in: token.expires_in, challenged })
+    let needed = |name: &str| text(name).ok_or_else(|| failed(format!("no {name} in the body")));
+    let (access_token, token_type) = (needed("access_token")?, needed("token_type")?);
+    let expires_in = read.get("expires_in").and_then(seconds);
+    Ok(Token { access_token, token_type, expires_in, challenged })
+}
+
+/// Whole seconds: a number as RFC 6749 section 5.1 has it, with a fraction too, or the same as text, as some servers write it. Anything
+/// else says nothing: the member is only recommended.
+fn seconds(expires_in: &Value) -> Option<u64> {
+    let number = match expires_in {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    Duration::try_from_secs_f64(number).ok().map(|duration| duration.as_secs())
+}
+
+/// What came instead of the JSON object of a token endpoint.
+fn no_json(answer: &Answer) -> String {
+    let header = |name| answer.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    if answer.status.is_redirection() {
+        let to = header(LOCATION).unwrap_or("nowhere");
+        return format!("a redirect to {to}, which is not followed: name the endpoint itself");
+    }
+    if answer.body.is_empty() {
+        return "the body is empty".to_owned();
+    }
+    let kind = header(CONTENT_TYPE).unwrap_or("of no type");
+    let begin: String = String::from_utf8_lossy(&answer.body).trim_start().chars().take(120).collect();
+    format!("the body is no JSON object but {kind}, and begins with {begin:?}")
 }
 
 #[cfg(test)]
@@ -233,29 +252,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_is_looked_for_where_the_rfcs_put_it() {
-        let rows = [
-            (
-                "https://id.example.com",
-                "https://id.example.com/.well-known/oauth-authorization-server",
-                "https://id.example.com/.well-known/openid-configuration",
-            ),
-            (
-                "https://id.example.com/tenant/1/",
-                "https://id.example.com/.well-known/oauth-authorization-server/tenant/1",
-                "https://id.example.com/tenant/1/.well-known/openid-configuration",
-            ),
-        ];
-        for (issuer, oauth, openid) in rows {
-            assert_eq!(well_known(issuer).unwrap().map(|uri| uri.to_string()), [oauth, openid]);
-        }
-        assert!(well_known("id.example.com/relative").is_err());
-    }
-
-    #[test]
     fn metadata_of_another_issuer_is_refused() {
         let body = br#"{"issuer":"https://evil.example","token_endpoint":"https://evil.example/token"}"#;
         assert!(read_metadata("https://id.example.com", body).unwrap_err().contains("another issuer"));
+        let null = br#"{"issuer":null,"token_endpoint":"https://evil.example/token"}"#;
+        assert!(read_metadata("https://id.example.com", null).unwrap_err().contains("no issuer"));
     }
 
     #[test]
@@ -265,6 +266,7 @@ mod tests {
             read_metadata("i", text.as_bytes()).unwrap().secret_in_body
         };
         assert!(!metadata(""));
+        assert!(!metadata(r#","token_endpoint_auth_methods_supported":null"#));
         assert!(!metadata(
             r#","token_endpoint_auth_methods_supported":["client_secret_post","client_secret_basic"]"#
         ));
@@ -297,5 +299,84 @@ mod tests {
             form(&at(false), &credentials),
             format!("grant_type=client_credentials&client_id=me{tail}")
         );
+    }
+
+    fn answer(status: u16, kind: &'static str, body: &'static str) -> Answer {
+        let headers = [(CONTENT_TYPE, kind), (LOCATION, "https://login.test/")];
+        Answer {
+            version: http::Version::HTTP_11,
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: headers
+                .map(|(name, value)| (name, HeaderValue::from_static(value)))
+                .into_iter()
+                .collect(),
+            body: Bytes::from_static(body.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn how_long_a_token_lives_is_read_however_it_is_written() {
+        let rows = [
+            ("3600", Some(3600)),
+            (r#""3600""#, Some(3600)),
+            (r#"" 3600 ""#, Some(3600)),
+            ("3599.9", Some(3599)),
+            (r#""3599.9""#, Some(3599)),
+            ("3.6e3", Some(3600)),
+            ("0", Some(0)),
+            ("null", None),
+            ("-1", None),
+            ("1e300", None),
+            (r#""soon""#, None),
+            ("true", None),
+            ("[3600]", None),
+        ];
+        for (written, expected) in rows {
+            let text = format!(r#"{{"access_token":"at","token_type":"dpop","expires_in":{written}}}"#);
+            let answer = Answer { body: text.into(), ..answer(200, "application/json", "") };
+            let token = read_token(&answer, false).unwrap();
+            assert_eq!((token.expires_in, token.token_type.as_str()), (expected, "dpop"), "{written}");
+        }
+        let without =
+            answer(200, "application/json", r#"{"access_token":"at","token_type":"DPOP","scope":null}"#);
+        assert_eq!(read_token(&without, false).unwrap().expires_in, None);
+    }
+
+    #[test]
+    fn what_is_no_token_is_told_in_words() {
+        let json = "application/json";
+        let rows = [
+            (answer(400, json, r#"{"error":"invalid_scope"}"#), "400 Bad Request: invalid_scope"),
+            (
+                answer(400, json, r#"{"error":"invalid_scope","error_description":null}"#),
+                "400 Bad Request: invalid_scope",
+            ),
+            (answer(200, json, r#"{"error":"bad","error_description":"why"}"#), "200 OK: bad (why)"),
+            (answer(401, json, "{}"), "401 Unauthorized: no error code in the body"),
+            (answer(400, json, r#"{"error":null}"#), "400 Bad Request: no error code in the body"),
+            (answer(200, json, r#"{"token_type":"DPoP"}"#), "200 OK: no access_token in the body"),
+            (
+                answer(200, json, r#"{"access_token":null,"token_type":"DPoP"}"#),
+                "200 OK: no access_token in the body",
+            ),
+            (answer(200, json, r#"{"access_token":"at"}"#), "200 OK: no token_type in the body"),
+            (
+                answer(502, "text/html", "\n<h1>Bad \"gateway\"</h1>"),
+                "502 Bad Gateway: the body is no JSON object but text/html, and begins with \"<h1>Bad \\\"gateway\\\"</h1>\"",
+            ),
+            (answer(200, "text/plain", ""), "200 OK: the body is empty"),
+            (
+                answer(302, "text/html", "moved"),
+                "302 Found: a redirect to https://login.test/, which is not followed: name the endpoint itself",
+            ),
+            (
+                answer(200, json, "[]"),
+                "200 OK: the body is no JSON object but application/json, and begins with \"[]\"",
+            ),
+        ];
+        for (answer, told) in rows {
+            let error = read_token(&answer, false).unwrap_err().to_string();
+            assert_eq!(error, format!("the token endpoint answered {told}"));
+        }
     }
 }

@@ -19,6 +19,7 @@ pub use plan::{
 pub use problem::{Problem, Problems};
 
 use crate::names::Names;
+use crate::net::Proxies;
 use document::Document;
 use problem::{Findings, Place};
 use read::Read;
@@ -62,7 +63,12 @@ fn plan_text(
     let top = Place { line: tree.line, column: tree.column, given: true, ..Place::default() };
     variables::substitute(&mut tree, &top, environment, findings);
     let document = Document::read(&tree, top, findings)?;
-    plan::make(&document, folder, names, findings)
+    let proxies = Proxies::from_environment(environment).map_err(|error| {
+        let help = "mend or unset it: it is set in the environment, not in the file";
+        findings.problem(&Place { line: 1, column: 1, ..Place::default() }, error.to_string(), help);
+    });
+    let plan = plan::make(&document, folder, names, findings)?;
+    Some(Plan { proxies: proxies.ok()?, ..plan })
 }
 
 fn text(file: &Path, findings: &mut Findings) -> Option<String> {

@@ -18,6 +18,7 @@ use crate::authorize::Policy;
 use crate::dpop::AcceptanceWindow;
 use crate::jose::{Algorithm, Secret};
 use crate::names::{ListenerId, Names, RouteId, UpstreamId};
+use crate::net::Proxies;
 pub use crate::replay::{OnStart, RedisPlan, ReplayPlan};
 use crate::route::{Matcher, Table};
 use crate::token::IssuerRules;
@@ -57,6 +58,8 @@ pub struct Plan {
     pub routes: Vec<RoutePlan>,
     /// The routes by host, path and method.
     pub table: Arc<Table>,
+    /// Through which proxy https to issuers goes: the environment's to say, not the file's.
+    pub proxies: Proxies,
     /// The effective configuration with every default filled in and no secret, as JSON, for `/config`.
     pub effective: serde_json::Value,
 }
@@ -198,6 +201,7 @@ pub(super) fn make(
         upstreams,
         routes,
         table: Arc::new(table?),
+        proxies: Proxies::default(),
         effective: document.effective(),
     })
 }

@@ -65,6 +65,23 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(plan.effective["routes"][0]["nonce"], "off");
 }
 
+/// What `check` passes, `serve` starts with: the proxy for issuers too, although the environment names it.
+#[test]
+fn a_proxy_that_cannot_be_used_is_a_problem_that_names_its_variable() {
+    let with = |name: &'static str, value: &'static str| {
+        plan(MINIMAL, &move |asked| (asked == name).then(|| value.to_owned())).map(|(plan, _)| plan.proxies)
+    };
+    let problems = with("HTTPS_PROXY", "socks5://me:secret@proxy.test").unwrap_err().to_string();
+    assert_eq!(
+        problems,
+        "keyproof.yaml:1:1: file: the environment variable HTTPS_PROXY names a proxy that is neither http nor https; others \
+         are not supported; mend or unset it: it is set in the environment, not in the file"
+    );
+    let proxies = with("https_proxy", "proxy.test:3128").unwrap();
+    assert_eq!(proxies.shown().map(ToString::to_string).as_deref(), Some("http://proxy.test:3128/"));
+    assert!(plan(MINIMAL, &|_| None).unwrap().0.proxies.shown().is_none());
+}
+
 #[test]
 fn every_problem_is_found_at_once() {
     let text = MINIMAL

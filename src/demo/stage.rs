@@ -7,6 +7,7 @@ use crate::client::{ClientError, HttpClient, roots};
 use crate::clock::Clock;
 use crate::config;
 use crate::jose::{encode, random};
+use crate::net::Proxies;
 use crate::uri::{Origin, Scheme};
 use http::Request;
 use http_body_util::Full;
@@ -175,7 +176,7 @@ async fn gateway(
 
 /// Waits until the gateway has the issuer's keys: `/readyz`, as an orchestrator would.
 async fn ready(admin: SocketAddr) -> Result<(), DemoError> {
-    let http = HttpClient::new(roots(false, None)?)?;
+    let http = HttpClient::new(roots(false, None)?, &Proxies::default())?;
     for _ in 0..READY_POLLS {
         let mut request = Request::new(Full::default());
         *request.uri_mut() = format!("http://{admin}/readyz").parse().map_err(|_| ClientError::Url)?;

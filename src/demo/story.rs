@@ -7,6 +7,7 @@ use crate::client::{
 };
 use crate::clock::Clock;
 use crate::jose::{Algorithm, PrivateKey};
+use crate::net::Proxies;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri};
 
@@ -140,7 +141,7 @@ impl<'a> Story<'a> {
     /// # Errors
     /// [`ClientError`] where the authorization server gives none.
     pub async fn begin(stage: &'a Stage, clock: &Clock) -> Result<Self, ClientError> {
-        let http = HttpClient::new(roots(false, Some(stage.certificate.as_bytes()))?)?;
+        let http = HttpClient::new(roots(false, Some(stage.certificate.as_bytes()))?, &Proxies::default())?;
         let key = new_key()?;
         let credentials = ClientCredentials {
             client_id: CLIENT_ID.to_owned(),

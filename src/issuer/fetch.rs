@@ -1,13 +1,11 @@
 //! Fetching a document: bounded in size and time, no redirects.
 
-use crate::net;
+use crate::net::{self, Interim, MAX_INTERIM, Proxies};
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, USER_AGENT};
 use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
@@ -48,6 +46,9 @@ pub enum FetchError {
     /// A body of more than [`MAX_DOCUMENT`] bytes.
     #[error("the answer is longer than {MAX_DOCUMENT} bytes")]
     TooLarge,
+    /// More than [`MAX_INTERIM`] interim answers.
+    #[error("more than {MAX_INTERIM} interim (1xx) answers")]
+    Interim,
     /// The body broke off.
     #[error("the answer broke off")]
     Broken,
@@ -56,35 +57,34 @@ pub enum FetchError {
     Timeout,
 }
 
-/// Fetches one document within 5 seconds, as keys are fetched.
+/// Fetches one document within 5 seconds, as keys are fetched, through these proxies.
 ///
 /// # Errors
 /// [`FetchError`], as its variants say.
-pub async fn fetch(url: &Url) -> Result<Document, FetchError> {
-    timeout(super::TIMING.attempt, Fetcher::new().get(url)).await.map_err(|_| FetchError::Timeout)?
+pub async fn fetch(url: &Url, proxies: &Proxies) -> Result<Document, FetchError> {
+    timeout(super::TIMING.attempt, Fetcher::new(proxies).get(url)).await.map_err(|_| FetchError::Timeout)?
 }
 
 /// An HTTP client that trusts the system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR`
 /// replace them).
 #[derive(Clone, Debug)]
 pub(super) struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<net::Connector, Empty<Bytes>>,
 }
 
 impl Fetcher {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(proxies: &Proxies) -> Self {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
         let (added, _) = roots.add_parsable_certificates(found.certs);
         if added == 0 {
             tracing::warn!("no certificate authorities found: nothing can be fetched over https");
         }
-        Self::trusting(roots)
+        Self::trusting(roots, proxies)
     }
 
-    pub(super) fn trusting(roots: RootCertStore) -> Self {
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls(roots)).https_or_http().enable_http1().build();
+    pub(super) fn trusting(roots: RootCertStore, proxies: &Proxies) -> Self {
+        let connector = net::connector(proxies, tls(roots));
         // Minutes pass between two fetches: a new connection each time follows DNS and never meets a dead
         // one.
         let client = Client::builder(TokioExecutor::new())
@@ -104,8 +104,13 @@ impl Fetcher {
         let uri: Uri = url.as_str().parse().map_err(|_| FetchError::Url)?;
         let request = Request::get(uri).header(ACCEPT, "application/json, application/jwk-set+json");
         let request = request.header(USER_AGENT, net::USER_AGENT);
-        let request = request.body(Empty::new()).map_err(|_| FetchError::Url)?;
-        let response = self.client.request(request).await.map_err(|error| unreachable_because(&error))?;
+        let mut request = request.body(Empty::new()).map_err(|_| FetchError::Url)?;
+        let interim = Interim::count(&mut request);
+        let response = tokio::select! {
+            biased;
+            () = interim.exceeded() => return Err(FetchError::Interim),
+            response = self.client.request(request) => response.map_err(|error| unreachable_because(&error))?,
+        };
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }

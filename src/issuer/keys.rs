@@ -3,7 +3,7 @@
 use super::discovery::{self, DiscoveryError};
 use super::fetch::{Document, FetchError, Fetcher, MAX_DOCUMENT};
 use super::progress::{Advice, MissingKey, Progress};
-use super::{OnRefresh, Refreshed, Timing};
+use super::{Means, OnRefresh, Refreshed, Timing};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{IssuerPlan, KeySource};
 use crate::jose;
@@ -65,10 +65,9 @@ impl Keeper {
         id: IssuerId,
         plan: &IssuerPlan,
         issuers: Arc<Issuers>,
-        fetcher: Fetcher,
+        means: Means,
         clock: Clock,
         on_refresh: OnRefresh,
-        timing: Timing,
     ) -> Self {
         Self {
             id,
@@ -76,10 +75,10 @@ impl Keeper {
             issuer: plan.rules.issuer.clone(),
             source: plan.keys.clone(),
             issuers,
-            fetcher,
+            fetcher: means.fetcher,
             clock,
             on_refresh,
-            timing,
+            timing: means.timing,
             progress: watch::Sender::new(Progress::default()),
             wanted: Notify::new(),
         }

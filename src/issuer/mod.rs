@@ -2,6 +2,9 @@
 //!
 //! One background task for each issuer does all its fetching, so that a request which waits for keys may be
 //! cancelled without cancelling the fetch, and a thousand of them cause one.
+//!
+//! A signature that its named key does not verify causes none: every stranger can make such tokens, and nobody could tell a forgery from a
+//! key that was replaced under its old `kid`. The next regular fetch notices that; RFC 7517 section 4.5 wants distinct names.
 
 mod discovery;
 mod fetch;
@@ -15,6 +18,7 @@ pub use fetch::{Document, FetchError, MAX_DOCUMENT, fetch};
 
 use crate::clock::Clock;
 use crate::config::{IssuerPlan, KeySource};
+use crate::net::Proxies;
 use crate::token::{IssuerId, Issuers, TokenError};
 use fetch::Fetcher;
 use keys::Keeper;
@@ -91,6 +95,13 @@ struct Timing {
     max_stale: Duration,
 }
 
+/// With what keys are fetched.
+#[derive(Clone, Debug)]
+struct Means {
+    fetcher: Fetcher,
+    timing: Timing,
+}
+
 const TIMING: Timing = Timing {
     attempt: Duration::from_secs(5),
     cooldown: Duration::from_secs(30),
@@ -102,7 +113,7 @@ const TIMING: Timing = Timing {
 };
 
 impl KeyKeeper {
-    /// Starts fetching. Keys from files are read before this returns. `issuers` was made of the rules of the
+    /// Starts fetching, through these proxies. Keys from files are read before this returns. `issuers` was made of the rules of the
     /// same plans.
     pub fn start(
         plans: &[IssuerPlan],
@@ -111,8 +122,19 @@ impl KeyKeeper {
         on_refresh: &OnRefresh,
         tasks: &TaskTracker,
         stop: &CancellationToken,
+        proxies: &Proxies,
     ) -> Arc<Self> {
-        Self::start_with(plans, issuers, clock, on_refresh, tasks, stop, TIMING)
+        // Reading the system's authorities takes a while and may warn: not where all keys are files.
+        let files_only = plans.iter().all(|plan| matches!(plan.keys, KeySource::File(_)));
+        let fetcher = if files_only {
+            Fetcher::trusting(RootCertStore::empty(), proxies)
+        } else {
+            if let Some(proxy) = proxies.shown() {
+                tracing::info!(%proxy, "issuers are asked through a proxy, except those in NO_PROXY");
+            }
+            Fetcher::new(proxies)
+        };
+        Self::start_with(plans, issuers, clock, on_refresh, tasks, stop, &Means { fetcher, timing: TIMING })
     }
 
     fn start_with(
@@ -122,20 +144,16 @@ impl KeyKeeper {
         on_refresh: &OnRefresh,
         tasks: &TaskTracker,
         stop: &CancellationToken,
-        timing: Timing,
+        means: &Means,
     ) -> Arc<Self> {
-        // Reading the system's authorities takes a while and may warn: not where all keys are files.
-        let files_only = plans.iter().all(|plan| matches!(plan.keys, KeySource::File(_)));
-        let fetcher = if files_only { Fetcher::trusting(RootCertStore::empty()) } else { Fetcher::new() };
         let start = |(place, plan): (usize, &IssuerPlan)| {
             let keeper = Arc::new(Keeper::new(
                 IssuerId(place),
                 plan,
                 Arc::clone(&issuers),
-                fetcher.clone(),
+                means.clone(),
                 clock.clone(),
                 Arc::clone(on_refresh),
-                timing,
             ));
             let memory = keeper.begin();
             tasks.spawn(Arc::clone(&keeper).run(memory, stop.clone()));

@@ -3,16 +3,22 @@
 mod discovery;
 mod fetching;
 mod keeping;
+mod proxy;
 mod rotation;
 
-use super::{FetchError, Fetcher, KeyKeeper, MAX_DOCUMENT, OnRefresh, Refreshed, TIMING, Timing, fetch};
+use super::{
+    FetchError, Fetcher, KeyKeeper, MAX_DOCUMENT, Means, OnRefresh, Proxies, Refreshed, RootCertStore,
+    TIMING, Timing, fetch,
+};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{IssuerPlan, KeySource};
 use crate::jose::{Algorithm, PrivateKey, sha256};
+use crate::net::MAX_INTERIM;
 use crate::token::{ClaimNames, IssuerId, IssuerRules, Issuers, KeySet, TokenError};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -49,6 +55,8 @@ enum Answer {
     Text(String),
     /// Never answers.
     Hang,
+    /// Writes this again and again, and counts.
+    Endless(String, Arc<AtomicUsize>),
     /// Answers 200 with this once there is a permit.
     Later(Arc<Semaphore>, String),
     /// Writes a head and then a space now and then, for ever.
@@ -61,6 +69,11 @@ fn ok(body: &str) -> Answer {
 
 fn status(status: &str, headers: &str, body: &str) -> Answer {
     Answer::Text(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len()))
+}
+
+fn text_of(answer: Answer) -> String {
+    let Answer::Text(text) = answer else { unreachable!("only for texts") };
+    text
 }
 
 /// A server that answers paths as told (404 where not told), and remembers what it was asked.
@@ -104,8 +117,12 @@ impl Endpoint {
             Answer::Hang => std::future::pending().await,
             Answer::Later(gate, body) => {
                 gate.acquire().await.unwrap().forget();
-                let Answer::Text(text) = ok(&body) else { unreachable!("a text") };
-                drop(connection.write_all(text.as_bytes()).await);
+                drop(connection.write_all(text_of(ok(&body)).as_bytes()).await);
+            }
+            Answer::Endless(text, sent) => {
+                while connection.write_all(text.as_bytes()).await.is_ok() {
+                    sent.fetch_add(text.len(), Ordering::Relaxed);
+                }
             }
             Answer::Drip => {
                 let mut text: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
@@ -140,6 +157,46 @@ impl Endpoint {
 
     fn source(&self) -> KeySource {
         KeySource::Uri(self.url("/jwks"))
+    }
+}
+
+/// A real TLS server for `localhost` that answers `{}`, and who vouches for it.
+struct TlsServer {
+    port: u16,
+    roots: RootCertStore,
+}
+
+impl TlsServer {
+    async fn start() -> Self {
+        let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certified.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        TaskTracker::new().spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                if let Ok(mut stream) = acceptor.accept(connection).await {
+                    let mut head = [0; 1024];
+                    drop(stream.read(&mut head).await);
+                    drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await);
+                    drop(stream.shutdown().await);
+                }
+            }
+        });
+        let mut roots = RootCertStore::empty();
+        roots.add(certified.cert.der().clone()).unwrap();
+        Self { port, roots }
+    }
+
+    fn url(&self, host: &str) -> Url {
+        Url::parse(&format!("https://{host}:{}/jwks", self.port)).unwrap()
     }
 }
 
@@ -197,7 +254,7 @@ impl House {
             &on_refresh,
             &tasks,
             &stop,
-            timing,
+            &Means { fetcher: Fetcher::trusting(RootCertStore::empty(), &Proxies::default()), timing },
         );
         Self { keeper, issuers, clock, attempts, tasks, stop }
     }

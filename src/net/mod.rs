@@ -1,10 +1,14 @@
 //! What listeners, upstreams and the gate share about threads and sockets.
 
+mod egress;
 mod gathered;
+mod interim;
 mod turns;
 pub mod workers;
 
+pub use egress::{Connector, Egress, Proxies, ProxyError, connector};
 pub use gathered::{Gathered, poll_write_gathered};
+pub use interim::{Interim, MAX_INTERIM};
 pub use turns::ready_to_verify;
 
 /// How requests of our own name themselves (RFC 9110 section 10.1.5): some servers refuse those that do not.

@@ -12,6 +12,8 @@ mod nonce;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod routes;
 #[cfg(test)]
 mod waiting;

@@ -189,8 +189,15 @@ fn publish(issuers: &Issuers, jwks: &[u8]) -> std::io::Result<()> {
 async fn obtain_keys(plan: &Plan, issuers: &Arc<Issuers>) {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let nobody: OnRefresh = Arc::new(|_, _| {});
-    let keeper =
-        KeyKeeper::start(&plan.issuers, Arc::clone(issuers), &Clock::system(), &nobody, &tasks, &stop);
+    let keeper = KeyKeeper::start(
+        &plan.issuers,
+        Arc::clone(issuers),
+        &Clock::system(),
+        &nobody,
+        &tasks,
+        &stop,
+        &plan.proxies,
+    );
     keeper.settled().await;
     stop.cancel();
 }

@@ -29,7 +29,7 @@ impl Answer {
                 let text = text.replace("BASE", base);
                 Self::Text(text.replace(&format!("Content-Length: {old}"), &format!("Content-Length: {new}")))
             }
-            other @ (Self::Hang | Self::Later(..) | Self::Drip) => other,
+            other @ (Self::Hang | Self::Endless(..) | Self::Later(..) | Self::Drip) => other,
         }
     }
 }

@@ -64,48 +64,47 @@ async fn a_bad_answer_changes_nothing() {
 async fn one_document_can_be_fetched_alone() {
     let endpoint = Endpoint::start().await;
     endpoint.answer("/jwks", status("200 OK", "Cache-Control: max-age=90\r\n", "{}"));
-    let document = fetch(&endpoint.url("/jwks")).await.unwrap();
+    let document = fetch(&endpoint.url("/jwks"), &Proxies::default()).await.unwrap();
     assert_eq!((&document.body[..], document.max_age), (&b"{}"[..], Some(Duration::from_secs(90))));
-    let missing = fetch(&endpoint.url("/nothing")).await.unwrap_err();
+    let missing = fetch(&endpoint.url("/nothing"), &Proxies::default()).await.unwrap_err();
     assert_eq!(missing, FetchError::Status(http::StatusCode::NOT_FOUND));
-    assert_eq!(fetch(&Url::parse("file:///etc/hosts").unwrap()).await.unwrap_err(), FetchError::Url);
+    assert_eq!(
+        fetch(&Url::parse("file:///etc/hosts").unwrap(), &Proxies::default()).await.unwrap_err(),
+        FetchError::Url
+    );
 }
 
 /// Over TLS the server must be who the URL says, by an authority that is trusted; without any authority
 /// nobody is.
 #[tokio::test]
 async fn tls_trusts_only_its_authorities() {
-    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
-    let server = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certified.cert.der().clone()], key)
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    TaskTracker::new().spawn(async move {
-        while let Ok((connection, _)) = listener.accept().await {
-            if let Ok(mut stream) = acceptor.accept(connection).await {
-                let mut head = [0; 1024];
-                drop(stream.read(&mut head).await);
-                drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await);
-                drop(stream.shutdown().await);
-            }
-        }
-    });
-    let mut roots = rustls::RootCertStore::empty();
-    let nobody = Fetcher::trusting(roots.clone());
-    roots.add(certified.cert.der().clone()).unwrap();
-    let trusting = Fetcher::trusting(roots);
-    let at = |host: &str| Url::parse(&format!("https://{host}:{port}/jwks")).unwrap();
+    let server = TlsServer::start().await;
+    let nobody = Fetcher::trusting(RootCertStore::empty(), &Proxies::default());
+    let trusting = Fetcher::trusting(server.roots.clone(), &Proxies::default());
+    let at = |host: &str| server.url(host);
     assert_eq!(&trusting.get(&at("localhost")).await.unwrap().body[..], b"{}");
     let other_name = trusting.get(&at("127.0.0.1")).await.unwrap_err();
     let unknown = nobody.get(&at("localhost")).await.unwrap_err();
     for (error, cause) in [(other_name, "not valid for name"), (unknown, "UnknownIssuer")] {
         assert!(error.to_string().contains(cause), "{error}");
+    }
+}
+
+/// Nothing else came, and it was read for as long as an attempt lasts: 398 MB.
+#[tokio::test]
+async fn a_storm_of_interim_answers_is_given_up() {
+    let fetcher = Fetcher::trusting(RootCertStore::empty(), &Proxies::default());
+    let storm = |count| format!("{}{}", "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(count), text_of(ok("{}")));
+    let endpoint = Endpoint::start().await;
+    endpoint.answer("/some", Answer::Text(storm(MAX_INTERIM)));
+    assert_eq!(&fetcher.get(&endpoint.url("/some")).await.unwrap().body[..], b"{}");
+    endpoint.answer("/many", Answer::Text(storm(MAX_INTERIM + 1)));
+    assert_eq!(fetcher.get(&endpoint.url("/many")).await.unwrap_err(), FetchError::Interim);
+    for head in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 102 \r\nA: b\r\n\r\n", "HTTP/1.1 199 x\r\n\r\n"] {
+        let sent = Arc::new(AtomicUsize::new(0));
+        endpoint.answer("/endless", Answer::Endless(head.repeat(1000), Arc::clone(&sent)));
+        let error = timeout(PATIENCE, fetcher.get(&endpoint.url("/endless"))).await.unwrap().unwrap_err();
+        assert_eq!(error, FetchError::Interim, "{head}");
+        assert!(sent.load(Ordering::Relaxed) < 32 * 1024 * 1024, "{} bytes", sent.load(Ordering::Relaxed));
     }
 }
