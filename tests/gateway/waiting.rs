@@ -12,6 +12,7 @@ use support::gateway::{House, NOW, get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 /// A key endpoint of the issuer `https://slow.test`. It has an old key at first; whoever asks again gets what was published, after a while.
 struct SlowKeys {
@@ -29,7 +30,7 @@ impl SlowKeys {
         let old = PrivateKey::generate(Algorithm::Es256).unwrap();
         let (keys, published) = watch::channel(set(&old, "old"));
         let slow = Arc::clone(&clock);
-        tokio::spawn(async move {
+        TaskTracker::new().spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
                 let mut head = [0; 4096];
                 let _read = socket.read(&mut head).await;
