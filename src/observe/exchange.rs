@@ -275,6 +275,11 @@ impl Exchange {
         self.0.error = Some(reason);
     }
 
+    /// The upstream's answer broke off after the client was told its head.
+    pub fn upstream_broke_off(&mut self) {
+        self.0.error = Some("upstream_broken: the answer's body is badly framed or breaks off");
+    }
+
     /// The status of the answer.
     pub fn status(&mut self, status: StatusCode) {
         self.0.status = Some(status);

@@ -1,5 +1,6 @@
 //! The body of an answer, streamed: frame by frame, never collected, never boxed.
 
+use super::trailers::strip_trailers;
 use crate::upstream::UpstreamBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -32,6 +33,8 @@ enum Source {
     Empty,
     Full(Bytes),
     Upstream(UpstreamBody),
+    /// The upstream's, broken off; the connection has not been told yet.
+    Broken(Option<hyper::Error>),
 }
 
 impl<R: Rider> ResponseBody<R> {
@@ -50,9 +53,9 @@ impl<R: Rider> ResponseBody<R> {
     }
 
     /// The upstream's body.
-    pub fn upstream(body: UpstreamBody, mut rider: R) -> Self {
+    pub fn upstream(body: UpstreamBody, rider: R) -> Self {
         if body.is_end_stream() {
-            rider.complete();
+            return Self::empty(rider);
         }
         Self { source: Source::Upstream(body), rider }
     }
@@ -60,6 +63,39 @@ impl<R: Rider> ResponseBody<R> {
     /// What rides along.
     pub fn rider(&mut self) -> &mut R {
         &mut self.rider
+    }
+
+    /// Tells the rider what is handed to the connection.
+    fn tell(&mut self, next: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+        let last = match (next, &self.source) {
+            (Some(Ok(frame)), source) => match frame.data_ref() {
+                Some(bytes) => {
+                    self.rider.sent(bytes.len());
+                    source.is_spent()
+                }
+                // Trailers are the last frame there can be.
+                None => true,
+            },
+            (Some(Err(_)), _) => return self.rider.broken(),
+            (None, Source::Upstream(_)) => true,
+            (None, Source::Empty | Source::Full(_) | Source::Broken(_)) => false,
+        };
+        if last {
+            self.rider.complete();
+            self.source = Source::Empty;
+        }
+    }
+}
+
+impl Source {
+    /// Nothing is left in it, without asking.
+    fn is_spent(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Upstream(body) => body.is_end_stream(),
+            Self::Broken(_) => false,
+        }
     }
 }
 
@@ -72,41 +108,26 @@ impl<R: Rider> Body for ResponseBody<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
-        match &mut this.source {
-            Source::Empty => Poll::Ready(None),
-            Source::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                this.source = Source::Empty;
-                this.rider.sent(bytes.len());
-                this.rider.complete();
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            Source::Upstream(body) => {
-                let next = ready!(Pin::new(&mut *body).poll_data(cx));
-                match &next {
-                    Some(Ok(bytes)) => {
-                        this.rider.sent(bytes.len());
-                        if body.is_end_stream() {
-                            this.rider.complete();
-                        }
-                    }
-                    Some(Err(_)) => this.rider.broken(),
-                    None => {
-                        this.rider.complete();
-                        this.source = Source::Empty;
-                    }
+        let next = match &mut this.source {
+            Source::Empty => None,
+            Source::Full(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Source::Upstream(body) => match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Err(error)) => {
+                    // hyper throws away what it has not sent when a body fails: it sends what came before, if it is told to wait first.
+                    this.source = Source::Broken(Some(error));
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
-                Poll::Ready(next.map(|data| data.map(Frame::data)))
-            }
-        }
+                next => without_our_fields(next),
+            },
+            Source::Broken(error) => error.take().map(Err),
+        };
+        this.tell(next.as_ref());
+        Poll::Ready(next)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Empty => true,
-            Source::Full(_) => false,
-            Source::Upstream(body) => body.is_end_stream(),
-        }
+        self.source.is_spent()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -114,6 +135,21 @@ impl<R: Rider> Body for ResponseBody<R> {
             Source::Empty => SizeHint::with_exact(0),
             Source::Full(bytes) => SizeHint::with_exact(bytes.len().try_into().unwrap_or(u64::MAX)),
             Source::Upstream(body) => body.size_hint(),
+            Source::Broken(_) => SizeHint::default(),
         }
+    }
+}
+
+/// The upstream's frame, its trailers without those that are ours to say.
+fn without_our_fields(
+    frame: Option<Result<Frame<Bytes>, hyper::Error>>,
+) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+    match frame?.map(Frame::into_trailers) {
+        Ok(Ok(mut trailers)) => {
+            strip_trailers(&mut trailers);
+            Some(Ok(Frame::trailers(trailers)))
+        }
+        Ok(Err(data)) => Some(Ok(data)),
+        Err(error) => Some(Err(error)),
     }
 }

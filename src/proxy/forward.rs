@@ -1,13 +1,13 @@
 //! The permitted request on its way to the upstream, and the upstream's answer on its way back.
 
-use super::{Body, Forwarding, Origination, Proxy, ResponseBody, Rider, Sender, respond, set_forwarded};
+use super::{
+    Body, Forwarding, Origination, Proxy, ResponseBody, Rider, Sender, respond, set_forwarded, strip_answer,
+};
 use crate::authorize::Permit;
 use crate::config::Authorization;
 use crate::denial::Denial;
 use crate::gate::{Answer, Site};
-use crate::headers::{
-    DPOP, DPOP_NONCE, Protected, TRACEPARENT, TRACESTATE, X_REQUEST_ID, strip_request, strip_response,
-};
+use crate::headers::{DPOP, DPOP_NONCE, Protected, TRACEPARENT, TRACESTATE, X_REQUEST_ID, strip_request};
 use crate::names::RouteId;
 use crate::observe::Exchange;
 use crate::upstream::{Pace, RequestBody, UpstreamBody, UpstreamError};
@@ -144,7 +144,8 @@ impl Proxy {
                     UpstreamError::Connect
                     | UpstreamError::ConnectTimeout
                     | UpstreamError::ResponseTimeout
-                    | UpstreamError::Broken => Ok(Answered::Failed(error, route)),
+                    | UpstreamError::Broken
+                    | UpstreamError::Malformed(_) => Ok(Answered::Failed(error, route)),
                 }
             }
         }
@@ -155,6 +156,7 @@ impl Proxy {
         &self,
         answered: Answered,
         origin: Option<&HeaderValue>,
+        takes_trailers: bool,
         mut exchange: Exchange,
     ) -> Response<Body> {
         let request_id = exchange.request_id();
@@ -174,7 +176,7 @@ impl Proxy {
                 exchange.status(response.status());
                 let mut response = response.map(|body| ResponseBody::upstream(body, exchange));
                 let headers = response.headers_mut();
-                strip_response(headers);
+                strip_answer(headers, takes_trailers);
                 // RFC 9449 section 8 allows one nonce, and an answer with it should not be stored (section 8.2).
                 headers.remove(DPOP_NONCE);
                 if let Some(nonce) = nonce {
@@ -194,5 +196,9 @@ impl Proxy {
 impl Rider for Exchange {
     fn sent(&mut self, bytes: usize) {
         Self::sent(self, bytes.try_into().unwrap_or(u64::MAX));
+    }
+
+    fn broken(&mut self) {
+        self.upstream_broke_off();
     }
 }

@@ -5,9 +5,11 @@ mod body;
 mod forward;
 mod forwarded;
 pub mod respond;
+mod trailers;
 
 pub use body::{ResponseBody, Rider};
 pub use forwarded::{Origination, set_forwarded};
+pub use trailers::{strip_answer, takes_trailers};
 
 use crate::clock::{Clock, UnixTime};
 use crate::config::{Authorization, ListenerPlan, Plan, RoutePlan};
@@ -82,9 +84,10 @@ impl Proxy {
         let mut exchange = Exchange::begin(Arc::clone(&self.observer), peer.listener, client, &request, now);
         let (mut head, body) = request.into_parts();
         let origin = head.headers.get(ORIGIN).cloned();
+        let takes_trailers = takes_trailers(head.version, &head.headers);
         async move {
             match self.pass(&sender, &mut head, body, now, origin.as_ref(), &mut exchange).await {
-                Ok(answered) => self.relay(answered, origin.as_ref(), exchange),
+                Ok(answered) => self.relay(answered, origin.as_ref(), takes_trailers, exchange),
                 Err(refused) => refuse(*refused, exchange),
             }
         }

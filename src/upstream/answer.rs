@@ -1,14 +1,14 @@
 //! The answer's body, and what becomes of its connection.
 
-use super::RequestBody;
+use super::connect::Connection;
 use super::pool::Pool;
 use bytes::Bytes;
-use http_body::{Body, SizeHint};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 /// The upstream's body. Its connection goes back to the pool once the body is read to its end, and is closed
@@ -16,58 +16,100 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct UpstreamBody {
     incoming: Incoming,
+    ahead: Ahead,
     lease: Option<Lease>,
     over: bool,
 }
 
+/// What was read of a body before anybody asked for it.
+#[derive(Debug)]
+enum Ahead {
+    Nothing,
+    Data(Bytes),
+    Trailers(Box<HeaderMap>),
+}
+
 #[derive(Debug)]
 pub(super) struct Lease {
-    pub(super) connection: SendRequest<RequestBody>,
+    pub(super) connection: Connection,
     pub(super) pool: Arc<Pool>,
     pub(super) idle: Duration,
 }
 
 impl UpstreamBody {
-    pub(super) const fn new(incoming: Incoming, lease: Lease) -> Self {
-        Self { incoming, lease: Some(lease), over: false }
-    }
-
-    /// The next bytes; trailers are dropped.
-    pub(crate) fn poll_data(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-        if self.over {
-            return Poll::Ready(None);
+    /// A body whose beginning, if it is there already, is no broken one. Nothing is waited for: what comes later, comes later.
+    ///
+    /// # Errors
+    /// It is there, and broken. The client has not been told anything yet.
+    pub(super) fn begin(incoming: Incoming, lease: Option<Lease>) -> Result<Self, hyper::Error> {
+        let mut body = Self { incoming, ahead: Ahead::Nothing, lease, over: false };
+        // Whoever asks next is woken.
+        let mut nobody = Context::from_waker(Waker::noop());
+        if !body.is_end_stream()
+            && let Poll::Ready(Some(frame)) = Pin::new(&mut body).poll_frame(&mut nobody)
+        {
+            body.ahead = match frame?.into_data() {
+                Ok(data) => Ahead::Data(data),
+                Err(frame) => {
+                    frame.into_trailers().map_or(Ahead::Nothing, |fields| Ahead::Trailers(Box::new(fields)))
+                }
+            };
         }
-        let next = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-        let data = match next.map(|frame| frame.map(http_body::Frame::into_data)) {
-            Some(Ok(Ok(data))) => return Poll::Ready(Some(Ok(data))),
-            Some(Err(error)) => {
-                self.lease = None;
-                Some(Err(error))
-            }
-            // Trailers are the last frame there can be.
-            Some(Ok(Err(_))) | None => None,
-        };
-        self.over = true;
-        Poll::Ready(data)
+        Ok(body)
     }
 
-    pub(crate) fn is_end_stream(&self) -> bool {
+    /// The connection is closed after this answer.
+    pub(super) fn close(&mut self) {
+        self.lease = None;
+    }
+
+    fn is_read(&self) -> bool {
         self.over || self.incoming.is_end_stream()
     }
+}
 
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match std::mem::replace(&mut self.ahead, Ahead::Nothing) {
+            Ahead::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+            Ahead::Trailers(fields) => return Poll::Ready(Some(Ok(Frame::trailers(*fields)))),
+            Ahead::Nothing if self.over => return Poll::Ready(None),
+            Ahead::Nothing => {}
+        }
+        let next = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        // Trailers are the last frame there can be.
+        self.over = !matches!(&next, Some(Ok(frame)) if frame.is_data());
+        if matches!(&next, Some(Err(_))) {
+            self.close();
+        }
+        Poll::Ready(next)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.ahead, Ahead::Nothing) && self.is_read()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.incoming.size_hint();
+        match (&self.ahead, rest.exact()) {
+            (Ahead::Data(data), Some(rest)) => {
+                SizeHint::with_exact(rest.saturating_add(data.len().try_into().unwrap_or(u64::MAX)))
+            }
+            (Ahead::Data(_) | Ahead::Trailers(_) | Ahead::Nothing, _) => rest,
+        }
     }
 }
 
 impl Drop for UpstreamBody {
     fn drop(&mut self) {
-        if let Some(lease) = self.lease.take()
-            && self.is_end_stream()
-        {
+        let read = self.is_read();
+        if let Some(lease) = self.lease.take().filter(|_| read) {
             lease.pool.give_back(lease.connection, lease.idle);
         }
     }

@@ -6,7 +6,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
@@ -41,7 +41,7 @@ pub enum RequestBodyError {
 /// merge them, and an identity header must not come in as one).
 ///
 /// Most requests have none, and are moved often: one that is there is in a box.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RequestBody(Option<Box<Upload>>);
 
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl RequestBody {
 
 impl Upload {
     fn tell(&self, state: u8) {
-        self.flow.0.store(state, Ordering::Release);
+        self.flow.state.store(state, Ordering::Release);
     }
 
     fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -109,6 +109,9 @@ impl Upload {
             Some(Ok(Ok(data))) => {
                 self.bytes = self.bytes.saturating_add(data.len().try_into().unwrap_or(u64::MAX));
                 self.tell(MOVED);
+                if self.incoming.is_end_stream() {
+                    self.flow.tell_whole();
+                }
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Some(Err(error)) => {
@@ -120,6 +123,7 @@ impl Upload {
             Some(Ok(Err(_))) | None => {
                 self.over = true;
                 self.tell(MOVED);
+                self.flow.tell_whole();
                 Poll::Ready(None)
             }
         }
@@ -149,7 +153,10 @@ impl Body for RequestBody {
 /// What the client's body last did. Tells "the client failed" from "the upstream failed", and an upload that
 /// moves from an upstream that hangs.
 #[derive(Debug, Default)]
-pub(super) struct Flow(AtomicU8);
+pub(super) struct Flow {
+    state: AtomicU8,
+    whole: AtomicBool,
+}
 
 const STILL: u8 = 0;
 const MOVED: u8 = 1;
@@ -159,13 +166,22 @@ const FAILED: u8 = 3;
 impl Flow {
     /// The client broke off, broke the framing or was too slow.
     pub(super) fn failed(&self) -> bool {
-        self.0.load(Ordering::Acquire) == FAILED
+        self.state.load(Ordering::Acquire) == FAILED
+    }
+
+    /// All of the body was handed to the connection.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Acquire)
+    }
+
+    fn tell_whole(&self) {
+        self.whole.store(true, Ordering::Release);
     }
 
     /// Whether the upstream has not been the one to wait for since the last time this was asked: the body
     /// moved, or the client is the slow one (which [`Pace`] limits).
     pub(super) fn excuses_upstream(&self) -> bool {
-        let moved = self.0.compare_exchange(MOVED, STILL, Ordering::AcqRel, Ordering::Acquire);
+        let moved = self.state.compare_exchange(MOVED, STILL, Ordering::AcqRel, Ordering::Acquire);
         matches!(moved, Ok(_) | Err(WAITING))
     }
 }

@@ -1,25 +1,29 @@
 //! One server: a request goes out on a connection that is idle, or on a new one.
 
 use super::answer::{Lease, UpstreamBody};
+use super::framing::{Framing, reframe};
 use super::pool::{self, Pool};
-use super::{RequestBody, UpstreamError};
-use crate::net::Gathered;
+use super::socket::{Socket, Watch};
+use super::{Malformed, RequestBody, UpstreamError, again};
 use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// A response's head may be this big. It may have 100 fields: hyper's own limit, not set because only then are they parsed on the stack.
-const MAX_HEAD: usize = 64 * 1024;
+/// The head of an answer may be this big, in bytes: `limits.response_header_size`. More is read only where it comes.
+pub(super) const MAX_HEAD: usize = 256 * 1024;
+/// And have so many lines. Room for them costs each answer 0.2 µs, since hyper has room for 100 without an allocation.
+pub(super) const MAX_LINES: usize = 1000;
 
 /// How an attempt failed.
 pub(super) enum Attempt {
     /// Bytes of the request may be out.
-    Sent,
+    Sent(UpstreamError),
     /// None are: the request can go elsewhere.
     Unsent(Box<Request<RequestBody>>, UpstreamError),
 }
@@ -32,6 +36,25 @@ pub(super) struct Server {
     pool: Arc<Pool>,
 }
 
+/// A connection to a server, driven by a task of its own.
+#[derive(Debug)]
+pub(super) struct Connection {
+    sender: SendRequest<RequestBody>,
+    watch: Arc<Watch>,
+}
+
+impl Connection {
+    /// Can take a request now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.sender.is_ready() && !self.watch.is_deaf()
+    }
+
+    /// Will never take one again.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed() || self.watch.is_deaf()
+    }
+}
+
 impl Server {
     pub(super) fn new(authority: &Authority) -> Self {
         Self {
@@ -42,6 +65,10 @@ impl Server {
     }
 
     /// Sends a request on a connection of the pool, or on a new one.
+    ///
+    /// A connection of the pool may close just as the request goes out on it. If hyper hands the request back, nothing of it was sent, and it
+    /// goes out on another. A GET, HEAD or OPTIONS without a body that was sent goes out once more, on a new connection, unless an answer had
+    /// begun (RFC 9110 section 9.2.2).
     pub(super) async fn send(
         &self,
         mut request: Box<Request<RequestBody>>,
@@ -50,41 +77,65 @@ impl Server {
         if !request.headers().contains_key(HOST) {
             request.headers_mut().insert(HOST, self.host.clone());
         }
-        // A pooled connection may turn out closed just now; hyper then hands the request back, unsent.
+        let repeatable = again::is_repeatable(&request);
         while let Some(connection) = self.pool.take() {
-            match self.send_on(connection, request).await {
+            let watch = repeatable.then(|| Arc::clone(&connection.watch));
+            match self.send_on(connection, request, repeatable).await {
                 Err(Attempt::Unsent(unsent, _)) => request = unsent,
-                outcome @ (Ok(_) | Err(Attempt::Sent)) => return outcome,
+                Err(Attempt::Sent(error)) => {
+                    let copy = watch.and_then(|watch| watch.unanswered()).and_then(|copy| again::read(&copy));
+                    request = copy.ok_or(Attempt::Sent(error))?;
+                    break;
+                }
+                Ok(response) => return Ok(response),
             }
         }
         match self.connect(connect_timeout).await {
-            Ok(connection) => self.send_on(connection, request).await,
+            Ok(connection) => self.send_on(connection, request, false).await,
             Err(reason) => Err(Attempt::Unsent(request, reason)),
         }
     }
 
     async fn send_on(
         &self,
-        mut connection: SendRequest<RequestBody>,
+        mut connection: Connection,
         request: Box<Request<RequestBody>>,
+        copying: bool,
     ) -> Result<Response<UpstreamBody>, Attempt> {
-        match connection.try_send_request(*request).await {
-            // Nobody asked for an upgrade: `Upgrade` never leaves the gateway.
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Attempt::Sent),
-            Ok(response) => {
-                let idle = pool::idle_time(response.headers());
-                let lease = Lease { connection, pool: Arc::clone(&self.pool), idle };
-                Ok(response.map(|incoming| UpstreamBody::new(incoming, lease)))
-            }
+        connection.watch.begin(copying);
+        match connection.sender.try_send_request(*request).await {
+            Ok(response) => self.answer(response, connection).map_err(Attempt::Sent),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => Err(Attempt::Unsent(Box::new(unsent), UpstreamError::Connect)),
-                None => Err(Attempt::Sent),
+                None => Err(Attempt::Sent(cause(error.error(), &connection.watch))),
             },
         }
     }
 
+    /// Takes an answer whose head is read; refuses what cannot be handed on.
+    fn answer(
+        &self,
+        response: Response<Incoming>,
+        connection: Connection,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let (mut head, incoming) = response.into_parts();
+        // Nobody asked for an upgrade: `Upgrade` never leaves the gateway.
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Malformed::Upgrade.into());
+        }
+        let lease = match reframe(&mut head.headers, head.status, head.version)? {
+            Framing::Last => None,
+            Framing::Plain => {
+                let idle = pool::idle_time(&head.headers);
+                Some(Lease { connection, pool: Arc::clone(&self.pool), idle })
+            }
+        };
+        let body = UpstreamBody::begin(incoming, lease).map_err(|_| Malformed::Body)?;
+        Ok(Response::from_parts(head, body))
+    }
+
     /// Resolves, connects and starts HTTP/1.1; `limit` is for all of it.
-    async fn connect(&self, limit: Duration) -> Result<SendRequest<RequestBody>, UpstreamError> {
+    async fn connect(&self, limit: Duration) -> Result<Connection, UpstreamError> {
         let host = self.authority.host().trim_start_matches('[').trim_end_matches(']');
         let target = (host, self.authority.port_u16().unwrap_or(80));
         let connected = tokio::time::timeout(limit, TcpStream::connect(target)).await;
@@ -92,13 +143,37 @@ impl Server {
             connected.map_err(|_| UpstreamError::ConnectTimeout)?.map_err(|_| UpstreamError::Connect)?;
         // Only latency is at stake, and the connection works without.
         stream.set_nodelay(true).ok();
+        let watch = Arc::default();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
             .max_header_size(MAX_HEAD)
-            .handshake(TokioIo::new(Gathered(stream)))
+            .max_headers(MAX_LINES)
+            .handshake(TokioIo::new(Socket::new(stream, Arc::clone(&watch))))
             .await
             .map_err(|_| UpstreamError::Connect)?;
         Pool::carry(connection);
-        Ok(sender)
+        Ok(Connection { sender, watch })
+    }
+}
+
+/// Why no head of an answer came.
+fn cause(error: &hyper::Error, watch: &Watch) -> UpstreamError {
+    if watch.too_many_interim() {
+        return Malformed::Interim.into();
+    }
+    if error.is_parse_too_large() {
+        return Malformed::HeadTooLarge.into();
+    }
+    if !error.is_parse() {
+        return UpstreamError::Broken;
+    }
+    // hyper says no more of it but in words.
+    let said = error.to_string();
+    if said.contains("content-length") {
+        Malformed::ContentLength.into()
+    } else if said.contains("transfer-encoding") {
+        Malformed::TransferCoding.into()
+    } else {
+        Malformed::Head.into()
     }
 }

@@ -1,9 +1,13 @@
 //! The way to the upstreams: their servers, the connections to them, and the bodies that go over these.
 
+mod again;
 mod answer;
 mod body;
 mod connect;
+mod framing;
+mod interim;
 mod pool;
+mod socket;
 
 pub use answer::UpstreamBody;
 pub use body::{Pace, RequestBody, RequestBodyError};
@@ -11,7 +15,7 @@ pub use body::{Pace, RequestBody, RequestBodyError};
 use crate::config::UpstreamPlan;
 use body::Flow;
 use connect::{Attempt, Server};
-use http::header::TRANSFER_ENCODING;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
@@ -31,32 +35,77 @@ pub enum UpstreamError {
     /// The head of the response did not come in time.
     #[error("the upstream's answer timed out")]
     ResponseTimeout,
-    /// The connection broke, or what came is no HTTP answer to our request.
+    /// The connection ended before the head of an answer was whole.
     #[error("the upstream's answer is broken")]
     Broken,
+    /// What came is no answer that can be handed on for sure.
+    #[error("the upstream's answer is malformed")]
+    Malformed(Malformed),
     /// The client's body failed, not the upstream: answer 400 and close.
     #[error("the client's body failed")]
     ClientBody,
+}
+
+/// What is wrong with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Malformed {
+    /// No head of HTTP/1.1.
+    Head,
+    /// A head beyond `limits.response_header_size`.
+    HeadTooLarge,
+    /// More interim answers (1xx) than are taken.
+    Interim,
+    /// Where the body ends cannot be told (RFC 9112 section 6.3).
+    ContentLength,
+    /// Another coding than `chunked`, or one that HTTP/1.0 does not have (RFC 9112 section 6.1).
+    TransferCoding,
+    /// A switch of protocols that nobody asked for (RFC 9110 section 15.2.2).
+    Upgrade,
+    /// The body was badly framed or broke off before anything was sent to the client.
+    Body,
+}
+
+impl From<Malformed> for UpstreamError {
+    fn from(what: Malformed) -> Self {
+        Self::Malformed(what)
+    }
 }
 
 impl UpstreamError {
     /// 502, 504 or, where it is the client's fault, 400.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::Connect | Self::Broken => StatusCode::BAD_GATEWAY,
+            Self::Connect | Self::Broken | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::ClientBody => StatusCode::BAD_REQUEST,
         }
     }
 
-    /// The metric and log label: one of a fixed set.
+    /// What the log says: one of a fixed set of texts, which begin with a word for programs.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Connect => "upstream_connect",
             Self::ConnectTimeout => "upstream_connect_timeout",
             Self::ResponseTimeout => "upstream_response_timeout",
-            Self::Broken => "upstream_broken",
+            Self::Broken => "upstream_broken: the connection ended before the answer's head",
+            Self::Malformed(what) => what.label(),
             Self::ClientBody => "client_body",
+        }
+    }
+}
+
+impl Malformed {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Head => "upstream_malformed: the answer's head is no HTTP/1.1",
+            Self::HeadTooLarge => {
+                "upstream_malformed: the answer's head is beyond response_header_size, 256 KiB in 1,000 lines at most"
+            }
+            Self::Interim => "upstream_malformed: more than 32 interim answers (1xx)",
+            Self::ContentLength => "upstream_malformed: the answer's Content-Length is not one number",
+            Self::TransferCoding => "upstream_malformed: the answer's Transfer-Encoding is not chunked alone",
+            Self::Upgrade => "upstream_malformed: the answer is a 101 that nobody asked for",
+            Self::Body => "upstream_malformed: the answer's body is badly framed or breaks off",
         }
     }
 }
@@ -109,10 +158,15 @@ impl Upstream {
             outcome = self.exchange(request) => outcome,
             () = overdue(self.response_timeout, flow.as_deref()) => Err(UpstreamError::ResponseTimeout),
         };
-        outcome.map_err(|error| match flow {
+        let mut response = outcome.map_err(|error| match &flow {
             Some(flow) if flow.failed() => UpstreamError::ClientBody,
             Some(_) | None => error,
-        })
+        })?;
+        // The server may not read the rest of a request that it has answered: what would follow on the connection is not sure to be understood.
+        if flow.is_some_and(|flow| !flow.is_whole()) {
+            response.body_mut().close();
+        }
+        Ok(response)
     }
 
     /// Tries the servers, beginning with the one whose turn it is.
@@ -126,7 +180,7 @@ impl Upstream {
         for server in self.servers.iter().cycle().skip(first).take(self.servers.len()) {
             request = match server.send(request, self.connect_timeout).await {
                 Ok(response) => return Ok(response),
-                Err(Attempt::Sent) => return Err(UpstreamError::Broken),
+                Err(Attempt::Sent(error)) => return Err(error),
                 Err(Attempt::Unsent(request, reason)) => {
                     failure = reason;
                     request
@@ -146,9 +200,24 @@ fn prepare(request: &mut Request<RequestBody>) {
             request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         *request.uri_mut() = Uri::from(origin_form);
     }
+    frame(request);
+}
+
+/// How the request's body is told. hyper finds out most of it.
+fn frame(request: &mut Request<RequestBody>) {
+    let (method, body) = (request.method(), request.body());
+    if body.is_end_stream() {
+        // Some servers ask those for a length even where there is nothing (RFC 9110 section 8.6); it has no meaning for others.
+        if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        } else {
+            request.headers_mut().remove(CONTENT_LENGTH);
+        }
+        return;
+    }
     // hyper takes it that these methods have no body, unless told, and would drop it.
-    let seldom = matches!(*request.method(), Method::GET | Method::HEAD);
-    if seldom && !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+    let seldom = matches!(*method, Method::GET | Method::HEAD);
+    if seldom && body.size_hint().exact().is_none() {
         request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }

@@ -1,15 +1,16 @@
 //! The idle connections to one server.
 
 use super::RequestBody;
+use super::connect::Connection;
+use super::socket::Socket;
 use crate::clock::Stopwatch;
-use crate::net::{Gathered, workers};
+use crate::net::workers;
 use http::HeaderMap;
-use hyper::client::conn::http1::{Connection, SendRequest};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 /// How many idle connections one server may have.
@@ -29,7 +30,7 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: SendRequest<RequestBody>,
+    connection: Connection,
     since: Stopwatch,
     limit: Duration,
 }
@@ -40,7 +41,7 @@ impl Pool {
     }
 
     /// A connection that seems usable.
-    pub(super) fn take(&self) -> Option<SendRequest<RequestBody>> {
+    pub(super) fn take(&self) -> Option<Connection> {
         let mut idle = self.idle();
         // Those used last may not have settled yet: they stay.
         while let Some(place) = idle.iter().rposition(Idle::is_over_or_ready) {
@@ -56,7 +57,7 @@ impl Pool {
     ///
     /// Its task may not have seen that end yet, or may still be sending the request's body. It then rests here until it is ready; to wait for
     /// it would take a task and a timer for every request.
-    pub(super) fn give_back(&self, connection: SendRequest<RequestBody>, limit: Duration) {
+    pub(super) fn give_back(&self, connection: Connection, limit: Duration) {
         if connection.is_closed() || limit.is_zero() {
             return;
         }
@@ -70,7 +71,7 @@ impl Pool {
     }
 
     /// Drives a connection on the caller's runtime until it closes. Drain does not wait for it: it waits for the requests.
-    pub(super) fn carry(connection: Connection<TokioIo<Gathered<TcpStream>>, RequestBody>) {
+    pub(super) fn carry(connection: http1::Connection<TokioIo<Socket>, RequestBody>) {
         drop(Handle::current().spawn(async move {
             // How it ends, the request on it is told; an idle one concerns nobody.
             connection.await.ok();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -47,6 +48,12 @@ impl Raw {
         let socket = TcpStream::connect(address).await.expect("the server accepts");
         socket.set_nodelay(true).unwrap();
         Self { socket, received: Vec::new() }
+    }
+
+    /// The same connection, to be written from another task while this one reads.
+    pub fn writer(&self) -> TcpStream {
+        let socket = self.socket.as_fd().try_clone_to_owned().unwrap();
+        TcpStream::from_std(socket.into()).unwrap()
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {

@@ -117,6 +117,7 @@ async fn a_length_stays_a_length_and_chunks_stay_chunks() {
         client.send(GET).await;
         let answer = client.answer().await.unwrap();
         assert_eq!((answer.text().as_str(), answer.header("content-length")), ("hello", length));
+        // This client does not say that it reads trailers.
         for gone in ["connection", "keep-alive", "x-hop", "trailer", "x-t"] {
             assert_eq!(answer.header(gone), None, "{said}");
         }

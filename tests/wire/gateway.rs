@@ -139,6 +139,7 @@ impl Serve for Page {
         let version = request.version();
         assert_eq!(version == http::Version::HTTP_2, peer.protocol == Protocol::Http2);
 
+        let takes_trailers = proxy::takes_trailers(version, request.headers());
         let mut request = request.map(|body| RequestBody::new(body, self.pace));
         headers::strip_request(request.headers_mut(), false);
         let from =
@@ -149,7 +150,7 @@ impl Serve for Page {
         }
         match self.upstream.send(Box::new(request)).await {
             Ok(mut response) => {
-                headers::strip_response(response.headers_mut());
+                proxy::strip_answer(response.headers_mut(), takes_trailers);
                 response.map(|body| ResponseBody::upstream(body, count))
             }
             Err(error) => {

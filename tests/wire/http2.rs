@@ -28,13 +28,13 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A certificate and its files.
-struct Certificate {
+pub(super) struct Certificate {
     files: tempfile::TempDir,
     der: CertificateDer<'static>,
 }
 
 impl Certificate {
-    fn new(year: i32) -> Self {
+    pub(super) fn new(year: i32) -> Self {
         let mut parameters = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap();
         parameters.not_after = rcgen::date_time_ymd(year, 1, 1);
         let key = rcgen::KeyPair::generate().unwrap();
@@ -68,7 +68,7 @@ impl Certificate {
         TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), socket).await
     }
 
-    async fn http2(&self, gateway: &Gateway) -> Client {
+    pub(super) async fn http2(&self, gateway: &Gateway) -> Client {
         let socket = self.handshake(gateway.address, &[b"h2"]).await.unwrap();
         let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -79,19 +79,19 @@ impl Certificate {
     }
 }
 
-type Sent = BoxBody<Bytes, std::io::Error>;
+pub(super) type Sent = BoxBody<Bytes, std::io::Error>;
 
-fn nothing() -> Sent {
+pub(super) fn nothing() -> Sent {
     Empty::new().map_err(|never| match never {}).boxed()
 }
 
-struct Client {
+pub(super) struct Client {
     sender: SendRequest<Sent>,
     connection: tokio::task::JoinHandle<Result<(), ()>>,
 }
 
 impl Client {
-    fn send(
+    pub(super) fn send(
         &mut self,
         request: Request<Sent>,
     ) -> impl Future<Output = hyper::Result<Response<Incoming>>> + use<> {
@@ -99,11 +99,11 @@ impl Client {
     }
 }
 
-fn request(method: Method, path: &str) -> http::request::Builder {
+pub(super) fn request(method: Method, path: &str) -> http::request::Builder {
     Request::builder().method(method).uri(format!("https://api.example.com{path}"))
 }
 
-fn get(path: &str) -> Request<Sent> {
+pub(super) fn get(path: &str) -> Request<Sent> {
     request(Method::GET, path).body(nothing()).unwrap()
 }
 
@@ -111,7 +111,7 @@ async fn text(response: Response<Incoming>) -> Bytes {
     response.into_body().collect().await.unwrap().to_bytes()
 }
 
-fn setup(upstream: SocketAddr, certificate: &Certificate) -> Setup {
+pub(super) fn setup(upstream: SocketAddr, certificate: &Certificate) -> Setup {
     Setup { tls: Some(certificate.load()), ..Setup::to(upstream) }
 }
 

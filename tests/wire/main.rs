@@ -9,10 +9,12 @@
     reason = "a test fails by panicking, and its helpers are tests too; tests spawn where it suits them"
 )]
 
+mod answers;
 mod bodies;
 mod drain;
 mod framing;
 mod gateway;
 mod http2;
 mod limits;
+mod retries;
 mod upstreams;

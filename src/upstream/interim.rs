@@ -1,0 +1,99 @@
+//! Interim answers (1xx): how many a server may send before its final one. They are counted in the bytes, since a callback of hyper's for each
+//! request would cost each of them allocations.
+
+/// How many are taken. RFC 9110 section 15.2 sets no limit, and without one a server could send them for ever.
+const MOST_INTERIM: u8 = 32;
+
+/// Where the first digit of the status stands in `HTTP/1.1 200 OK`.
+const STATUS: u8 = 9;
+
+/// Reads along with what an HTTP/1.1 server sends, up to the head of its final answer, and counts the interim ones. Whether what it reads is
+/// HTTP at all is for the real reader to say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct InterimCount {
+    place: Place,
+    count: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// In a status line, of which so many bytes came.
+    StatusLine(u8),
+    /// In the rest of an interim answer's head; the line so far has no byte.
+    Interim { line_is_empty: bool },
+    /// Behind the last interim answer.
+    Final,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::StatusLine(0)
+    }
+}
+
+/// More interim answers than [`MOST_INTERIM`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than 32 interim answers (1xx)")]
+pub(super) struct TooManyInterim;
+
+impl InterimCount {
+    /// Reads the next bytes of the answer. Costs next to nothing once the final answer has begun.
+    ///
+    /// # Errors
+    /// [`TooManyInterim`]: one more than are taken has begun.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(), TooManyInterim> {
+        for byte in bytes {
+            self.place = match (self.place, byte) {
+                (Place::Final, _) => return Ok(()),
+                // Empty lines before a status line are skipped, as the real reader does.
+                (Place::StatusLine(0), b'\r' | b'\n') => Place::StatusLine(0),
+                (Place::StatusLine(STATUS), b'1') => self.interim()?,
+                (Place::StatusLine(STATUS), _) => Place::Final,
+                (Place::StatusLine(came), _) => Place::StatusLine(came.saturating_add(1)),
+                (Place::Interim { line_is_empty: true }, b'\n') => Place::StatusLine(0),
+                (Place::Interim { .. }, b'\n') => Place::Interim { line_is_empty: true },
+                (same @ Place::Interim { .. }, b'\r') => same,
+                (Place::Interim { .. }, _) => Place::Interim { line_is_empty: false },
+            };
+        }
+        Ok(())
+    }
+
+    fn interim(&mut self) -> Result<Place, TooManyInterim> {
+        self.count = self.count.saturating_add(1);
+        if self.count > MOST_INTERIM {
+            Err(TooManyInterim)
+        } else {
+            Ok(Place::Interim { line_is_empty: false })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERIM: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    const FINAL: &str = "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 103 in the body\r\n\r\n";
+
+    /// Reads the text in pieces of this size.
+    fn read(text: &str, piece: usize) -> Result<(), TooManyInterim> {
+        let mut count = InterimCount::default();
+        text.as_bytes().chunks(piece).try_for_each(|bytes| count.read(bytes))
+    }
+
+    #[test]
+    fn thirty_two_are_taken_however_they_come_in_pieces() {
+        for interim in [INTERIM, "HTTP/1.1 100 Continue\n\n", "HTTP/1.0 199 x\r\nA: 1\r\n\n"] {
+            for piece in [1, 2, 7, 64, 100_000] {
+                assert_eq!(read(&format!("{}{FINAL}", interim.repeat(32)), piece), Ok(()));
+                assert_eq!(read(&interim.repeat(33), piece), Err(TooManyInterim));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_in_a_body_does_not_count() {
+        assert_eq!(read(&format!("{FINAL}{}", INTERIM.repeat(50)), 10), Ok(()));
+    }
+}
