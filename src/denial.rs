@@ -47,6 +47,9 @@ pub enum Denial {
     /// The replay store's answer.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// What the client asks for is not built.
+    #[error(transparent)]
+    Unsupported(#[from] UnsupportedError),
     /// The client's body is badly framed, broke off, or came too slowly.
     #[error("the request's body is badly framed or incomplete")]
     Body,
@@ -147,6 +150,17 @@ pub enum ReplayError {
     Unavailable,
 }
 
+/// What is not built yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum UnsupportedError {
+    /// A WebSocket handshake (RFC 6455).
+    #[error("WebSocket is not supported")]
+    WebSocket,
+    /// A call of gRPC, which needs HTTP/2 and trailers end to end.
+    #[error("gRPC is not supported")]
+    Grpc,
+}
+
 /// What a refusal is on the wire: its kind, and the reason's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -185,6 +199,8 @@ pub enum Kind {
     Unavailable,
     /// 429.
     TooManyRequests,
+    /// 501.
+    NotImplemented,
 }
 
 impl Kind {
@@ -202,6 +218,7 @@ impl Kind {
             Self::InsufficientScope => StatusCode::FORBIDDEN,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
         }
     }
 
@@ -219,6 +236,7 @@ impl Kind {
             Self::InsufficientScope => "insufficient_scope",
             Self::Unavailable => "temporarily_unavailable",
             Self::TooManyRequests => "too_many_requests",
+            Self::NotImplemented => "not_implemented",
         }
     }
 
@@ -237,7 +255,8 @@ impl Kind {
             | Self::InvalidToken
             | Self::InvalidProof
             | Self::UseNonce
-            | Self::InsufficientScope => None,
+            | Self::InsufficientScope
+            | Self::NotImplemented => None,
         }
     }
 }
@@ -257,6 +276,7 @@ impl Denial {
             | Self::MethodNotAllowed
             | Self::Credentials(_)
             | Self::ProofCount(_)
+            | Self::Unsupported(_)
             | Self::Body => false,
         }
     }
@@ -293,6 +313,8 @@ impl Denial {
             Self::Replay(ReplayError::Full) => (Kind::Unavailable, "replay_full"),
             Self::Replay(ReplayError::OverQuota) => (Kind::TooManyRequests, "replay_quota"),
             Self::Replay(ReplayError::Unavailable) => (Kind::Unavailable, "replay_unavailable"),
+            Self::Unsupported(UnsupportedError::WebSocket) => (Kind::NotImplemented, "websocket_unsupported"),
+            Self::Unsupported(UnsupportedError::Grpc) => (Kind::NotImplemented, "grpc_unsupported"),
             Self::Body => (Kind::BadRequest, "body"),
         };
         Row { kind, label }

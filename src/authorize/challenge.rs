@@ -92,7 +92,8 @@ impl Kind {
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::Unavailable
-            | Self::TooManyRequests => false,
+            | Self::TooManyRequests
+            | Self::NotImplemented => false,
         }
     }
 }

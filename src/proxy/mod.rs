@@ -6,6 +6,7 @@ mod forward;
 mod forwarded;
 pub mod respond;
 mod trailers;
+mod unbuilt;
 
 pub use body::{ResponseBody, Rider};
 pub use forwarded::{Origination, set_forwarded};
@@ -106,6 +107,9 @@ impl Proxy {
         // What was asked, who may ask, and was this proof ever used.
         if !headers::is_chunked_at_most(&head.headers) {
             return Err(self.gate.refused(Denial::Body, None, origin, exchange));
+        }
+        if let Some(denial) = unbuilt::wish(&head.headers) {
+            return Err(self.gate.refused(denial, None, origin, exchange));
         }
         let question = ask::question(head, sender);
         let Admitted { site, path, route, mut permit } =

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The head of an HTTP/1.1 request, in bytes. It may have 100 fields: hyper's own limit, which is not set here because only then are
@@ -118,14 +118,34 @@ async fn http1<S: Serve>(
         .half_close(false)
         .max_buf_size(MAX_HEAD)
         .max_header_size(MAX_HEAD);
-    let mut connection = pin!(builder.serve_connection(socket, service));
+    let mut connection = builder.serve_connection(socket, service);
     // How a connection ends is the client's business; what was answered on it is recorded elsewhere.
-    tokio::select! {
+    let end = tokio::select! {
         biased;
-        _ = connection.as_mut() => return,
-        () = arrival.drain.stopping() => connection.as_mut().graceful_shutdown(),
+        end = &mut connection => end,
+        () = arrival.drain.stopping() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    if end.is_err_and(|error| error.is_parse_version_h2()) {
+        refuse_http2(connection.into_parts().io.into_inner()).await;
     }
-    connection.await.ok();
+}
+
+/// Tells a client that began with the preface of HTTP/2, where nothing was agreed on by ALPN, to come back with HTTP/1.1.
+async fn refuse_http2(mut socket: impl AsyncWrite + Unpin) {
+    /// An empty SETTINGS, as a server's preface must be (RFC 9113 section 3.4), and the head of a GOAWAY on the connection.
+    const SETTINGS_GOAWAY: [u8; 18] = [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, GOAWAY_LENGTH, 7, 0, 0, 0, 0, 0];
+    /// No stream was taken; HTTP_1_1_REQUIRED (RFC 9113 section 7).
+    const REASON: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 0xd];
+    const TEXT: &[u8; 57] = b"HTTP/2 needs TLS here: without it this is HTTP/1.1 alone.";
+    const GOAWAY_LENGTH: u8 = 8 + 57;
+    let goaway = [SETTINGS_GOAWAY.as_slice(), &REASON, TEXT].concat();
+    // Whoever does not wait for it is not told.
+    if socket.write_all(&goaway).await.is_ok() {
+        socket.shutdown().await.ok();
+    }
 }
 
 async fn http2<S: Serve>(

@@ -4,7 +4,7 @@
 
 use super::gateway::{House, NOW, get, proof, request};
 use keyproof::denial::{
-    AuthorityError, BindingError, CredentialsError, Denial, ProofCountError, ReplayError,
+    AuthorityError, BindingError, CredentialsError, Denial, ProofCountError, ReplayError, UnsupportedError,
 };
 use keyproof::dpop::ProofError;
 use keyproof::jose::{Algorithm, PrivateKey};
@@ -189,6 +189,10 @@ cases! {
     Denial::Replay(ReplayError::BeforeStart) => Denial::Replay(ReplayError::BeforeStart),
         started("replay: { on_start: wait }", |house| good(house, "first"));
     Denial::Replay(ReplayError::Unavailable) => Denial::Replay(ReplayError::Unavailable), Case::Elsewhere;
+    Denial::Unsupported(UnsupportedError::WebSocket) => Denial::Unsupported(UnsupportedError::WebSocket),
+        sent(|_| get("/public", &[("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")]));
+    Denial::Unsupported(UnsupportedError::Grpc) => Denial::Unsupported(UnsupportedError::Grpc),
+        sent(|_| request("POST", "/public", &[("content-type", "application/grpc+proto"), ("te", "trailers")]));
     Denial::Body => Denial::Body,
         sent(|_| {
             let head = "POST /public HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n";

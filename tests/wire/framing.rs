@@ -67,7 +67,7 @@ async fn hyper_refuses_what_is_no_request_and_closes() {
     assert_eq!(
         refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await,
         None,
-        "HTTP/2 without TLS: closed without a word"
+        "HTTP/2 without TLS: no answer of HTTP/1.1"
     );
 }
 

@@ -383,3 +383,35 @@ async fn a_certificate_is_exchanged_while_it_serves_and_a_bad_one_is_not() {
     new.handshake(gateway.address, &[]).await.unwrap();
     old.handshake(gateway.address, &[]).await.expect_err("the old certificate");
 }
+
+#[tokio::test]
+async fn a_plain_listener_tells_a_client_of_http2_to_use_http_1() {
+    let upstream = Recording::start(OK).await;
+    let gateway = Setup::to(upstream.address).start();
+    let mut client = support::raw::Raw::connect(gateway.address).await;
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    let said = client.rest().await;
+    // An empty SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED and the reason in words (RFC 9113 sections 3.4, 6.8 and 7).
+    let (frames, reason) = said.split_at(26);
+    assert_eq!(frames[..9], [0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    assert_eq!(frames[9..], [0, 0, 65, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13]);
+    assert_eq!(str::from_utf8(reason).unwrap(), "HTTP/2 needs TLS here: without it this is HTTP/1.1 alone.");
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_upgrade_to_http2_is_not_followed() {
+    let upstream = Recording::start(OK).await;
+    let gateway = Setup::to(upstream.address).start();
+    let mut client = support::raw::Raw::connect(gateway.address).await;
+    client
+        .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
+        .await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!((answer.status, answer.text().as_str(), answer.header("upgrade")), (200, "ok", None));
+    let seen = upstream.only();
+    assert!(
+        ["upgrade", "connection", "http2-settings"].iter().all(|name| seen.header(name).is_none()),
+        "{seen:?}"
+    );
+}
