@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
 
@@ -47,6 +47,8 @@ pub struct RequestBody(Option<Box<Upload>>);
 #[derive(Debug)]
 struct Upload {
     incoming: Incoming,
+    /// What came before anybody asked for it.
+    ahead: Option<Result<Frame<Bytes>, hyper::Error>>,
     flow: Arc<Flow>,
     pace: Pace,
     bytes: u64,
@@ -68,7 +70,29 @@ impl RequestBody {
             return Self(None);
         }
         let (flow, waited) = (Arc::default(), Duration::ZERO);
-        Self(Some(Box::new(Upload { incoming, flow, pace, bytes: 0, waited, wait: None, over: false })))
+        let upload = Upload { incoming, ahead: None, flow, pace, bytes: 0, waited, wait: None, over: false };
+        Self(Some(Box::new(upload)))
+    }
+
+    /// Finds out whether a body whose length is not told is none: over HTTP/2 its end may come in a frame of its own, right behind the head.
+    /// Nothing is waited for.
+    pub(super) fn look_ahead(&mut self) {
+        let Some(upload) = self.0.as_mut().filter(|upload| upload.incoming.size_hint().exact().is_none())
+        else {
+            return;
+        };
+        // Whoever asks next is woken.
+        let mut nobody = Context::from_waker(Waker::noop());
+        match Pin::new(&mut upload.incoming).poll_frame(&mut nobody) {
+            Poll::Ready(Some(Ok(frame)))
+                if frame.data_ref().is_none_or(Bytes::is_empty) && upload.incoming.is_end_stream() =>
+            {
+                self.0 = None;
+            }
+            Poll::Ready(Some(next)) => upload.ahead = Some(next),
+            Poll::Ready(None) => self.0 = None,
+            Poll::Pending => {}
+        }
     }
 
     /// How the body fares, for whoever waits for the answer. Absent where there is no body: nothing to watch.
@@ -95,7 +119,11 @@ impl Upload {
         if self.over {
             return Poll::Ready(None);
         }
-        let Poll::Ready(next) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+        let polled = match self.ahead.take() {
+            Some(next) => Poll::Ready(Some(next)),
+            None => Pin::new(&mut self.incoming).poll_frame(cx),
+        };
+        let Poll::Ready(next) = polled else {
             self.tell(WAITING);
             ready!(self.poll_too_slow(cx));
             self.over = true;
@@ -142,7 +170,9 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|upload| upload.over || upload.incoming.is_end_stream())
+        self.0
+            .as_ref()
+            .is_none_or(|upload| upload.over || (upload.ahead.is_none() && upload.incoming.is_end_stream()))
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -7,7 +7,7 @@ use super::socket::{Socket, Watch};
 use super::{Malformed, RequestBody, UpstreamError, again};
 use http::header::HOST;
 use http::uri::Authority;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -130,6 +130,9 @@ impl Server {
                 Some(Lease { connection, pool: Arc::clone(&self.pool), idle })
             }
         };
+        // The version is the connection's (RFC 9110 section 6.2): with the server's HTTP/1.0, hyper would leave the end of a body to be told by
+        // the end of the client's connection, and one that broke off would look whole.
+        head.version = Version::HTTP_11;
         let body = UpstreamBody::begin(incoming, lease).map_err(|_| Malformed::Body)?;
         Ok(Response::from_parts(head, body))
     }

@@ -151,6 +151,7 @@ impl Upstream {
         &self,
         mut request: Box<Request<RequestBody>>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        request.body_mut().look_ahead();
         let flow = request.body().flow();
         prepare(&mut request);
         let outcome = tokio::select! {

@@ -404,6 +404,53 @@ async fn the_connection_of_an_early_answer_is_not_used_again() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_connection_of_http_1_0_is_told_in_http_1_1() {
+    for fields in ["", "Connection: close\r\n", "Content-Type: text/plain\r\n"] {
+        let (head, body) = relayed("GET", &format!("HTTP/1.0 200 OK\r\n{fields}\r\nhello")).await;
+        assert!(head.starts_with("http/1.1 200") && head.contains("transfer-encoding: chunked"), "{head}");
+        assert_eq!(String::from_utf8(body).unwrap(), "5\r\nhello\r\n0\r\n\r\n");
+    }
+    // A connection that is reset is no end.
+    let upstream = ByHand::bind().await;
+    let gateway = Setup::to(upstream.address()).start();
+    let mut client = Raw::connect(gateway.address).await;
+    client.send(GET).await;
+    let mut connection = upstream.accept().await;
+    connection.request().await;
+    connection.send("HTTP/1.0 200 OK\r\n\r\nhello").await;
+    client.read_until(b"hello").await.unwrap();
+    connection.socket.set_zero_linger().unwrap();
+    drop(connection);
+    assert!(!client.rest().await.ends_with(b"0\r\n\r\n"));
+}
+
+#[tokio::test]
+async fn a_body_of_http2_that_ends_behind_the_head_is_none() {
+    let certificate = Certificate::new(2030);
+    let upstream = Recording::start("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let gateway = http2::setup(upstream.address, &certificate).start();
+    let mut socket = certificate.handshake(gateway.address, &[b"h2"]).await.unwrap();
+    // SETTINGS, HEADERS without END_STREAM, and DATA with nothing but END_STREAM, as Node sends a POST without a body (RFC 9113 section 4.1;
+    // the fields by RFC 7541 appendix A).
+    let fields = [0x83, 0x87, 0x84, 0x41, 1, b'a'];
+    let frames: [&[u8]; 5] = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &[0, 0, 0, 4, 0, 0, 0, 0, 0],
+        &[0, 0, 6, 1, 4, 0, 0, 0, 1],
+        &fields,
+        &[0, 0, 0, 0, 1, 0, 0, 0, 1],
+    ];
+    socket.write_all(&frames.concat()).await.unwrap();
+    super::gateway::eventually(|| !upstream.seen().is_empty()).await;
+    let seen = upstream.only();
+    assert_eq!(
+        (seen.header("content-length"), seen.header("transfer-encoding")),
+        (Some("0"), None),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test]
 async fn only_a_method_with_a_body_by_nature_says_that_it_has_none() {
     let certificate = Certificate::new(2030);
     let upstream = Recording::start("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;

@@ -55,7 +55,11 @@ impl Certificate {
     }
 
     /// A handshake that trusts this certificate alone.
-    async fn handshake(&self, address: SocketAddr, alpn: &[&[u8]]) -> std::io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn handshake(
+        &self,
+        address: SocketAddr,
+        alpn: &[&[u8]],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
         let mut config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))

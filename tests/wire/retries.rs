@@ -67,7 +67,7 @@ async fn no_other_request_is_sent_again() {
         "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
         "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab",
-        "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
     ] {
         let (upstream, _gateway, mut client, mut kept) = warm().await;
         client.send(request).await;
