@@ -1,8 +1,7 @@
 //! Interim answers (1xx): how many a server may send before its final one. They are counted in the bytes, since a callback of hyper's for each
 //! request would cost each of them allocations.
 
-/// How many are taken. RFC 9110 section 15.2 sets no limit, and without one a server could send them for ever.
-const MOST_INTERIM: u8 = 32;
+use crate::net::MAX_INTERIM;
 
 /// Where the first digit of the status stands in `HTTP/1.1 200 OK`.
 const STATUS: u8 = 9;
@@ -12,7 +11,7 @@ const STATUS: u8 = 9;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct InterimCount {
     place: Place,
-    count: u8,
+    count: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +30,9 @@ impl Default for Place {
     }
 }
 
-/// More interim answers than [`MOST_INTERIM`].
+/// More interim answers than [`MAX_INTERIM`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more than 32 interim answers (1xx)")]
+#[error("more than {MAX_INTERIM} interim answers (1xx)")]
 pub(super) struct TooManyInterim;
 
 impl InterimCount {
@@ -61,7 +60,7 @@ impl InterimCount {
 
     fn interim(&mut self) -> Result<Place, TooManyInterim> {
         self.count = self.count.saturating_add(1);
-        if self.count > MOST_INTERIM {
+        if self.count > MAX_INTERIM {
             Err(TooManyInterim)
         } else {
             Ok(Place::Interim { line_is_empty: false })
