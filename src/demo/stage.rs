@@ -9,6 +9,8 @@ use crate::config;
 use crate::jose::{encode, random};
 use crate::net::Proxies;
 use crate::uri::{Origin, Scheme};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::Request;
 use http_body_util::Full;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -251,11 +253,20 @@ impl Directory {
     fn write_certificate(&self) -> Result<String, DemoError> {
         let names = vec![Ipv4Addr::LOCALHOST.to_string(), "localhost".to_owned()];
         let made = rcgen::generate_simple_self_signed(names)?;
-        self.write("tls.key", &made.signing_key.serialize_pem())?;
-        let pem = made.cert.pem();
-        self.write("tls.crt", &pem)?;
-        Ok(pem)
+        self.write("tls.key", &pem("PRIVATE KEY", made.signing_key.serialized_der()))?;
+        let certificate = pem("CERTIFICATE", made.cert.der());
+        self.write("tls.crt", &certificate)?;
+        Ok(certificate)
     }
+}
+
+/// The textual encoding of RFC 7468: lines of 64 characters between two boundaries.
+fn pem(label: &str, der: &[u8]) -> String {
+    let mut text = STANDARD.encode(der);
+    for end in (64..text.len()).step_by(64).collect::<Vec<_>>().into_iter().rev() {
+        text.insert(end, '\n');
+    }
+    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
 }
 
 impl Drop for Directory {

@@ -6,11 +6,12 @@ use crate::clock::{Clock, UnixTime};
 use std::fmt;
 use tracing::Event;
 use tracing::field::{Field, Visit};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, layer};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// `level` is neither a level nor a list of directives.
@@ -25,26 +26,33 @@ pub struct LevelError(String);
 /// # Errors
 /// [`LevelError`]; logging is not set up then.
 pub fn init(format: LogFormat, level: &str, writer: &LogWriter) -> Result<(), LevelError> {
-    let filter = EnvFilter::try_new(level).map_err(|_| LevelError(level.to_owned()))?;
+    let filter = filter(level)?;
     // Whoever set up logging before us, a test perhaps, keeps it.
     let _already = subscriber(format, filter, writer, Clock::system()).try_init();
     Ok(())
 }
 
+/// Spaces around the directives, and a comma too many, are no mistake.
+fn filter(level: &str) -> Result<Targets, LevelError> {
+    let directives: Vec<_> = level.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    match directives.join(",").parse() {
+        Ok(filter) if !directives.is_empty() => Ok(filter),
+        _ => Err(LevelError(level.to_owned())),
+    }
+}
+
 fn subscriber(
     format: LogFormat,
-    filter: EnvFilter,
+    filter: Targets,
     writer: &LogWriter,
     clock: Clock,
 ) -> Box<dyn tracing::Subscriber + Send + Sync> {
     let writer = writer.clone();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || writer.clone())
-        .with_ansi(false);
+    let lines = layer().with_writer(move || writer.clone()).with_ansi(false);
+    let filtered = Registry::default().with(filter);
     match format {
-        LogFormat::Json => Box::new(builder.event_format(JsonLines(clock)).finish()),
-        LogFormat::Text => Box::new(builder.with_timer(Rfc3339(clock)).finish()),
+        LogFormat::Json => Box::new(filtered.with(lines.event_format(JsonLines(clock)))),
+        LogFormat::Text => Box::new(filtered.with(lines.with_timer(Rfc3339(clock)))),
     }
 }
 
@@ -145,7 +153,7 @@ mod tests {
         let memory = Memory::default();
         let (writer, guard) = LogWriter::to(memory.clone()).unwrap();
         let clock = Clock::manual(UnixTime::from_millis(1_763_767_465_678));
-        let subscriber = subscriber(format, EnvFilter::new("info"), &writer, clock);
+        let subscriber = subscriber(format, filter("info").unwrap(), &writer, clock);
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(listener = "a\nb", port = 8443, tls = true, "listening");
             tracing::debug!("not said");
@@ -176,7 +184,23 @@ mod tests {
     #[test]
     fn a_wrong_level_is_an_error() {
         let (writer, _guard) = LogWriter::to(std::io::sink()).unwrap();
-        let error = init(LogFormat::Text, "a=b=c", &writer).unwrap_err();
-        assert!(error.to_string().starts_with("\"a=b=c\" is no log level"), "{error}");
+        for wrong in ["a=b=c", "keyproof=loud", "", " , "] {
+            let error = init(LogFormat::Text, wrong, &writer).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("\"{wrong}\" is no log level")), "{error}");
+        }
+    }
+
+    #[test]
+    fn directives_are_by_target_and_level() {
+        use tracing::Level;
+        let filter = filter("warn, keyproof::issuer=debug,").unwrap();
+        for (target, level, said) in [
+            ("keyproof::issuer::keys", Level::DEBUG, true),
+            ("keyproof::issuer::keys", Level::TRACE, false),
+            ("keyproof::proxy", Level::WARN, true),
+            ("hyper", Level::INFO, false),
+        ] {
+            assert_eq!(filter.would_enable(target, &level), said, "{target} {level}");
+        }
     }
 }
