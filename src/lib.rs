@@ -36,7 +36,7 @@
 //! | [`authorize`] | all of the above, and their order | sockets, the YAML |
 //! | [`config`] | the YAML, files, the types it plans into | running state |
 //! | [`issuer`] | fetching and keeping keys | requests in flight |
-//! | [`net`] | the worker threads and their turns, writes to sockets, the way out to issuers | what is sent |
+//! | [`net`] | the worker threads and their turns, writes to sockets, the way out to issuers, PEM files | what is sent |
 //! | [`server`] | sockets, TLS, HTTP's limits, drain | tokens, routes |
 //! | [`upstream`] | connections to servers, bodies, the types it is planned in | tokens, routes, decisions |
 //! | [`gate`] | the stages in order, which evidence is missing and who can bring it | bodies, upstreams, how an answer is written |

@@ -22,13 +22,13 @@ Exit codes: 0 fine, 64 problems.";
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct CheckArgs {
     /// The configuration file
-    #[arg(env = "KEYPROOF_CONFIG", default_value = "config/keyproof.yaml")]
+    #[arg(env = "KEYPROOF_CONFIG", default_value = super::DEFAULT_CONFIG)]
     file: PathBuf,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &CheckArgs, out: &mut impl Write, err: &mut impl Write) -> ExitCode {
-    match config::load(&args.file) {
+    match super::configuration(&args.file, "keyproof check FILE") {
         Ok((plan, warnings)) => printed(fine(&plan, args, &warnings, out)),
         Err(problems) => {
             let count = problems.0.len();

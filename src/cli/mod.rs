@@ -11,12 +11,16 @@ mod schema;
 mod serve;
 
 use crate::clock::Clock;
+use crate::config::{self, Plan, Problem, Problems};
 use crate::net::{Proxies, ProxyError};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::future::Future;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
+/// The configuration file that is read where none is named.
+const DEFAULT_CONFIG: &str = "config/keyproof.yaml";
 /// The exit code for arguments and configuration files that cannot be used (`EX_USAGE`).
 const USAGE: u8 = 64;
 /// The exit code for what should not happen (`EX_SOFTWARE`).
@@ -92,7 +96,7 @@ impl Command {
         match self {
             Self::Serve(args) => serve::run(&args),
             Self::Check(args) => check::run(&args, out, err),
-            Self::Schema => printed(out.write_all(crate::config::schema().as_bytes())),
+            Self::Schema => printed(out.write_all(config::schema().as_bytes())),
             Self::Demo(args) => wait_for(demo::run(args, out, err)),
             Self::Request(args) => wait_for(request::run(args, out, err)),
             Self::Explain(args) => match explain::run(&args, Clock::system().now(), out) {
@@ -113,6 +117,25 @@ fn wait_for(command: impl Future<Output = ExitCode>) -> ExitCode {
         Ok(runtime) => runtime.block_on(command),
         Err(_) => ExitCode::from(INTERNAL),
     }
+}
+
+/// Reads the configuration. Where no file was named and there is none in the usual place, or where the environment names one that is not
+/// there, the problem says so.
+fn configuration(file: &Path, option: &str) -> Result<(Plan, Vec<Problem>), Problems> {
+    let mut loaded = config::load(file);
+    let missing = std::fs::metadata(file).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    if let (Err(Problems(problems)), true) = (&mut loaded, missing)
+        && let [problem] = problems.as_mut_slice()
+    {
+        if std::env::var_os("KEYPROOF_CONFIG").is_some_and(|named| named == file.as_os_str()) {
+            problem.help =
+                format!("the environment variable KEYPROOF_CONFIG names it: mend it, or use \"{option}\"");
+        } else if file == Path::new(DEFAULT_CONFIG) {
+            problem.help =
+                format!("it is read where no other is named: use \"{option}\", or set KEYPROOF_CONFIG");
+        }
+    }
+    loaded
 }
 
 /// An argument that cannot be read.

@@ -30,7 +30,7 @@ Exit codes: 0 after a drained stop; 64 configuration; 70 internal; 71 cannot lis
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct ServeArgs {
     /// The configuration file
-    #[arg(short, long, value_name = "FILE", env = "KEYPROOF_CONFIG", default_value = "config/keyproof.yaml")]
+    #[arg(short, long, value_name = "FILE", env = "KEYPROOF_CONFIG", default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
     /// How log lines are written
     #[arg(long, value_name = "FORMAT", env = "KEYPROOF_LOG_FORMAT", default_value = "json")]
@@ -51,7 +51,7 @@ enum LogStyle {
 
 /// Runs the gateway until SIGTERM or SIGINT, then drains it. A second signal ends it at once.
 pub(super) fn run(args: &ServeArgs) -> ExitCode {
-    let (plan, warnings) = match config::load(&args.config) {
+    let (plan, warnings) = match super::configuration(&args.config, "--config FILE") {
         Ok(loaded) => loaded,
         Err(problems) => {
             eprintln!("{problems}");

@@ -1,7 +1,7 @@
 //! The bytes: one connection pool over TLS or plain TCP, answers read whole and bounded.
 
 use crate::headers::DPOP_NONCE;
-use crate::net::{self, Interim, MAX_INTERIM, Proxies};
+use crate::net::{self, Interim, MAX_INTERIM, Proxies, pem::certificates};
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderValue, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, Request, StatusCode, Version};
@@ -9,8 +9,6 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,13 +154,8 @@ pub fn roots(native: bool, pem: Option<&[u8]>) -> Result<RootCertStore, ClientEr
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     let Some(pem) = pem else { return Ok(store) };
-    let before = store.len();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|e| ClientError::Roots(e.to_string()))?;
+    for certificate in certificates(pem).map_err(|e| ClientError::Roots(format!("it {e}")))? {
         store.add(certificate).map_err(|e| ClientError::Roots(e.to_string()))?;
-    }
-    if store.len() == before {
-        return Err(ClientError::Roots("no certificate in the file".to_owned()));
     }
     Ok(store)
 }

@@ -18,12 +18,14 @@ pub use plan::{
 };
 pub use problem::{Problem, Problems};
 
+use crate::clock::{Clock, UnixTime};
 use crate::names::Names;
 use crate::net::Proxies;
 use document::Document;
 use problem::{Findings, Place};
 use read::Read;
 use std::path::Path;
+use tree::Node;
 use variables::Environment;
 
 /// Reads, checks and plans the file, as `serve` and `check` both do. What comes beside the plan is warnings.
@@ -35,19 +37,20 @@ pub fn load(file: &Path) -> Result<(Plan, Vec<Problem>), Problems> {
         clippy::disallowed_methods,
         reason = "the configuration is one of the two readers of the environment"
     )]
-    load_with(file, Names::default(), &|name| std::env::var(name).ok())
+    load_with(file, Names::default(), &|name| std::env::var(name).ok(), Clock::system().now())
 }
 
-/// [`load`] with names that are known already and another environment.
+/// [`load`] with names that are known already and another environment, at another time.
 fn load_with(
     file: &Path,
     names: Names,
     environment: Environment<'_>,
+    now: UnixTime,
 ) -> Result<(Plan, Vec<Problem>), Problems> {
     let mut findings = Findings::new(file.to_owned());
     let plan = text(file, &mut findings).and_then(|text| {
         let folder = file.parent().unwrap_or(Path::new(""));
-        plan_text(&text, folder, names, environment, &mut findings)
+        plan_text(&text, folder, names, environment, now, &mut findings)
     });
     findings.finish(plan)
 }
@@ -57,17 +60,23 @@ fn plan_text(
     folder: &Path,
     names: Names,
     environment: Environment<'_>,
+    now: UnixTime,
     findings: &mut Findings,
 ) -> Option<Plan> {
     let mut tree = tree::parse(text, findings)?;
     let top = Place { line: tree.line, column: tree.column, given: true, ..Place::default() };
+    if matches!(tree.value, Node::Null) {
+        let help = "write what config/minimal.yaml of the documentation has: listeners, public_origins, issuers, upstreams, routes";
+        findings.problem(&top, "the file is empty", help);
+        return None;
+    }
     variables::substitute(&mut tree, &top, environment, findings);
     let document = Document::read(&tree, top, findings)?;
     let proxies = Proxies::from_environment(environment).map_err(|error| {
         let help = "mend or unset it: it is set in the environment, not in the file";
         findings.problem(&Place { line: 1, column: 1, ..Place::default() }, error.to_string(), help);
     });
-    let plan = plan::make(&document, folder, names, findings)?;
+    let plan = plan::make(&document, folder, names, now, findings)?;
     Some(Plan { proxies: proxies.ok()?, ..plan })
 }
 

@@ -1,5 +1,6 @@
 //! What runs: every name resolved, every value checked.
 
+mod certificates;
 mod files;
 mod headers;
 mod issuers;
@@ -15,6 +16,7 @@ use super::document::Document;
 use super::problem::Findings;
 use super::read::Read;
 use crate::authorize::Policy;
+use crate::clock::UnixTime;
 use crate::dpop::AcceptanceWindow;
 use crate::jose::{Algorithm, Secret};
 use crate::names::{ListenerId, Names, RouteId, UpstreamId};
@@ -166,17 +168,29 @@ pub struct CorsPlan {
 
 pub(super) use files::contents;
 
+/// What a listener's certificate is judged by.
+struct Surroundings<'a> {
+    folder: &'a Path,
+    origins: &'a [Origin],
+    now: rustls::pki_types::UnixTime,
+}
+
 /// Makes the plan of a document; `None` where a problem leaves nothing to plan with.
 ///
-/// `folder` is the configuration file's: relative paths start there. `names` are those that were known before.
+/// `folder` is the configuration file's: relative paths start there. `names` are those that were known before. `now` is what certificates are
+/// judged by.
 pub(super) fn make(
     document: &Document,
     folder: &Path,
     mut names: Names,
+    now: UnixTime,
     findings: &mut Findings,
 ) -> Option<Plan> {
     let origins = routes::origins(document, findings);
-    let listeners = listeners::plan(document, folder, &mut names.listeners, findings);
+    let now =
+        rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs().try_into().ok()?));
+    let around = Surroundings { folder, origins: &origins, now };
+    let listeners = listeners::plan(document, &around, &mut names.listeners, findings);
     let admin = listeners::admin(document, findings);
     let issuers = issuers::plan(document, folder, findings);
     let proofs = proofs::plan(&document.dpop, folder, findings);

@@ -43,6 +43,11 @@ impl Spot<String> {
     pub(super) fn shown(&self) -> String {
         if self.substituted { "the value from the environment".to_owned() } else { quoted(&self.value) }
     }
+
+    /// The name of a file for a message: whole, and with what came from the environment. Only so can it be seen where it points.
+    pub(super) fn path(&self) -> String {
+        format!("\"{}\"", self.value.escape_debug())
+    }
 }
 
 /// A text for a message: in quotes, without control characters, at most 60 characters of its first line.

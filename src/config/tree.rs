@@ -1,6 +1,7 @@
 //! The YAML as a tree whose every node knows its place, so that one reading finds every problem.
 
 use super::problem::{Findings, Place};
+use super::variables;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
@@ -75,6 +76,11 @@ pub(super) fn parse(text: &str, findings: &mut Findings) -> Option<Placed<Node>>
         Err(error) => {
             let at = error.location().filter(|location| location.line() > 0);
             let (line, column) = at.map_or((1, 1), |at| (number(at.line()), number(at.column())));
+            if let Some((line, column)) = variables::unquoted(text).filter(|(at, _)| *at <= line) {
+                let what = "a variable inside [ ] or { } without quotes: YAML reads its \"{\" as the beginning of a section";
+                findings.problem(&Place { line, column, ..Place::default() }, what, "quote it: \"${NAME}\"");
+                return None;
+            }
             let place = Place { line, column, ..Place::default() };
             findings.problem(&place, syntax(&error), "mend the YAML here; nothing after it was read");
             None

@@ -39,6 +39,35 @@ pub(super) fn substitute(
     }
 }
 
+/// The line and column, from 1, of the first variable that stands inside `[ ]` or `{ }` without quotes, where YAML cannot read it.
+///
+/// It is asked only where the file could not be read: then a guess about what was meant helps.
+pub(super) fn unquoted(text: &str) -> Option<(usize, usize)> {
+    let (mut depth, mut quote) = (0_usize, None);
+    for (line, content) in (1..).zip(text.lines()) {
+        let mut before = None;
+        let mut letters = (1..).zip(content.chars()).peekable();
+        while let Some((column, letter)) = letters.next() {
+            let begins = before.is_none_or(|before: char| before.is_whitespace() || "[{,:-".contains(before));
+            match (quote, letter) {
+                (Some('"'), '\\') => drop(letters.next()),
+                (Some(open), close) if open == close => quote = None,
+                (Some(_), _) => {}
+                (None, '"' | '\'') if begins => quote = Some(letter),
+                (None, '#') if before.is_none_or(char::is_whitespace) => break,
+                (None, '$') if depth > 0 && letters.peek().is_some_and(|(_, next)| *next == '{') => {
+                    return Some((line, column));
+                }
+                (None, '[' | '{') if depth > 0 || begins => depth += 1,
+                (None, ']' | '}') => depth = depth.saturating_sub(1),
+                (None, _) => {}
+            }
+            before = Some(letter);
+        }
+    }
+    None
+}
+
 struct Unset {
     what: String,
     help: String,
@@ -99,6 +128,21 @@ fn value(variable: &str, environment: Environment<'_>) -> Result<String, Unset> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_without_quotes_is_found_where_yaml_cannot_read_it() {
+        for (text, place) in [
+            ("a: [${URL}]", Some((1, 5))),
+            ("a:\n  - { b: c, d: ${URL} }", Some((2, 16))),
+            ("a: [\n  x, # [ \"\n  http://${HOST}/]", Some((3, 10))),
+            ("a: ['x', \"${URL}\", '${URL}', \"\\\"${URL}\"]", None),
+            ("a: ${URL}\nb: x[${URL}", None),
+            ("a: it's ${URL}\nb: [c, ${URL}]", Some((2, 8))),
+            ("# [${URL}]\na: [b]", None),
+        ] {
+            assert_eq!(unquoted(text), place, "{text}");
+        }
+    }
 
     #[test]
     fn variables_defaults_and_the_escape() {

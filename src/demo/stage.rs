@@ -59,6 +59,11 @@ pub enum DemoError {
     /// No socket, no file.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// No directory for its files.
+    #[error(
+        "no directory can be made in {0}; set TMPDIR to a directory that exists and that this user may write to"
+    )]
+    Directory(String),
     /// No certificate.
     #[error("no certificate can be made: {0}")]
     Certificate(#[from] rcgen::Error),
@@ -89,7 +94,7 @@ impl Stage {
     /// [`DemoError`].
     pub async fn build(clock: &Clock) -> Result<Self, DemoError> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let directory = Directory::create()?;
+        let directory = Directory::create(&places())?;
         let (issuer_socket, issuer) = listen::bind().await?;
         let (upstream_socket, upstream) = listen::bind().await?;
         let reached = Arc::new(AtomicUsize::new(0));
@@ -226,17 +231,34 @@ routes:
     )
 }
 
+/// Where the demo may write: what `TMPDIR` names or else /tmp, as everywhere; where that is not to be had, as in an image without /tmp, in
+/// memory or beside whoever started it.
+fn places() -> Vec<PathBuf> {
+    let mut places = vec![std::env::temp_dir(), "/tmp".into(), "/var/tmp".into(), "/dev/shm".into()];
+    places.extend(std::env::current_dir());
+    let mut seen = std::collections::HashSet::new();
+    places.retain(|place| seen.insert(place.clone()));
+    places
+}
+
 /// A directory of our own, removed at the end.
 #[derive(Debug)]
 struct Directory(PathBuf);
 
 impl Directory {
-    /// Nobody else may look into it: it holds the gateway's private key.
-    fn create() -> std::io::Result<Self> {
+    /// In the first place of `places` where one can be made. Nobody else may look into it: it holds the gateway's private key.
+    fn create(places: &[PathBuf]) -> Result<Self, DemoError> {
         use std::os::unix::fs::DirBuilderExt;
-        let path = std::env::temp_dir().join(format!("keyproof-demo-{}", encode(&random::<6>())));
-        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
+        let name = format!("keyproof-demo-{}", encode(&random::<6>()));
+        let mut tried: Vec<String> = Vec::new();
+        for place in places {
+            let path = place.join(&name);
+            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self(path)),
+                Err(error) => tried.push(format!("{} ({error})", place.display())),
+            }
+        }
+        Err(DemoError::Directory(tried.join(" or ")))
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -273,5 +295,30 @@ impl Drop for Directory {
     fn drop(&mut self) {
         // What stays behind after a failure is a temporary directory that only its owner can read.
         drop(std::fs::remove_dir_all(Path::new(&self.0)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_not_there_is_passed_over_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (missing, file) = (folder.path().join("missing"), folder.path().join("file"));
+        std::fs::write(&file, "").unwrap();
+        let error = Directory::create(&[missing.clone(), file]).unwrap_err().to_string();
+        assert!(error.contains(&format!("{} (No such file", missing.display())), "{error}");
+        assert!(error.contains("set TMPDIR"), "{error}");
+        let made = Directory::create(&[missing, folder.path().to_owned()]).unwrap();
+        assert!(made.0.starts_with(folder.path()));
+    }
+
+    #[test]
+    fn pem_is_wrapped_as_others_read_it() {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        assert_eq!(pem("CERTIFICATE", made.cert.der()), made.cert.pem().replace("\r\n", "\n"));
+        let exact = pem("X", &[0; 48]);
+        assert_eq!(exact.lines().map(str::len).collect::<Vec<_>>(), [17, 64, 15]);
     }
 }

@@ -1,8 +1,9 @@
-//! What listeners, upstreams and the gate share about threads and sockets.
+//! What listeners, upstreams and the gate share about threads, sockets and files with certificates.
 
 mod egress;
 mod gathered;
 mod interim;
+pub mod pem;
 mod turns;
 pub mod workers;
 

@@ -1,8 +1,8 @@
 //! TLS, by rustls on ring.
 
 use crate::clock::UnixTime;
+use crate::net::pem::{self, PemError};
 use arc_swap::ArcSwap;
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, crypto};
 use std::path::{Path, PathBuf};
@@ -26,15 +26,12 @@ struct Loaded {
 /// Why a certificate and a key cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The certificate file.
-    #[error("cannot read the certificate chain in {}", .0.display())]
-    Certificate(PathBuf, #[source] rustls::pki_types::pem::Error),
-    /// The certificate file holds none.
-    #[error("no certificate in {}", .0.display())]
-    NoCertificate(PathBuf),
-    /// The key file.
-    #[error("cannot read the private key in {}", .0.display())]
-    Key(PathBuf, #[source] rustls::pki_types::pem::Error),
+    /// One of the files.
+    #[error("cannot read {}", .0.display())]
+    File(PathBuf, #[source] std::io::Error),
+    /// One of the files holds something else.
+    #[error("{} {}", .0.display(), .1)]
+    Contents(PathBuf, #[source] PemError),
     /// They do not fit each other, or rustls does not take them.
     #[error("certificate and private key do not go together")]
     Pair(#[source] rustls::Error),
@@ -70,16 +67,15 @@ impl Tls {
 
 impl Loaded {
     fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let broken = |error| TlsError::Certificate(certificate.to_owned(), error);
-        let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
-            .map_err(broken)?
-            .collect::<Result<_, _>>()
-            .map_err(broken)?;
-        let leaf = chain.first().ok_or_else(|| TlsError::NoCertificate(certificate.to_owned()))?;
-        let not_after = not_after::of(leaf);
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::Key(key.to_owned(), error))?;
+        let (chain, key) = (read(certificate, pem::certificates)?, read(key, pem::private_key)?);
+        let not_after = chain.first().and_then(|leaf| not_after::of(leaf));
         Ok(Self { config: Arc::new(config(chain, key).map_err(TlsError::Pair)?), not_after })
     }
+}
+
+fn read<T>(file: &Path, parse: fn(&[u8]) -> Result<T, PemError>) -> Result<T, TlsError> {
+    let contents = std::fs::read(file).map_err(|error| TlsError::File(file.to_owned(), error))?;
+    parse(&contents).map_err(|error| TlsError::Contents(file.to_owned(), error))
 }
 
 /// TLS 1.3 and 1.2. No early data: a request in it could be replayed (RFC 8470), and `max_early_data_size` is

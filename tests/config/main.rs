@@ -35,6 +35,25 @@ fn every_bad_file_has_its_problems() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What each file is warned of that can run, but not as its author thinks.
+#[test]
+fn every_warned_file_has_its_warnings() {
+    let folder = material();
+    for case in yaml_files(&root().join("tests/config/warned")) {
+        let copy = folder.path().join(case.file_name().unwrap());
+        std::fs::copy(&case, &copy).unwrap();
+        let (_, warnings) = keyproof::config::load(&copy).unwrap_or_else(|problems| panic!("{problems}"));
+        let place = format!("{}/", folder.path().display());
+        let told: String =
+            warnings.iter().map(|warning| format!("{warning}\n").replace(&place, "")).collect();
+        let expected = case.with_extension("txt");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&expected, &told).unwrap();
+        }
+        assert_eq!(told, std::fs::read_to_string(&expected).unwrap_or_default(), "{}", case.display());
+    }
+}
+
 #[test]
 fn every_good_file_loads_without_a_warning_it_does_not_expect() {
     let folder = material();
@@ -153,6 +172,7 @@ fn material() -> tempfile::TempDir {
         write(&format!("tls/{name}.crt"), made.cert.pem().as_bytes());
         write(&format!("tls/{name}.key"), made.signing_key.serialize_pem().as_bytes());
     }
+    certificates(&write);
     write("tls/clients.crt", b"");
     write("tls/garbage.crt", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     write("jwks.json", b"{\"keys\":[]}");
@@ -171,6 +191,66 @@ fn material() -> tempfile::TempDir {
     folder
 }
 
+/// Certificates that something is wrong with, and how people save them.
+fn certificates(write: &impl Fn(&str, &[u8])) {
+    use rcgen::{CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd};
+    let named = |name: &str| CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let with = |change: &dyn Fn(&mut CertificateParams)| {
+        let mut parameters = named("api.example.com");
+        change(&mut parameters);
+        parameters
+    };
+    let make = |name: &str, parameters: CertificateParams| {
+        let key = KeyPair::generate().unwrap();
+        write(&format!("tls/{name}.crt"), parameters.self_signed(&key).unwrap().pem().as_bytes());
+        write(&format!("tls/{name}.key"), key.serialize_pem().as_bytes());
+    };
+    make("expired", with(&|p| p.not_after = date_time_ymd(2020, 1, 2)));
+    make("early", with(&|p| p.not_before = date_time_ymd(2090, 1, 2)));
+    make("elsewhere", named("shop.example.com"));
+    make("nameless", CertificateParams::default());
+    make("client", with(&|p| p.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth)));
+    let with_mark = |text: &str| format!("\u{feff}{text}").into_bytes();
+
+    let key = KeyPair::generate().unwrap();
+    write("tls/authority.key", key.serialize_pem().as_bytes());
+    let unconstrained =
+        |p: &mut CertificateParams| p.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = with(&unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, key).unwrap();
+    write("tls/authority.crt", authority.pem().as_bytes());
+    let old = with(&unconstrained);
+    let old = CertifiedIssuer::self_signed(old, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    write("tls/issued.key", key.serialize_pem().as_bytes());
+    let issued = with(&|_| ()).signed_by(&key, &authority).unwrap();
+    write("tls/issued.crt", format!("{}{}", issued.pem(), authority.pem()).as_bytes());
+    let foreign = with(&|_| ()).signed_by(&key, &old).unwrap();
+    write("tls/oldroot.crt", format!("{}{}", foreign.pem(), authority.pem()).as_bytes());
+
+    let made = rcgen::generate_simple_self_signed(vec!["api.example.com".to_owned()]).unwrap();
+    let own = made.cert.pem();
+    write("tls/tls.crt", own.as_bytes());
+    write("tls/tls.key", made.signing_key.serialize_pem().as_bytes());
+    write("tls/tls.der", made.cert.der());
+    write("tls/key.der", made.signing_key.serialized_der());
+    write("tls/marked.crt", &with_mark(&own));
+    let mut stranger = named("other.example.com");
+    stranger.distinguished_name.push(rcgen::DnType::CommonName, "a stranger");
+    let stranger = stranger.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    write("tls/disorder.crt", format!("{own}{}{}", stranger.pem(), authority.pem()).as_bytes());
+    write(
+        "tls/utf16.crt",
+        &[0xFEFF].into_iter().chain(own.encode_utf16()).flat_map(u16::to_le_bytes).collect::<Vec<_>>(),
+    );
+    write("tls/store.p12", &[0x30, 0x82, 0x01, 0x00, 0x02, 0x01, 0x03, 0x30]);
+    write(
+        "tls/encrypted.key",
+        b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
+    write("tls/version1.crt", VERSION_1.as_bytes());
+}
+
 fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "yaml")).collect();
@@ -181,3 +261,16 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
+
+/// Made with `openssl x509 -req -signkey` and no extensions.
+const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBMDCB1wIURxqZqBCB6UzwfdAZCs5o5qkToiUwCgYIKoZIzj0EAwIwGjEYMBYG
+A1UEAwwPYXBpLmV4YW1wbGUuY29tMCAXDTI2MTEyNjE1MjYyMVoYDzIxMjYxMTAy
+MTUyNjIxWjAaMRgwFgYDVQQDDA9hcGkuZXhhbXBsZS5jb20wWTATBgcqhkjOPQIB
+BggqhkjOPQMBBwNCAAQL8lJ6IbbPWv4BNgVdQoaKN88VJ5nWoVFqzJy6wSXhd8hT
+4RSpCQn5CwzYtoYr/fhQdGWNQLlhIH5Uam7md1N+MAoGCCqGSM49BAMCA0gAMEUC
+IFrMYKgM7iymMggTgvZ1/D77TBU8+YdPGsvPQCPbu5FlAiEAy6lHgi0W8ue7Zl4H
+ZaA7YIHTVdHZqtb7TrDBI5Ft65g=
+-----END CERTIFICATE-----
+";

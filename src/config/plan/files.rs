@@ -1,12 +1,12 @@
 //! The files that the configuration names: read once here, so that `check` finds what `serve` would.
 
+use super::{Surroundings, certificates};
 use crate::config::TlsPlan;
 use crate::config::document::Tls;
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
+use crate::net::pem::{self, PemError};
 use rustls::crypto::ring::sign::any_supported_type;
-use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub(super) fn read(name: &Text, folder: &Path, findings: &mut Findings) -> Optio
     };
     let place = &name.place;
     let help = "name a file that exists and that this user may read; relative paths start at the configuration file's directory";
-    findings.problem(place, format!("cannot read {}: {problem}", name.shown()), help);
+    findings.problem(place, format!("cannot read {}: {problem}", name.path()), help);
     None
 }
 
@@ -67,63 +67,46 @@ fn reason(error: &std::io::Error) -> String {
 }
 
 /// Certificate and key, read and found to fit each other.
-pub(super) fn tls(tls: &Tls, folder: &Path, findings: &mut Findings) -> Option<TlsPlan> {
-    let chain = tls.certificate.as_ref().and_then(|name| certificates(name, folder, findings));
-    let key = tls.private_key.as_ref().and_then(|name| private_key(name, folder, findings));
+pub(super) fn tls(tls: &Tls, around: &Surroundings<'_>, findings: &mut Findings) -> Option<TlsPlan> {
+    let mut chain = None;
+    if let Some(name) = &tls.certificate {
+        chain = pem(name, around.folder, pem::certificates, findings)
+            .filter(|(_, chain)| certificates::servable(name, chain, findings));
+    }
+    let key = tls.private_key.as_ref().and_then(|name| pem(name, around.folder, pem::private_key, findings));
     let ((certificate, chain), (private_key, key)) = (chain?, key?);
-    let name = tls.private_key.as_ref()?;
+    let (certificate_name, name) = (tls.certificate.as_ref()?, tls.private_key.as_ref()?);
+    certificates::note(certificate_name, &chain, around, findings);
     let Ok(key) = any_supported_type(&key) else {
         let help = "use an ECDSA (P-256 or P-384), Ed25519 or RSA (2048 bits or more) key";
-        findings.problem(&name.place, format!("{} holds a key that TLS cannot use", name.shown()), help);
+        findings.problem(&name.place, format!("{} holds a key that TLS cannot use", name.path()), help);
         return None;
     };
-    match CertifiedKey::new(chain, key).keys_match() {
+    let pair = CertifiedKey::new(chain, key);
+    match pair.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
             Some(TlsPlan { certificate, private_key })
         }
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            let help = "name the key that the certificate was made for; the listener's own certificate comes first in the chain";
-            findings.problem(&name.place, "the private key does not belong to the certificate", help);
-            None
-        }
         Err(_) => {
-            if let Some(name) = &tls.certificate {
-                findings.problem(&name.place, format!("{} holds no valid certificate", name.shown()), CHAIN);
-            }
+            let (what, help) = certificates::foreign_key(&pair);
+            findings.problem(&name.place, what, help);
             None
         }
     }
 }
 
-const CHAIN: &str = "name a PEM file with \"-----BEGIN CERTIFICATE-----\" blocks, the listener's own first";
-const KEY: &str = "name a PEM file with one unencrypted \"-----BEGIN PRIVATE KEY-----\" block";
-
-fn certificates(
+/// Reads a PEM file that a setting names.
+fn pem<T>(
     name: &Text,
     folder: &Path,
+    parse: fn(&[u8]) -> Result<T, PemError>,
     findings: &mut Findings,
-) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
+) -> Option<(PathBuf, T)> {
     let (path, contents) = read(name, folder, findings)?;
-    let chain: Result<Vec<_>, PemError> = CertificateDer::pem_slice_iter(&contents).collect();
-    match chain {
-        Ok(chain) if !chain.is_empty() => Some((path, chain)),
-        _ => {
-            findings.problem(&name.place, format!("{} holds no certificate", name.shown()), CHAIN);
-            None
-        }
-    }
-}
-
-fn private_key(
-    name: &Text,
-    folder: &Path,
-    findings: &mut Findings,
-) -> Option<(PathBuf, PrivateKeyDer<'static>)> {
-    let (path, contents) = read(name, folder, findings)?;
-    match PrivateKeyDer::from_pem_slice(&contents) {
-        Ok(key) => Some((path, key)),
-        Err(_) => {
-            findings.problem(&name.place, format!("{} holds no private key", name.shown()), KEY);
+    match parse(&contents) {
+        Ok(parsed) => Some((path, parsed)),
+        Err(error) => {
+            findings.problem(&name.place, format!("{} {}", name.path(), error.what), error.help);
             None
         }
     }

@@ -126,7 +126,7 @@ fn key_file(file: &Text, folder: &Path, findings: &mut Findings) -> Option<KeySo
         Ok(set) => {
             for key in set.left_out() {
                 let help = "the others serve; have the issuer mend or remove it";
-                findings.warn(&file.place, format!("{}: {key}", file.shown()), help);
+                findings.warn(&file.place, format!("{}: {key}", file.path()), help);
             }
         }
         Err(KeySetError::Empty) => {}
@@ -137,7 +137,7 @@ fn key_file(file: &Text, folder: &Path, findings: &mut Findings) -> Option<KeySo
             | KeySetError::Unusable(_)),
         ) => {
             let help = "name a JWK Set with the issuer's public keys (RFC 7517 section 5)";
-            findings.problem(&file.place, format!("{} is no use: {error}", file.shown()), help);
+            findings.problem(&file.place, format!("{} is no use: {error}", file.path()), help);
             return None;
         }
     }

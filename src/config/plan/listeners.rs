@@ -1,20 +1,19 @@
 //! Listeners and the admin address.
 
-use super::{ListenerPlan, files, names, unsupported};
+use super::{ListenerPlan, Surroundings, files, names, unsupported};
 use crate::config::document::{Document, Listener, ListenerMode};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
 use crate::names::{ListenerId, Register};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 
 type Text = Spot<String>;
 
 /// The listeners.
 pub(super) fn plan(
     document: &Document,
-    folder: &Path,
+    around: &Surroundings<'_>,
     ids: &mut Register<ListenerId>,
     findings: &mut Findings,
 ) -> Vec<ListenerPlan> {
@@ -28,17 +27,17 @@ pub(super) fn plan(
         );
     }
     names::check("listener", listeners.items.iter().map(|listener| &listener.name), findings);
-    listeners.items.iter().filter_map(|listener| one(listener, folder, ids, findings)).collect()
+    listeners.items.iter().filter_map(|listener| one(listener, around, ids, findings)).collect()
 }
 
 fn one(
     listener: &Listener,
-    folder: &Path,
+    around: &Surroundings<'_>,
     ids: &mut Register<ListenerId>,
     findings: &mut Findings,
 ) -> Option<ListenerPlan> {
     let address = listener.address.as_ref().and_then(|text| Some((text, socket_address(text, findings)?)));
-    let tls = listener.tls.as_ref().map(|tls| files::tls(tls, folder, findings));
+    let tls = listener.tls.as_ref().map(|tls| files::tls(tls, around, findings));
     let trusted_proxies: Vec<IpNet> =
         listener.trusted_proxies.items.iter().filter_map(|text| network(text, findings)).collect();
     if listener.mode.value != ListenerMode::Proxy && listener.trusted_proxies.is_empty() {

@@ -58,11 +58,11 @@ fn secrets(nonce: &NonceSection, folder: &Path, findings: &mut Findings) -> Vec<
     };
     let help = "write at least 32 bytes of chance as one line of text (openssl rand -base64 48); the previous secret may follow on a second line";
     if lines.len() > 2 {
-        findings.problem(&name.place, format!("{} has more than two lines", name.shown()), help);
+        findings.problem(&name.place, format!("{} has more than two lines", name.path()), help);
         return Vec::new();
     }
     if let Some(short) = lines.iter().position(|line| line.len() < MIN_SECRET) {
-        let what = format!("line {} of {} has fewer than {MIN_SECRET} bytes", short + 1, name.shown());
+        let what = format!("line {} of {} has fewer than {MIN_SECRET} bytes", short + 1, name.path());
         findings.problem(&name.place, what, help);
         return Vec::new();
     }

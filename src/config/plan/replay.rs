@@ -29,7 +29,7 @@ pub(super) fn plan(replay: &Replay, folder: &Path, findings: &mut Findings) -> R
         journal: replay.journal.as_ref().and_then(|journal| {
             let path = folder.join(&journal.value);
             if journal.value.is_empty() || (path.exists() && !path.is_dir()) {
-                let what = format!("{} is not a directory", journal.shown());
+                let what = format!("{} is not a directory", journal.path());
                 findings.problem(&journal.place, what, "name a directory; it is made if it does not exist");
                 return None;
             }
