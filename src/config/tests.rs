@@ -28,7 +28,9 @@ fn a_name_keeps_its_identity_when_the_file_is_read_again() {
     let text =
         MINIMAL.replace("routes: [", "routes: [{ name: first, match: { path: /first }, upstream: api }, ");
     let mut findings = Findings::new("keyproof.yaml".into());
-    let after = plan_text(&text, Path::new(""), before.names.clone(), &|_| None, &mut findings).unwrap();
+    let after =
+        plan_text(&text, Path::new(""), before.names.clone(), &|_| None, UnixTime::EPOCH, &mut findings)
+            .unwrap();
     let ids =
         |plan: &Plan| plan.routes.iter().map(|route| (route.name.clone(), route.id)).collect::<Vec<_>>();
     let all = ("all".to_owned(), before.routes[0].id);
