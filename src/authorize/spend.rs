@@ -19,7 +19,7 @@ pub struct Permit(Grant);
 enum Grant {
     Public,
     Token { token: Arc<VerifiedToken>, identity: Rendered, binding: Binding },
-    Observed,
+    Observed(Refusal),
 }
 
 impl Authorizer {
@@ -90,7 +90,7 @@ impl Permit {
     /// The refusal, handed back, on a route that enforces.
     pub fn observe(policy: &Policy, refusal: Refusal) -> Result<Self, Refusal> {
         match policy.mode {
-            Mode::Observe => Ok(Self(Grant::Observed)),
+            Mode::Observe => Ok(Self(Grant::Observed(refusal))),
             Mode::Enforce => Err(refusal),
         }
     }
@@ -99,15 +99,32 @@ impl Permit {
     pub fn take_identity(&mut self) -> Rendered {
         match &mut self.0 {
             Grant::Token { identity, .. } => std::mem::take(identity),
-            Grant::Public | Grant::Observed => Rendered::new(),
+            Grant::Public | Grant::Observed(_) => Rendered::new(),
         }
     }
 
-    /// The verified token.
+    /// Whether a token was asked for, and every check on it and on its proof passed.
+    pub const fn passed(&self) -> bool {
+        match &self.0 {
+            Grant::Token { .. } => true,
+            Grant::Public | Grant::Observed(_) => false,
+        }
+    }
+
+    /// The refusal that a route which only observes did not make.
+    pub const fn overlooked(&self) -> Option<&Refusal> {
+        match &self.0 {
+            Grant::Observed(refusal) => Some(refusal),
+            Grant::Public | Grant::Token { .. } => None,
+        }
+    }
+
+    /// The token, where it was verified, whatever else failed.
     pub const fn token(&self) -> Option<&Arc<VerifiedToken>> {
         match &self.0 {
             Grant::Token { token, .. } => Some(token),
-            Grant::Public | Grant::Observed => None,
+            Grant::Observed(refusal) => refusal.token.as_ref(),
+            Grant::Public => None,
         }
     }
 
@@ -115,7 +132,7 @@ impl Permit {
     pub const fn proof(&self) -> Option<&VerifiedProof> {
         match &self.0 {
             Grant::Token { binding: Binding::Dpop(proof), .. } => Some(proof),
-            Grant::Token { binding: Binding::Bearer, .. } | Grant::Public | Grant::Observed => None,
+            Grant::Token { binding: Binding::Bearer, .. } | Grant::Public | Grant::Observed(_) => None,
         }
     }
 
@@ -129,7 +146,7 @@ impl Permit {
         match &self.0 {
             Grant::Public => "public",
             Grant::Token { .. } => "verified",
-            Grant::Observed => "observed",
+            Grant::Observed(_) => "observed",
         }
     }
 }

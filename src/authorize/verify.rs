@@ -87,30 +87,15 @@ impl Authorizer {
         let scheme = Some(credentials.scheme);
         // One hash names the token in the cache and in the proof's `ath`.
         let hash = sha256(&[credentials.token.as_bytes()]);
-        let token = self.verify_token(policy, &credentials, &hash, now).map_err(|error| Refusal {
-            denial: error.into(),
-            scheme,
-            token: None,
-        })?;
+        let token = self.issuers.verify(credentials.token, &hash, now);
+        let token = token.map_err(|error| Refusal { denial: error.into(), scheme, token: None })?;
         match self.verify_holder(policy, asked, credentials.scheme, &token, &hash, now) {
             Ok((binding, identity)) => Ok(Verified(Evidence::Token { token, identity, binding })),
             Err(denial) => Err(Refusal { denial, scheme, token: Some(token) }),
         }
     }
 
-    fn verify_token(
-        &self,
-        policy: &Policy,
-        credentials: &Credentials<'_>,
-        hash: &Sha256,
-        now: UnixTime,
-    ) -> Result<Arc<VerifiedToken>, TokenError> {
-        let token = self.issuers.verify(credentials.token, hash, now)?;
-        issuer_is_taken(policy, &token)?;
-        Ok(token)
-    }
-
-    /// Whether the client may use this token here: the binding first, then what the token allows.
+    /// Whether the client may use this token here: whose it is, then the binding, then what it allows.
     fn verify_holder(
         &self,
         policy: &Policy,
@@ -120,6 +105,7 @@ impl Authorizer {
         hash: &Sha256,
         now: UnixTime,
     ) -> Result<(Binding, Rendered), Denial> {
+        issuer_is_taken(policy, token)?;
         let binding = match required_key(scheme, token.confirmation(), policy.accept)? {
             None => Binding::Bearer,
             Some(jkt) => Binding::Dpop(self.verify_proof(policy, asked, &jkt, hash, now)?),

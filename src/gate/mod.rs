@@ -19,7 +19,7 @@ pub use refused::Refused;
 use crate::authorize::{Asked, Authorizer, Challenges, Permit, Policy, Refusal};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{CorsPlan, Plan, RoutePlan};
-use crate::denial::Denial;
+use crate::denial::{Denial, Kind};
 use crate::dpop::{NoncePolicy, TargetUri};
 use crate::issuer::KeyKeeper;
 use crate::names::{ById, RouteId};
@@ -207,7 +207,12 @@ impl Gate {
 
     /// A nonce for the answer to this request. On a route that needs nonces, a new one before the old one ends (RFC 9449 section 8.2); on
     /// others none (section 11.3: a nonce once given must be asked for from then on).
+    ///
+    /// Where a route only observes, nobody is challenged, and a client would never get the nonce that it lacks: it comes with the answer.
     pub fn fresh_nonce(&self, route: RouteId, permit: &Permit) -> Option<HeaderValue> {
+        if permit.overlooked().is_some_and(|refusal| refusal.denial.row().kind == Kind::UseNonce) {
+            return HeaderValue::try_from(self.authorizer.challenge_nonce(self.clock.now())).ok();
+        }
         let required = self.rules.get(route)?.policy.nonce == NoncePolicy::Required;
         let nonce = permit.nonce().filter(|_| required)?;
         let (mint, now) = (self.authorizer.proofs.mint(), self.clock.now());

@@ -76,12 +76,7 @@ impl Onward<'_> {
         let headers = request.headers_mut();
         strip_request(headers, self.sender.trusted);
         protected.strip(headers);
-        headers.remove(DPOP);
-        match self.forwarding.authorization {
-            Authorization::Remove => drop(headers.remove(AUTHORIZATION)),
-            Authorization::Bearer => hand_on_as_bearer(headers),
-            Authorization::Keep => {}
-        }
+        settle_credentials(headers, self.forwarding, self.permit);
 
         let identity = self.permit.take_identity();
         headers.reserve(identity.len().saturating_add(FIELDS));
@@ -103,6 +98,19 @@ impl Onward<'_> {
         };
         set_forwarded(headers, &origination);
         request
+    }
+}
+
+/// What the upstream sees of token and proof. While a route only observes, an API that checks them itself still gets both.
+fn settle_credentials(headers: &mut HeaderMap, forwarding: &Forwarding, permit: &Permit) {
+    if !forwarding.observes {
+        headers.remove(DPOP);
+    }
+    match forwarding.authorization {
+        Authorization::Remove if !forwarding.observes => drop(headers.remove(AUTHORIZATION)),
+        // What was not verified is never rewritten: to the upstream it would look as if it had been.
+        Authorization::Bearer if permit.passed() => hand_on_as_bearer(headers),
+        Authorization::Remove | Authorization::Bearer | Authorization::Keep => {}
     }
 }
 
@@ -177,9 +185,12 @@ impl Proxy {
                 let mut response = response.map(|body| ResponseBody::upstream(body, exchange));
                 let headers = response.headers_mut();
                 strip_answer(headers, takes_trailers);
-                // RFC 9449 section 8 allows one nonce, and an answer with it should not be stored (section 8.2).
-                headers.remove(DPOP_NONCE);
-                if let Some(nonce) = nonce {
+                // RFC 9449 section 8 allows one nonce, and an answer with it should not be stored (section 8.2). Where the route only observes,
+                // an upstream that asks for nonces of its own goes on to do so.
+                if !self.forwarding.get(route).is_some_and(|forwarding| forwarding.observes) {
+                    headers.remove(DPOP_NONCE);
+                }
+                if let Some(nonce) = nonce.filter(|_| !headers.contains_key(DPOP_NONCE)) {
                     headers.insert(DPOP_NONCE, nonce);
                     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 }

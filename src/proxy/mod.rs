@@ -12,6 +12,7 @@ pub use body::{ResponseBody, Rider};
 pub use forwarded::{Origination, set_forwarded};
 pub use trailers::{strip_answer, takes_trailers};
 
+use crate::authorize::Mode;
 use crate::clock::{Clock, UnixTime};
 use crate::config::{Authorization, ListenerPlan, Plan, RoutePlan};
 use crate::denial::Denial;
@@ -51,14 +52,21 @@ struct Forwarding {
     upstream: UpstreamId,
     strip_prefix: Option<String>,
     authorization: Authorization,
+    /// Nothing that an upstream may live by is taken away: it has been reached without a gateway so far.
+    observes: bool,
 }
 
 impl Proxy {
     /// The proxy door of this plan, before this gate.
     pub fn new(plan: &Plan, gate: Arc<Gate>, observer: Arc<Observer>, clock: Clock) -> Self {
         let forwarding = |route: &RoutePlan| {
-            let (upstream, authorization) = (route.upstream, route.authorization);
-            (route.id, Forwarding { upstream, strip_prefix: route.strip_prefix.clone(), authorization })
+            let forwarding = Forwarding {
+                upstream: route.upstream,
+                strip_prefix: route.strip_prefix.clone(),
+                authorization: route.authorization,
+                observes: route.policy.mode == Mode::Observe,
+            };
+            (route.id, forwarding)
         };
         let trusted = |listener: &ListenerPlan| (listener.id, listener.trusted_proxies.clone());
         Self {

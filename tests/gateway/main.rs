@@ -10,6 +10,8 @@ mod issuers;
 #[cfg(test)]
 mod nonce;
 #[cfg(test)]
+mod observe;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod rotation;

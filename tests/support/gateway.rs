@@ -1,12 +1,14 @@
 //! A whole gateway in this process, with an issuer whose key the test holds, a client with a key, and an upstream that records.
 
 use super::h2;
+use super::log::Log;
 use super::raw::{Answer, Raw};
 use super::upstream::Recording;
 use keyproof::app::App;
 use keyproof::clock::{Clock, UnixTime};
 use keyproof::config;
 use keyproof::jose::{Algorithm, PrivateKey, encode, sha256};
+use keyproof::observe::AccessLog;
 use keyproof::server::Drained;
 use rustls::pki_types::CertificateDer;
 use serde_json::{Map, Value, json};
@@ -33,6 +35,7 @@ pub struct House {
     pub issuer: PrivateKey,
     pub client: PrivateKey,
     pub certificate: CertificateDer<'static>,
+    pub log: Log,
     stop: DropGuard,
     running: JoinHandle<Drained>,
     folder: tempfile::TempDir,
@@ -51,12 +54,17 @@ impl House {
 
     /// The same with more issuers, whose keys need not come.
     pub async fn with_issuers(routes: &str, issuers: &str, settings: &str) -> Self {
-        Self::begun_long_ago(Files { routes, issuers, settings, tls: false }).await
+        Self::begun_long_ago(Files { routes, issuers, settings, ..Files::NONE }).await
+    }
+
+    /// The same before an upstream that answers so.
+    pub async fn before(answer: &'static str, routes: &str) -> Self {
+        Self::begun_long_ago(Files { routes, answer, ..Files::NONE }).await
     }
 
     /// The same behind TLS, for HTTP/2 too; `certificate` is what clients need.
     pub async fn with_tls(routes: &str, settings: &str) -> Self {
-        Self::begun_long_ago(Files { routes, issuers: "", settings, tls: true }).await
+        Self::begun_long_ago(Files { routes, settings, tls: true, ..Files::NONE }).await
     }
 
     /// Long enough after the start that no proof could have been used before it.
@@ -68,22 +76,23 @@ impl House {
 
     /// A gateway that has only just started, at [`NOW`].
     pub async fn just_started(routes: &str, settings: &str) -> Self {
-        Self::begin(Files { routes, issuers: "", settings, tls: false }, NOW).await
+        Self::begin(Files { routes, settings, ..Files::NONE }, NOW).await
     }
 
     async fn begin(files: Files<'_>, start: UnixTime) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let issuer = PrivateKey::generate(Algorithm::Es256).unwrap();
-        let upstream = Recording::start(OK).await;
+        let upstream = Recording::start(files.answer).await;
         let key = merged(serde_json::from_str(&issuer.public_jwk()).unwrap(), json!({ "kid": "one" }));
         std::fs::write(folder.path().join("jwks.json"), format!(r#"{{"keys":[{key}]}}"#)).unwrap();
         let file = folder.path().join("keyproof.yaml");
         let certificate = h2::certificate(folder.path(), HOST);
         std::fs::write(&file, files.configuration(&upstream)).unwrap();
         let clock = Clock::manual(start);
-        let (gateway, admin, stop, running) = run(&file, &clock).await;
+        let (log, access_log) = Log::begin();
+        let (gateway, admin, stop, running) = run_with(&file, &clock, Some(access_log)).await;
         let client = PrivateKey::generate(Algorithm::Es256).unwrap();
-        Self { gateway, admin, upstream, clock, issuer, client, certificate, stop, running, folder }
+        Self { gateway, admin, upstream, clock, issuer, client, certificate, log, stop, running, folder }
     }
 
     /// The configuration file.
@@ -97,8 +106,9 @@ impl House {
         let Self { upstream, clock, issuer, client, certificate, stop, running, folder, .. } = self;
         drop(stop);
         running.await.unwrap();
-        let (gateway, admin, stop, running) = run(&file, &clock).await;
-        Self { gateway, admin, upstream, clock, issuer, client, certificate, stop, running, folder }
+        let (log, access_log) = Log::begin();
+        let (gateway, admin, stop, running) = run_with(&file, &clock, Some(access_log)).await;
+        Self { gateway, admin, upstream, clock, issuer, client, certificate, log, stop, running, folder }
     }
 
     /// A token for the client's key, with every claim of RFC 9068; `changes` replace claims, `null` removes them.
@@ -154,10 +164,17 @@ impl House {
     }
 }
 
-/// A gateway with this configuration file: its address, its admin address, and what ends it.
-pub async fn run(file: &Path, clock: &Clock) -> (SocketAddr, SocketAddr, DropGuard, JoinHandle<Drained>) {
+/// A gateway that runs: its address, its admin address, and what ends it.
+pub type Running = (SocketAddr, SocketAddr, DropGuard, JoinHandle<Drained>);
+
+/// A gateway with this configuration file.
+pub async fn run(file: &Path, clock: &Clock) -> Running {
+    run_with(file, clock, None).await
+}
+
+async fn run_with(file: &Path, clock: &Clock, log: Option<AccessLog>) -> Running {
     let (plan, _) = config::load(file).unwrap_or_else(|problems| panic!("{problems}"));
-    let app = App::build(plan, clock.clone(), None).await.unwrap();
+    let app = App::build(plan, clock.clone(), log).await.unwrap();
     let (gateway, admin) = (app.addresses()[0], app.admin_address());
     let stop = CancellationToken::new();
     let running = tokio::spawn(app.run(stop.clone()));
@@ -170,9 +187,13 @@ struct Files<'a> {
     issuers: &'a str,
     settings: &'a str,
     tls: bool,
+    /// What the upstream answers.
+    answer: &'static str,
 }
 
 impl Files<'_> {
+    const NONE: Self = Self { routes: "", issuers: "", settings: "", tls: false, answer: OK };
+
     fn configuration(&self, upstream: &Recording) -> String {
         let Self { routes, issuers, settings, .. } = self;
         let tls = if self.tls { format!(", {}", h2::TLS) } else { String::new() };

@@ -4,6 +4,7 @@
 
 pub mod gateway;
 pub mod h2;
+pub mod log;
 pub mod raw;
 pub mod reasons;
 pub mod upstream;

@@ -72,12 +72,24 @@ pub(super) fn plan(
         })
         .collect();
     let table = table(&matchers, origins, findings);
+    warn_of_observing(&routes.items, findings);
     let plans = routes.items.iter().filter_map(|route| {
         let matcher =
             matchers.iter().find(|(other, _)| std::ptr::eq(*other, route)).map(|(_, matcher)| matcher);
         one(route, matcher, document, names, findings)
     });
     (plans.collect(), table)
+}
+
+/// Says once what observing does not let through.
+fn warn_of_observing(routes: &[Route], findings: &mut Findings) {
+    let observes = |route: &&Route| route.mode.value == RouteMode::Observe;
+    if let Some(route) = routes.iter().find(observes) {
+        let what = "this mode lets through what the checks would refuse, but not what cannot be forwarded for sure: bad framing, an \
+                    authority that is not in public_origins, an ambiguous path, a path or method that no route takes";
+        let help = "look for decision \"deny\" in log and metrics: such requests are refused in every mode";
+        findings.warn(&route.mode.place, what, help);
+    }
 }
 
 /// The table of routes; every route that can never match is a problem.
