@@ -49,6 +49,15 @@ impl IdentityMap {
         }
         Ok(rendered)
     }
+
+    /// The first claim that [`IdentityMap::render`] cannot make a header of, for the log.
+    pub fn unrepresentable<'c>(&self, claim: impl Fn(&str) -> Option<&'c Value<'static>>) -> Option<&str> {
+        let is_one = |path: &&str| match claim(path) {
+            None | Some(Value::Null) => false,
+            Some(value) => header_value(value, &mut BytesMut::new()).is_err(),
+        };
+        self.headers.iter().map(|(_, path)| path.as_str()).find(is_one)
+    }
 }
 
 /// Writes a claim to the end of `text` and takes it off again as a value.

@@ -6,6 +6,7 @@
 
 mod challenge;
 mod credentials;
+mod findings;
 mod policy;
 mod report;
 mod spend;

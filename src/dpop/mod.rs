@@ -2,6 +2,7 @@
 //!
 //! [`Verifier::verify`] is the whole check; [`VerifiedProof`] exists only behind it.
 
+mod findings;
 mod nonce;
 mod proof;
 mod report;

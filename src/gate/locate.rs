@@ -1,8 +1,10 @@
 //! What was asked: one authority, one path, one route (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
 
 use super::{Authority, Question};
+use crate::authorize::Asked;
 use crate::config::{Plan, RoutePlan};
 use crate::denial::{AuthorityError, Denial};
+use crate::dpop::TargetUri;
 use crate::names::{ById, RouteId};
 use crate::route::{Choice, Table};
 use crate::uri::{CanonicalPath, Origin, PathError, Scheme};
@@ -17,6 +19,8 @@ pub(super) const MAX_TARGET: usize = 8 * 1024;
 #[derive(Debug)]
 pub(super) struct Map {
     sites: Vec<Site>,
+    /// Their origins, in words.
+    served: String,
     table: Arc<Table>,
     /// Which routes take an encoded slash.
     keeps_encoded_slashes: ById<RouteId, bool>,
@@ -49,6 +53,7 @@ impl Map {
         };
         Self {
             sites: plan.origins.iter().map(site).collect(),
+            served: plan.origins.iter().map(Origin::as_str).collect::<Vec<_>>().join(" "),
             table: Arc::clone(&plan.table),
             keeps_encoded_slashes: plan
                 .routes
@@ -78,6 +83,11 @@ impl Map {
             return Err(PathError::Character.into());
         }
         Ok(Place { site, path, number })
+    }
+
+    /// The origins that clients may call us by, for the log.
+    pub(super) fn served(&self) -> &str {
+        &self.served
     }
 
     /// The route that takes this method there.
@@ -132,6 +142,14 @@ impl Map {
             }
             None => Err(AuthorityError::Invalid),
         }
+    }
+}
+
+impl Place<'_, '_> {
+    /// The question as far as it matters for who may ask.
+    pub(super) fn asked<'a>(&'a self, question: &Question<'a>) -> Asked<'a> {
+        let target = TargetUri { origin: &self.site.origin, path: self.path.as_str() };
+        Asked { method: question.method, target, query: question.query, headers: question.headers }
     }
 }
 

@@ -7,6 +7,7 @@
 mod answer;
 pub mod cors;
 mod evidence;
+mod findings;
 mod locate;
 mod question;
 mod refused;
@@ -16,11 +17,11 @@ pub use locate::{Site, route_of};
 pub use question::{Authority, Question};
 pub use refused::Refused;
 
-use crate::authorize::{Asked, Authorizer, Challenges, Permit, Policy, Refusal};
+use crate::authorize::{Authorizer, Challenges, Permit, Policy, Refusal};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{CorsPlan, Plan, RoutePlan};
 use crate::denial::{Denial, Kind};
-use crate::dpop::{NoncePolicy, TargetUri};
+use crate::dpop::NoncePolicy;
 use crate::issuer::KeyKeeper;
 use crate::names::{ById, RouteId};
 use crate::net::ready_to_verify;
@@ -108,6 +109,9 @@ impl Gate {
         match self.pass(question, now, exchange).await {
             Ok(admission) => Ok(admission),
             Err(stop) => {
+                if stop.route.is_none() {
+                    self.explain_lost(question, &stop, exchange);
+                }
                 if stop.refusal.denial.cost_a_signature() {
                     // Whoever made us check a signature for nothing waits until those who are here too had their turn. And such answers go
                     // out in bunches: each by itself would wake its receiver, at up to a tenth of what the signature costs.
@@ -156,7 +160,7 @@ impl Gate {
             }
             Err(refusal) => {
                 let denial = refusal.denial;
-                self.record_claim(denial, exchange);
+                self.explain(rule, question, &place, &refusal, exchange);
                 (Permit::observe(&rule.policy, refusal).map_err(stop)?, Decision::Observe(denial))
             }
         };
@@ -173,9 +177,7 @@ impl Gate {
         place: &Place<'_, '_>,
         now: UnixTime,
     ) -> Result<Permit, Refusal> {
-        let target = TargetUri { origin: &place.site.origin, path: place.path.as_str() };
-        let asked =
-            Asked { method: question.method, target, query: question.query, headers: question.headers };
+        let asked = place.asked(question);
         // Who has nothing to show costs no signature, and is not kept waiting for those who do.
         let costly = !policy.public && asked.has_credentials();
         // Time is read again after every wait: neither a token nor a proof may be judged by the time of its arrival when its end, or that of

@@ -4,7 +4,6 @@ use super::{Answer, Gate, Stop};
 use crate::denial::{Denial, Kind};
 use crate::headers::DPOP_NONCE;
 use crate::observe::{Decision, Exchange};
-use crate::token::TokenError;
 use http::HeaderValue;
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use std::sync::Arc;
@@ -29,7 +28,6 @@ impl Gate {
         let denial = stop.refusal.denial;
         let kind = denial.row().kind;
         exchange.decided(Decision::Deny(denial));
-        self.record_claim(denial, exchange);
         if let Some(token) = &stop.refusal.token {
             exchange.token(Arc::clone(token));
         }
@@ -59,12 +57,5 @@ impl Gate {
             self.show_to_browser(route, origin, headers);
         }
         Box::new(Refused { denial, answer })
-    }
-
-    /// Which claim it was, where one was the reason: the log tells, the answer does not.
-    pub(super) fn record_claim(&self, denial: Denial, exchange: &mut Exchange) {
-        if let Denial::Token(TokenError::ClaimMissing(claim) | TokenError::ClaimType(claim)) = denial {
-            exchange.claim(self.authorizer.issuers.claim_name(claim));
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! The record of one request.
 
-use super::line::{Line, Second};
+use super::line::{Finding, Line};
 use super::trace::{RequestId, Trace};
-use super::{LogWriter, Metrics};
+use super::{AccessLog, Metrics};
 use crate::clock::{Stopwatch, UnixTime};
 use crate::denial::Denial;
 use crate::jose::Thumbprint;
@@ -13,31 +13,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, StatusCode, Version};
-use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The status of a request whose client went away before there was an answer.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
-}
-
-/// Where the access log goes, and which of its lines.
-#[derive(Clone, Debug)]
-pub struct AccessLog {
-    writer: LogWriter,
-    format: LogFormat,
-    info: bool,
-    warn: bool,
-}
 
 /// Where records are written: shared by all requests.
 #[derive(Debug)]
@@ -98,6 +79,7 @@ struct Record {
     route: Option<RouteId>,
     token: Option<Arc<VerifiedToken>>,
     skew: Option<f64>,
+    findings: Vec<Finding>,
     decision: Decision,
     decided: Option<Duration>,
     nonce_challenged: bool,
@@ -105,24 +87,8 @@ struct Record {
     upstream_began: Duration,
     upstream_answered: Option<Duration>,
     error: Option<&'static str>,
-    claim: Option<Box<str>>,
     status: Option<StatusCode>,
     sent: u64,
-}
-
-impl AccessLog {
-    /// How many lines were lost because the output was stalled.
-    pub fn dropped(&self) -> u64 {
-        self.writer.dropped()
-    }
-
-    /// The lines of requests that went well, at level `info`, and of those that failed by trouble of our own,
-    /// at `warn`.
-    /// `level` is that of the process; with `warn` only the latter are written, with `error` and `off` none.
-    pub fn new(writer: LogWriter, format: LogFormat, level: &str) -> Self {
-        let warn = !matches!(level, "error" | "off");
-        Self { writer, format, info: warn && level != "warn", warn }
-    }
 }
 
 impl Decision {
@@ -173,6 +139,7 @@ impl Exchange {
             route: None,
             token: None,
             skew: None,
+            findings: Vec::new(),
             decision: Decision::Undecided,
             decided: None,
             nonce_challenged: false,
@@ -180,7 +147,6 @@ impl Exchange {
             upstream_began: Duration::ZERO,
             upstream_answered: None,
             error: None,
-            claim: None,
             status: None,
             sent: 0,
         }))
@@ -233,9 +199,19 @@ impl Exchange {
         self.0.token = Some(token);
     }
 
-    /// Now minus `iat` of the verified proof, in seconds.
+    /// Now minus `iat` of the proof, in seconds; of one that was refused too, where `iat` decides.
     pub fn skew(&mut self, seconds: f64) {
         self.0.skew = Some(seconds);
+    }
+
+    /// Whether the line of a request that ends with this status by our decision will be written: if not, nothing need be found out for it.
+    pub fn is_logged_with(&self, status: StatusCode) -> bool {
+        self.0.observer.log.as_ref().is_some_and(|log| log.has(status.is_server_error()))
+    }
+
+    /// What was found in a refused request and what was expected. The line cuts and escapes it.
+    pub fn found(&mut self, findings: Vec<Finding>) {
+        self.0.findings = findings;
     }
 
     /// What was decided. The first call ends the time that counts as our own work; a later one (a broken
@@ -245,11 +221,6 @@ impl Exchange {
         if self.0.decided.is_none() {
             self.0.decided = Some(self.0.stopwatch.elapsed());
         }
-    }
-
-    /// The claim of the token that is missing or of the wrong type.
-    pub fn claim(&mut self, name: &str) {
-        self.0.claim = Some(name.into());
     }
 
     /// The answer asks for a nonce (`use_dpop_nonce`).
@@ -342,7 +313,7 @@ impl Record {
     fn log(&self, log: &AccessLog, total: Duration) {
         let ours = matches!(self.decision, Decision::Deny(_)) || self.error.is_some();
         let warn = ours && self.status_code() >= 500;
-        if (warn && !log.warn) || (!warn && !log.info) {
+        if !log.has(warn) {
             return;
         }
         let metrics = &*self.observer.metrics;
@@ -368,15 +339,15 @@ impl Record {
             client_id: claim("client_id"),
             jkt: self.jkt().and_then(|key| encode(key, &mut jkt)),
             skew: self.skew,
+            findings: &self.findings,
             upstream: self.upstream.map(|upstream| metrics.upstream_name(upstream)),
             error: self.error,
-            claim: self.claim.as_deref(),
             bytes: self.sent,
             duration: total,
             decision_duration: self.decided,
             upstream_duration: self.upstream_duration(total),
         };
-        write(&line, log);
+        log.write(&line);
     }
 }
 
@@ -389,22 +360,6 @@ impl Drop for Exchange {
             self.0.log(log, total);
         }
     }
-}
-
-/// Formats the line in a buffer that the thread keeps, and hands it over.
-fn write(line: &Line<'_>, log: &AccessLog) {
-    thread_local! {
-        static BUFFER: RefCell<(Second, Vec<u8>)> = RefCell::new((Second::NONE, Vec::with_capacity(1024)));
-    }
-    // Only a thread that is ending has no buffer any more; nobody waits for its line.
-    let _ended = BUFFER.try_with(|buffer| {
-        if let Ok(mut buffer) = buffer.try_borrow_mut() {
-            let (second, buffer) = &mut *buffer;
-            buffer.clear();
-            line.write(log.format, second, buffer);
-            log.writer.write_lines(buffer);
-        }
-    });
 }
 
 /// The thumbprint as clients know it, in 43 characters on the stack.
@@ -422,143 +377,4 @@ const fn protocol(version: Version) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::names::Names;
-    use std::io::Write;
-    use std::sync::Mutex;
-
-    #[derive(Clone, Default)]
-    struct Memory(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Memory {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// What one exchange wrote into log and metrics.
-    fn recorded(level: &str, request: &Request<()>, story: impl FnOnce(&mut Exchange)) -> (String, String) {
-        let names = Names {
-            listeners: ["public"].into_iter().collect(),
-            routes: ["orders"].into_iter().collect(),
-            upstreams: ["legacy"].into_iter().collect(),
-            issuers: Vec::new(),
-        };
-        let metrics = Metrics::new("1", &names);
-        let memory = Memory::default();
-        let (writer, guard) = LogWriter::to(memory.clone()).unwrap();
-        let log = AccessLog::new(writer, LogFormat::Json, level);
-        let observer = Arc::new(Observer { metrics: Arc::new(metrics), log: Some(log) });
-        let client = IpAddr::from([192, 0, 2, 7]);
-        let now = UnixTime::from_secs(1_763_767_465);
-        let mut exchange = Exchange::begin(Arc::clone(&observer), ListenerId(0), client, request, now);
-        story(&mut exchange);
-        drop(exchange);
-        drop(guard);
-        let log = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
-        (log, String::from_utf8(observer.metrics.render(now).1).unwrap())
-    }
-
-    fn request() -> Request<()> {
-        Request::get("https://api.example.com/orders/17?secret=1")
-            .header("traceparent", TRACE)
-            .body(())
-            .unwrap()
-    }
-
-    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-    #[test]
-    fn a_forwarded_request_is_counted_and_logged_once() {
-        let (log, metrics) = recorded("info", &request(), |exchange| {
-            exchange.route(RouteId(0));
-            exchange.skew(2.5);
-            exchange.decided(Decision::Allow("dpop"));
-            exchange.to_upstream(UpstreamId(0));
-            exchange.upstream_answered();
-            exchange.status(StatusCode::OK);
-            exchange.sent(100);
-            exchange.sent(23);
-        });
-        assert_eq!(log.lines().count(), 1, "{log}");
-        let line: serde_json::Value = serde_json::from_str(&log).unwrap();
-        for (field, value) in [
-            ("level", "INFO"),
-            ("message", "request"),
-            ("method", "GET"),
-            ("path", "/orders/17"),
-            ("route", "orders"),
-            ("decision", "allow"),
-            ("reason", "dpop"),
-            ("binding", "none"),
-            ("upstream", "legacy"),
-            ("client", "192.0.2.7"),
-            ("listener", "public"),
-            ("protocol", "HTTP/1.1"),
-            ("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736"),
-        ] {
-            assert_eq!(line[field], value, "{field} in {log}");
-        }
-        assert_eq!(line["request_id"].as_str().unwrap().len(), 32);
-        assert_eq!((&line["status"], &line["bytes"]), (&200.into(), &123.into()));
-        assert!(line["duration_us"].is_u64() && line["decision_us"].is_u64() && line["upstream_us"].is_u64());
-        assert!(!log.contains("secret"), "{log}");
-        for line in [
-            "keyproof_requests_total{route=\"orders\",status=\"200\"} 1",
-            "keyproof_decisions_total{decision=\"allow\",reason=\"dpop\",route=\"orders\"} 1",
-            "keyproof_tokens_total{binding=\"none\",route=\"orders\"} 1",
-            "keyproof_decision_duration_seconds_count 1",
-            "keyproof_upstream_duration_seconds_count{upstream=\"legacy\"} 1",
-            "keyproof_request_duration_seconds_count{route=\"orders\"} 1",
-            "keyproof_proof_skew_seconds_bucket{le=\"5\"} 1",
-            "keyproof_proof_skew_seconds_bucket{le=\"2\"} 0",
-        ] {
-            assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
-        }
-    }
-
-    #[test]
-    fn a_request_whose_client_went_away_is_499() {
-        let (log, metrics) = recorded("info", &request(), |exchange| {
-            exchange.route(RouteId(0));
-            exchange.decided(Decision::Allow("public"));
-            exchange.to_upstream(UpstreamId(0));
-        });
-        assert!(log.contains("\"status\":499") && log.contains("\"upstream_us\":"), "{log}");
-        assert!(metrics.contains("keyproof_requests_total{route=\"orders\",status=\"499\"} 1"), "{metrics}");
-        assert!(
-            metrics.contains("keyproof_upstream_duration_seconds_count{upstream=\"legacy\"} 1"),
-            "{metrics}"
-        );
-        let (log, metrics) = recorded("info", &request(), |_| {});
-        assert!(log.contains("\"decision\":\"none\",\"reason\":\"-\""), "{log}");
-        assert!(!metrics.contains("keyproof_decisions_total{"), "{metrics}");
-    }
-
-    #[test]
-    fn the_level_is_warn_for_trouble_of_our_own_alone() {
-        let ours = |exchange: &mut Exchange| {
-            exchange.upstream_failed("refused");
-            exchange.status(StatusCode::BAD_GATEWAY);
-        };
-        let the_upstreams = |exchange: &mut Exchange| exchange.status(StatusCode::INTERNAL_SERVER_ERROR);
-        let lines = |level, story: fn(&mut Exchange)| recorded(level, &request(), story).0;
-        assert!(lines("info", ours).contains("\"level\":\"WARN\""));
-        assert!(lines("warn", ours).contains("\"error\":\"refused\""));
-        assert!(lines("info", the_upstreams).contains("\"level\":\"INFO\""));
-        assert_eq!(lines("warn", the_upstreams), "");
-        assert_eq!(lines("off", ours), "");
-    }
-
-    #[test]
-    fn a_thumbprint_is_written_as_clients_know_it() {
-        let mut text = [0; 43];
-        let encoded = encode(Thumbprint::new([0xff; 32]), &mut text).unwrap();
-        assert_eq!(encoded, b"__________________________________________8");
-    }
-}
+mod tests;

@@ -4,17 +4,22 @@
 //! handed to
 //! [`LogWriter`], whose thread writes it: a request waits for neither.
 
+mod access_log;
 mod exchange;
 mod families;
 mod line;
 mod metrics;
 mod slots;
+mod text;
+mod time;
 mod trace;
 mod tracing;
 mod writer;
 
-pub use exchange::{AccessLog, Binding, Decision, Exchange, LogFormat, Observer};
-pub use line::write_address;
+pub use access_log::{AccessLog, LogFormat};
+pub use exchange::{Binding, Decision, Exchange, Observer};
+pub use line::Finding;
 pub use metrics::{Metrics, ReplayState};
+pub use text::write_address;
 pub use tracing::{LevelError, init};
 pub use writer::{LogGuard, LogWriter};

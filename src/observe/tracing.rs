@@ -1,7 +1,9 @@
 //! Diagnostics: what the process has to say besides its requests, in the same format and to the same output
 //! as the access log.
 
-use super::{LogFormat, LogWriter, line};
+use super::text::write_string;
+use super::time::write_time;
+use super::{LogFormat, LogWriter};
 use crate::clock::{Clock, UnixTime};
 use std::fmt;
 use tracing::Event;
@@ -63,7 +65,7 @@ impl FormatTime for Rfc3339 {
     fn format_time(&self, out: &mut Writer<'_>) -> fmt::Result {
         let mut text = Vec::with_capacity(24);
         let now: UnixTime = self.0.now();
-        line::write_time(now, &mut text);
+        write_time(now, &mut text);
         out.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
@@ -79,14 +81,14 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut text = Vec::with_capacity(256);
         text.extend_from_slice(b"{\"time\":\"");
-        line::write_time(self.0.now(), &mut text);
+        write_time(self.0.now(), &mut text);
         text.extend_from_slice(b"\",\"level\":");
-        line::write_string(event.metadata().level().as_str(), &mut text);
+        write_string(event.metadata().level().as_str(), &mut text);
         let mut fields = JsonFields(text);
         event.record(&mut fields);
         let JsonFields(mut text) = fields;
         text.extend_from_slice(b",\"target\":");
-        line::write_string(event.metadata().target(), &mut text);
+        write_string(event.metadata().target(), &mut text);
         text.extend_from_slice(b"}\n");
         out.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
@@ -98,7 +100,7 @@ struct JsonFields(Vec<u8>);
 impl JsonFields {
     fn name(&mut self, field: &Field) {
         self.0.push(b',');
-        line::write_string(field.name(), &mut self.0);
+        write_string(field.name(), &mut self.0);
         self.0.push(b':');
     }
 
@@ -115,7 +117,7 @@ impl Visit for JsonFields {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         self.name(field);
-        line::write_string(value, &mut self.0);
+        write_string(value, &mut self.0);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {

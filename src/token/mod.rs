@@ -6,6 +6,7 @@
 mod cache;
 mod check;
 mod claims;
+mod findings;
 mod issuer;
 mod keys;
 mod names;

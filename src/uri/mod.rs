@@ -2,6 +2,8 @@
 
 mod origin;
 mod path;
+mod shown;
 
 pub use origin::{Origin, OriginError, Scheme};
 pub use path::{CanonicalPath, PathError, normalize_path};
+pub use shown::without_secrets;

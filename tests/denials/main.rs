@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod observed;
