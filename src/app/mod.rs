@@ -5,6 +5,7 @@
 //! open connections belong to neither; they are here.
 
 mod generation;
+mod history;
 mod process;
 mod readiness;
 
@@ -93,6 +94,7 @@ impl App {
 
         let process = Process::start(&plan, clock, log).await?;
         watch_listeners(&process, &listeners);
+        history::announce(&plan, &process);
         let generation = Arc::new(Generation::start(&plan, &process));
         let state = Arc::new(admin::State {
             metrics: Arc::clone(&process.observer.metrics),

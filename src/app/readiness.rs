@@ -1,11 +1,11 @@
 //! When the gateway is ready.
 
+use super::history::settled;
 use super::process::Process;
 use crate::admin::Readiness;
 use crate::config::{OnStart, Plan};
 use crate::issuer::KeyKeeper;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The checks behind `/readyz`.
 pub(super) fn of(plan: &Plan, process: &Process, keys: &Arc<KeyKeeper>) -> Readiness {
@@ -18,16 +18,10 @@ pub(super) fn of(plan: &Plan, process: &Process, keys: &Arc<KeyKeeper>) -> Readi
         readiness.check(move || replay.trouble().map(|why| format!("replay: {why}")).into_iter().collect());
     }
     if plan.replay.on_start == OnStart::Wait {
-        let (replay, clock, leeway) = (Arc::clone(replay), clock.clone(), plan.window.leeway);
-        readiness.check(move || {
-            // From then on an honest client's proof, made just now, cannot have been used before the store remembers. Its `iat` is a
-            // whole second, up to one before the moment it was made.
-            let settled =
-                replay.complete_since().saturating_add(leeway).saturating_add(Duration::from_secs(1));
-            match clock.now() < settled {
-                true => vec!["replay: waiting until no new proof can be from before the start".to_owned()],
-                false => Vec::new(),
-            }
+        let (replay, clock, window) = (Arc::clone(replay), clock.clone(), plan.window);
+        readiness.check(move || match clock.now() < settled(&replay, window) {
+            true => vec!["replay: waiting until no new proof can be from before the start".to_owned()],
+            false => Vec::new(),
         });
     }
     readiness

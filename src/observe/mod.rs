@@ -21,5 +21,6 @@ pub use exchange::{Binding, Decision, Exchange, Observer};
 pub use line::Finding;
 pub use metrics::{Metrics, ReplayState};
 pub use text::write_address;
+pub use time::rfc3339;
 pub use tracing::{LevelError, init};
 pub use writer::{LogGuard, LogWriter};

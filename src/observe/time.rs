@@ -9,6 +9,13 @@ pub(super) fn write_time(time: UnixTime, out: &mut Vec<u8>) {
     second.write(time, out);
 }
 
+/// The same as a text of its own.
+pub fn rfc3339(time: UnixTime) -> String {
+    let mut text = Vec::new();
+    write_time(time, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
 /// The last second that was written, as text: thousands of lines share it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Second {

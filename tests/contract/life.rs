@@ -1,6 +1,7 @@
 //! Section 1 of the contract: how the process ends.
 
-use crate::stranger::{Stranger, WAIT};
+use crate::stranger::{Stranger, WAIT, now};
+use serde_json::Value;
 use std::process::Command;
 use support::raw::Raw;
 use support::upstream::ByHand;
@@ -22,6 +23,46 @@ async fn told_to_stop_it_finishes_what_it_has_begun() {
     drop((client, connection));
     let (status, log) = stranger.end().await;
     assert_eq!(status.code(), Some(0), "{log}");
+}
+
+/// The seconds after a start in which proofs are treated otherwise: whoever watches sees until when, and what changes it.
+#[tokio::test]
+async fn a_start_says_until_when_it_vouches_for_nothing() {
+    let upstream = ByHand::bind().await;
+    let journal = "replay: { journal: journal }";
+    let cases = [
+        ("dpop: { leeway: 5s }", "use_dpop_nonce", "replay.on_start: wait", 6),
+        (WAIT, "not ready until then", "replay.on_start: challenge", 1),
+        (journal, "use_dpop_nonce", "replay.on_start: wait", 11),
+    ];
+    for (settings, what, setting, seconds) in cases {
+        let begun = now();
+        let stranger = Stranger::starts(upstream.address(), settings, "").await;
+        let said = said_at_start(&stranger.log());
+        assert!(said["message"].as_str().unwrap().contains(what), "{said}");
+        assert!(said["settings"].as_str().unwrap().contains(setting), "{said}");
+        assert_eq!(
+            said["settings"].as_str().unwrap().contains("replay.journal"),
+            settings != journal,
+            "{said}"
+        );
+        let until = seconds_of_day(said["until"].as_str().unwrap());
+        let late = (until + 86_400 - (begun + seconds) % 86_400) % 86_400;
+        assert!(late < 20, "{late} seconds later than expected: {said}");
+    }
+}
+
+fn said_at_start(log: &str) -> Value {
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.find(|line| line["until"].is_string()).unwrap_or_else(|| panic!("nothing is said: {log}"))
+}
+
+/// `2026-11-26T15:04:05.678Z` → the seconds since midnight.
+fn seconds_of_day(moment: &str) -> u64 {
+    let clock = moment.split_once('T').unwrap().1;
+    let mut parts = clock.split([':', '.']).map(|part| part.trim_end_matches('Z').parse::<u64>().unwrap());
+    let mut next = || parts.next().unwrap();
+    next() * 3600 + next() * 60 + next()
 }
 
 #[tokio::test]
