@@ -80,6 +80,7 @@ impl Authorizer {
             | Denial::Credentials(_)
             | Denial::ProofCount(_)
             | Denial::Replay(_)
+            | Denial::Unsupported(_)
             | Denial::Body => Vec::new(),
         }
     }
@@ -134,6 +135,7 @@ fn came_to_the_proof(refusal: &Refusal) -> bool {
         | Denial::Token(_)
         | Denial::Binding(_)
         | Denial::ProofCount(_)
+        | Denial::Unsupported(_)
         | Denial::Body => false,
     };
     bound && after && refusal.scheme == Some(Scheme::Dpop)

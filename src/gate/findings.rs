@@ -55,6 +55,7 @@ impl Gate {
             | Denial::Proof(_)
             | Denial::InsufficientScope
             | Denial::Replay(_)
+            | Denial::Unsupported(_)
             | Denial::Body => Vec::new(),
         }
     }

@@ -28,12 +28,22 @@ static HOP_BY_HOP: [HeaderName; 11] = [
 /// Call it before setting anything: whatever `Connection` names is removed. `trusted` is whether the peer may
 /// speak for others; its `X-Forwarded-*` and `Forwarded` then stay, in their own spelling only.
 pub fn strip_request(headers: &mut HeaderMap, trusted: bool) {
+    strip(headers, trusted, false);
+}
+
+/// The same where a route only observes: overrides of the method stay, since clients have lived by them so far.
+pub fn strip_observed_request(headers: &mut HeaderMap, trusted: bool) {
+    strip(headers, trusted, true);
+}
+
+fn strip(headers: &mut HeaderMap, trusted: bool, keeps_method_overrides: bool) {
     strip_hop_by_hop(headers);
     headers.remove(EXPECT);
     join_cookies(headers);
     let doomed = |name: &&HeaderName| match Meaning::of(name.as_str()) {
         Meaning::Other => false,
-        Meaning::Override | Meaning::Certificate => true,
+        Meaning::MethodOverride => !keeps_method_overrides,
+        Meaning::UrlOverride | Meaning::Certificate => true,
         Meaning::Forwarding => !trusted || !is_canonical_forwarding(name),
     };
     // Hardly any request has one: the list stays empty, and nothing is allocated.
@@ -87,8 +97,10 @@ fn join_cookies(headers: &mut HeaderMap) {
 /// do).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
-    /// Another method or another URL than the one that was checked.
-    Override,
+    /// Another method than the one that was checked.
+    MethodOverride,
+    /// Another URL.
+    UrlOverride,
     /// A client certificate that no TLS handshake proved (RFC 9440 section 4).
     Certificate,
     /// Where the request came from.
@@ -96,13 +108,15 @@ enum Meaning {
     Other,
 }
 
-const OVERRIDES: [&[u8]; 13] = [
+const METHOD_OVERRIDES: [&[u8]; 6] = [
     b"xhttpmethodoverride",
     b"httpmethodoverride",
     b"xhttpmethod",
     b"xmethodoverride",
     b"methodoverride",
     b"xoriginalmethod",
+];
+const URL_OVERRIDES: [&[u8]; 7] = [
     b"xoriginalurl",
     b"xoriginaluri",
     b"xoriginalhost",
@@ -156,8 +170,10 @@ impl Meaning {
     }
 
     fn of_letters(letters: &[u8]) -> Self {
-        if OVERRIDES.contains(&letters) {
-            Self::Override
+        if METHOD_OVERRIDES.contains(&letters) {
+            Self::MethodOverride
+        } else if URL_OVERRIDES.contains(&letters) {
+            Self::UrlOverride
         } else if CERTIFICATES.iter().any(|prefix| letters.starts_with(prefix))
             || letters.starts_with(b"xamznmtls")
         {
@@ -270,11 +286,20 @@ mod tests {
 
     #[test]
     fn every_name_that_is_looked_for_is_found() {
-        for name in OVERRIDES.iter().chain(&CERTIFICATES).chain(&FORWARDING) {
+        for name in METHOD_OVERRIDES.iter().chain(&URL_OVERRIDES).chain(&CERTIFICATES).chain(&FORWARDING) {
             let name = str::from_utf8(name).unwrap();
             assert_ne!(Meaning::of(name), Meaning::Other, "{name}");
             assert_ne!(Meaning::of(&name.to_ascii_uppercase()), Meaning::Other, "{name}");
         }
+    }
+
+    #[test]
+    fn observing_spares_overrides_of_the_method_alone() {
+        let fields = [("X-HTTP-Method-Override", "PUT"), ("X_Method_Override", "PUT"), ("accept", "*/*")];
+        let others = [("X-Original-URL", "/admin"), ("Client-Cert", "a"), ("X-Real-IP", "192.0.2.1")];
+        let mut map = headers(&[fields.as_slice(), &others].concat());
+        strip_observed_request(&mut map, false);
+        assert_eq!(map, headers(&fields));
     }
 
     #[test]

@@ -7,7 +7,9 @@ use crate::authorize::Permit;
 use crate::config::Authorization;
 use crate::denial::Denial;
 use crate::gate::{Answer, Site};
-use crate::headers::{DPOP, DPOP_NONCE, Protected, TRACEPARENT, TRACESTATE, X_REQUEST_ID, strip_request};
+use crate::headers::{
+    DPOP, DPOP_NONCE, Protected, TRACEPARENT, TRACESTATE, X_REQUEST_ID, strip_observed_request, strip_request,
+};
 use crate::names::RouteId;
 use crate::observe::Exchange;
 use crate::upstream::{Pace, RequestBody, UpstreamBody, UpstreamError};
@@ -74,7 +76,11 @@ impl Onward<'_> {
         *request.uri_mut() = Uri::from(self.target);
         *request.headers_mut() = mem::take(&mut head.headers);
         let headers = request.headers_mut();
-        strip_request(headers, self.sender.trusted);
+        if self.forwarding.observes {
+            strip_observed_request(headers, self.sender.trusted);
+        } else {
+            strip_request(headers, self.sender.trusted);
+        }
         protected.strip(headers);
         settle_credentials(headers, self.forwarding, self.permit);
 

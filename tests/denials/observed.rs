@@ -55,6 +55,7 @@ const fn cannot_be_forwarded(denial: Denial) -> bool {
         | Denial::TargetTooLong
         | Denial::NoRoute
         | Denial::MethodNotAllowed
+        | Denial::Unsupported(_)
         | Denial::Body => true,
         Denial::Credentials(_)
         | Denial::Token(_)

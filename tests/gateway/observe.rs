@@ -39,11 +39,19 @@ async fn an_api_that_reads_the_token_itself_still_gets_it() {
     // One whose checks passed keeps them too: the API may check the proof by itself.
     let token = house.token(json!({}));
     let proof = house.proof(&token, json!({}));
-    let answer = house.send(bound(&token, &proof)).await;
+    let authorization = format!("DPoP {token}");
+    let lines = [
+        ("authorization", &*authorization),
+        ("dpop", &proof),
+        ("x-http-method-override", "PUT"),
+        ("x-original-url", "/a"),
+    ];
+    let answer = house.send(get("/orders", &lines)).await;
     assert_eq!(decided(&house, &answer).await, (json!("allow"), json!("verified")));
     let seen = &house.upstream.seen()[1];
     assert_eq!(seen.header("authorization"), Some(&*format!("DPoP {token}")));
     assert_eq!(seen.header("dpop"), Some(&*proof));
+    assert_eq!((seen.header("x-http-method-override"), seen.header("x-original-url")), (Some("PUT"), None));
     assert_eq!(seen.header("x-auth-subject"), Some("alice"));
 }
 
