@@ -11,4 +11,6 @@ mod issuers;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod rollout;
+#[cfg(test)]
 mod stranger;

@@ -75,11 +75,15 @@ async fn a_line_says_what_was_found_and_what_was_expected() {
     for (request, told) in cases {
         answers.push((house.send(&request).await, request, told));
     }
+    let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     for (answer, request, told) in answers {
         let line = house.log.line_of(&answer).await;
         let beside = |(name, _): &(&String, &Value)| !ALWAYS.contains(&name.as_str());
         let beside = line.as_object().unwrap().iter().filter(beside);
         let beside: Map<_, _> = beside.map(|(name, value)| (name.clone(), value.clone())).collect();
+        for name in line.as_object().unwrap().keys() {
+            assert!(documented.contains(&format!("`{name}`")), "the README does not list {name}");
+        }
         assert_eq!(Value::Object(beside), told, "{request}\n{line}");
         // The answer says none of it.
         let said = format!("{:?}{}", answer.headers, answer.text());
