@@ -340,6 +340,7 @@ const fn path_label(error: PathError) -> &'static str {
         PathError::EncodedSlash => "path_encoded_slash",
         PathError::Character => "path_character",
         PathError::Percent => "path_percent",
+        PathError::ReadDifferently => "path_read_differently",
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a broken promise ends the test with its place")]
 
+use keyproof::headers::Kind;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -138,6 +139,27 @@ fn every_reason_shown_exists() {
         }
     }
     assert!(count > 3, "only {count} reasons were found");
+}
+
+/// `UPDATE_GOLDEN=1` writes the list anew.
+#[test]
+fn every_field_that_is_removed_is_documented() {
+    let list: String = Kind::ALL
+        .map(|kind| {
+            let names: Vec<_> = kind.names().map(|name| format!("`{name}`")).collect();
+            format!("## {}\n\nEach {}.\n\n{}\n", kind.title(), kind.reason(), names.join(", "))
+        })
+        .join("\n");
+    let mark = "<!-- Everything below is written by tests/examples.rs from src/headers/table.rs. -->\n\n";
+    let file = "docs/removed-headers.md";
+    let text = read(file);
+    let (introduction, _) = text.split_once(mark).unwrap();
+    let expected = format!("{introduction}{mark}{list}");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(root().join(file), &expected).unwrap();
+    }
+    assert!(read(file) == expected, "{file} is not what the table says: run this test with UPDATE_GOLDEN=1");
+    assert!(read("README.md").contains(&format!("({file})")), "README.md leads to {file}");
 }
 
 /// Every YAML block of README.md and every YAML file of config/ and deploy/ that has listeners.

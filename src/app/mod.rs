@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{ListenerPlan, Plan};
 use crate::names::ListenerId;
 use crate::net::workers::Runtimes;
-use crate::observe::AccessLog;
+use crate::observe::{AccessLog, ListenerState};
 use crate::proxy::Body;
 use crate::replay;
 use crate::server::{Drain, Drained, Limits, Listener, Peer, Serve, Tls, TlsError};
@@ -167,7 +167,12 @@ fn watch_listeners(process: &Process, listeners: &[Bound]) {
     let metrics = &process.observer.metrics;
     for Bound { id, listener, tls, .. } in listeners {
         let connections = listener.connections();
-        metrics.set_connections_source(*id, Box::new(move || connections.open()));
+        let state = move || ListenerState {
+            connections: connections.open(),
+            failed_handshakes: connections.failed_handshakes(),
+            malformed: connections.malformed(),
+        };
+        metrics.set_listener_source(*id, Box::new(state));
         if let Some(not_after) = tls.as_ref().and_then(Tls::not_after) {
             metrics.certificate_expires(*id, not_after.as_secs());
         }

@@ -294,7 +294,7 @@ section! {
 section! {
     /// Browser clients.
     Cors {
-        /// The origins whose scripts may call this route, such as https://app.example.com.
+        /// The origins whose scripts may call this route, such as https://app.example.com or, of an app's shell, capacitor://localhost.
         origins: required(List<Text>),
     }
 }

@@ -14,13 +14,14 @@ use http::header::{
 use http::{Method, StatusCode};
 
 impl Gate {
-    /// Completes an answer of this route for a browser: its origin may read it where the route allows that.
+    /// Completes an answer of this route for browsers and for caches between: an allowed origin may read it, and whoever asked, the answer
+    /// depends on it.
     pub fn show_to_browser(&self, route: RouteId, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
-        if let Some(cors) = self.rules.get(route).and_then(|rule| rule.cors.as_ref())
-            && let Some(origin) = allowed(cors, origin)
-        {
+        let Some(cors) = self.rules.get(route).and_then(|rule| rule.cors.as_ref()) else { return };
+        if let Some(origin) = allowed(cors, origin) {
             allow_origin(headers, origin);
         }
+        vary_by_origin(headers);
     }
 
     /// A preflight asks on behalf of another method: the route of that one answers, and the upstream is never asked without credentials.
@@ -30,15 +31,20 @@ impl Gate {
         place: &Place<'_, '_>,
         exchange: &Exchange,
     ) -> Option<(Answer, RouteId)> {
+        let route = self.asked_about(question, place)?;
+        let origin = allowed(self.rules.get(route)?.cors.as_ref()?, question.origin())?;
+        let mut answer = preflight(question.headers, origin, exchange.request_id());
+        allow_origin(&mut answer.headers, origin);
+        Some((answer, route))
+    }
+
+    /// The route that a preflight asks about: the one for the method that it names.
+    pub(super) fn asked_about(&self, question: &Question<'_>, place: &Place<'_, '_>) -> Option<RouteId> {
         if !is_preflight(question.method, question.headers) {
             return None;
         }
         let requested = question.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes();
-        let (route, rule) = self.route(place, &Method::from_bytes(requested).ok()?).ok()?;
-        let origin = allowed(rule.cors.as_ref()?, question.origin())?;
-        let mut answer = preflight(question.headers, origin, exchange.request_id());
-        allow_origin(&mut answer.headers, origin);
-        Some((answer, route))
+        Some(self.route(place, &Method::from_bytes(requested).ok()?).ok()?.0)
     }
 }
 
@@ -88,12 +94,18 @@ fn allow_origin(headers: &mut HeaderMap, origin: &HeaderValue) {
         exposed(headers).unwrap_or_else(|| HeaderValue::from_static(EXPOSED)),
     );
     headers.remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
+}
+
+/// Tells caches that another origin gets another answer, and so does a request without one (Fetch standard, "CORS protocol and HTTP
+/// caches").
+fn vary_by_origin(headers: &mut HeaderMap) {
     if !lists(headers, &VARY, "origin") && !lists(headers, &VARY, "*") {
         headers.append(VARY, HeaderValue::from_static("Origin"));
     }
 }
 
-const EXPOSED: &str = "DPoP-Nonce, WWW-Authenticate, X-Request-Id";
+/// `Date` is there for a script whose clock is wrong.
+const EXPOSED: &str = "DPoP-Nonce, WWW-Authenticate, X-Request-Id, Date";
 
 /// Ours and what the upstream exposes besides; `None` where that is nothing.
 fn exposed(headers: &HeaderMap) -> Option<HeaderValue> {
@@ -180,11 +192,12 @@ mod tests {
         answer.append(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("null"));
         for _ in 0..2 {
             allow_origin(&mut answer, &APP);
+            vary_by_origin(&mut answer);
             let all = |name| answer.get_all(name).iter().collect::<Vec<_>>();
             assert_eq!(all(ACCESS_CONTROL_ALLOW_ORIGIN), [&APP]);
             assert_eq!(
                 all(ACCESS_CONTROL_EXPOSE_HEADERS),
-                ["DPoP-Nonce, WWW-Authenticate, X-Request-Id, X-Total"]
+                ["DPoP-Nonce, WWW-Authenticate, X-Request-Id, Date, X-Total"]
             );
             assert_eq!(all(VARY), ["Accept-Encoding", "Origin"]);
             assert!(all(ACCESS_CONTROL_ALLOW_CREDENTIALS).is_empty());

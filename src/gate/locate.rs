@@ -96,11 +96,20 @@ impl Map {
     /// None does; or the path has an encoded slash, which the route does not keep.
     pub(super) fn route(&self, place: &Place<'_, '_>, method: &Method) -> Result<RouteId, Denial> {
         let keeps = |route: &RouteId| self.keeps_encoded_slashes.get(*route) == Some(&true);
-        match self.table.choose(place.number, place.path.as_str(), method) {
-            Choice::Route(route) if !place.path.has_encoded_slash() || keeps(&route) => Ok(route),
-            _ if place.path.has_encoded_slash() => Err(PathError::EncodedSlash.into()),
+        let choice = self.table.choose(place.number, place.path.as_str(), method);
+        match choice {
+            Choice::Route(route) if place.path.has_encoded_slash() && !keeps(&route) => {
+                Err(PathError::EncodedSlash.into())
+            }
+            Choice::MethodNotAllowed | Choice::NotFound if place.path.has_encoded_slash() => {
+                Err(PathError::EncodedSlash.into())
+            }
+            _ if !self.table.is_read_alike(place.number, &place.path, method, choice) => {
+                Err(PathError::ReadDifferently.into())
+            }
+            Choice::Route(route) => Ok(route),
             Choice::MethodNotAllowed => Err(Denial::MethodNotAllowed),
-            Choice::NotFound | Choice::Route(_) => Err(Denial::NoRoute),
+            Choice::NotFound => Err(Denial::NoRoute),
         }
     }
 

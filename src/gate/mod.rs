@@ -148,7 +148,9 @@ impl Gate {
             exchange.decided(Decision::Allow("preflight"));
             return Ok(Admission::Preflight(answer));
         }
-        let (route, rule) = self.route(&place, question.method)?;
+        // A preflight that is not answered is refused in the name of the route that it asks about: caches must know of its origins.
+        let asks_about = |stop| Stop { route: self.asked_about(question, &place), ..stop };
+        let (route, rule) = self.route(&place, question.method).map_err(asks_about)?;
         exchange.route(route);
 
         // Who may ask, and was this proof ever used.

@@ -8,6 +8,7 @@ mod protected;
 mod read;
 mod reserved;
 mod strip;
+mod table;
 
 pub use names::{
     DPOP, DPOP_NONCE, TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO,
@@ -16,7 +17,8 @@ pub use names::{
 pub use protected::Protected;
 pub use read::{Repeated, ascii, is_chunked_at_most, is_tchar, is_token, is_token68, lists, only, tokens};
 pub use reserved::is_reserved;
-pub use strip::{strip_observed_request, strip_request, strip_response};
+pub use strip::{Keep, strip_request, strip_response};
+pub use table::Kind;
 
 /// A header name as the sloppiest application would read it: its letters and digits, in lower case.
 pub fn letters_and_digits(name: &str) -> impl Iterator<Item = u8> {

@@ -1,10 +1,11 @@
 //! Headers that end here (RFC 9110 section 7.6.1), those that speak for the connection (RFC 7239), and those that would change what the
 //! request means behind our back.
 
+use super::table::{Kind, row};
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 /// Hop-by-hop whether `Connection` names them or not. No constant: every use of one would make eleven names.
@@ -22,34 +23,38 @@ static HOP_BY_HOP: [HeaderName; 11] = [
     HeaderName::from_static("proxy-authentication-info"),
 ];
 
-/// Removes from a request what must not reach the upstream: hop-by-hop fields, `Expect` (answered here),
-/// overrides of method and URL, certificates in headers, and claims about the client's address.
+/// What stays in a request of the fields that are removed otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Keep {
+    /// What the peer says of where the request came from, in its own spelling: the peer may speak for others.
+    pub origination: bool,
+    /// Overrides of the method: a route that only observes makes no request fail that passed without the gateway.
+    pub method_override: bool,
+}
+
+/// Removes from a request what must not reach the upstream: hop-by-hop fields, `Expect` (answered here), and whatever the table has
+/// ([`Kind`]).
 ///
-/// Call it before setting anything: whatever `Connection` names is removed. `trusted` is whether the peer may
-/// speak for others; its `X-Forwarded-*` and `Forwarded` then stay, in their own spelling only.
-pub fn strip_request(headers: &mut HeaderMap, trusted: bool) {
-    strip(headers, trusted, false);
-}
-
-/// The same where a route only observes: overrides of the method stay, since clients have lived by them so far.
-pub fn strip_observed_request(headers: &mut HeaderMap, trusted: bool) {
-    strip(headers, trusted, true);
-}
-
-fn strip(headers: &mut HeaderMap, trusted: bool, keeps_method_overrides: bool) {
+/// Call it before setting anything: whatever `Connection` names is removed.
+pub fn strip_request(headers: &mut HeaderMap, keep: Keep) {
     strip_hop_by_hop(headers);
     headers.remove(EXPECT);
     join_cookies(headers);
-    let doomed = |name: &&HeaderName| match Meaning::of(name.as_str()) {
-        Meaning::Other => false,
-        Meaning::MethodOverride => !keeps_method_overrides,
-        Meaning::UrlOverride | Meaning::Certificate => true,
-        Meaning::Forwarding => !trusted || !is_canonical_forwarding(name),
-    };
     // Hardly any request has one: the list stays empty, and nothing is allocated.
-    let doomed: Vec<HeaderName> = headers.keys().filter(doomed).cloned().collect();
+    let doomed: Vec<HeaderName> = headers.keys().filter(|name| keep.dooms(name.as_str())).cloned().collect();
     for name in doomed {
         headers.remove(name);
+    }
+}
+
+impl Keep {
+    fn dooms(self, name: &str) -> bool {
+        row(name).is_some_and(|row| match row.kind {
+            Kind::Method => !self.method_override,
+            Kind::Framing => !row.is_spelled(name),
+            Kind::Origination => !(self.origination && row.trusted && row.is_spelled(name)),
+            Kind::Target | Kind::Host | Kind::Certificate | Kind::User | Kind::Internal => true,
+        })
     }
 }
 
@@ -93,108 +98,6 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// What a field means to applications that take `_`, `.` or anything else for `-` (CGI, WSGI, Rack and PHP
-/// do).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meaning {
-    /// Another method than the one that was checked.
-    MethodOverride,
-    /// Another URL.
-    UrlOverride,
-    /// A client certificate that no TLS handshake proved (RFC 9440 section 4).
-    Certificate,
-    /// Where the request came from.
-    Forwarding,
-    Other,
-}
-
-const METHOD_OVERRIDES: [&[u8]; 6] = [
-    b"xhttpmethodoverride",
-    b"httpmethodoverride",
-    b"xhttpmethod",
-    b"xmethodoverride",
-    b"methodoverride",
-    b"xoriginalmethod",
-];
-const URL_OVERRIDES: [&[u8]; 7] = [
-    b"xoriginalurl",
-    b"xoriginaluri",
-    b"xoriginalhost",
-    b"xrewriteurl",
-    b"xrewriteuri",
-    b"xoverrideurl",
-    b"xhttpdestinationurl",
-];
-const CERTIFICATES: [&[u8]; 11] = [
-    b"clientcert",
-    b"xclientcert",
-    b"xclientverify",
-    b"xclientdn",
-    b"sslclient",
-    b"xsslclient",
-    b"xsslcert",
-    b"xtlsclient",
-    b"xforwardedclientcert",
-    b"xforwardedtlsclientcert",
-    b"xarrclientcert",
-];
-const FORWARDING: [&[u8]; 8] = [
-    b"forwarded",
-    b"forwardedfor",
-    b"xrealip",
-    b"xclientip",
-    b"clientip",
-    b"trueclientip",
-    b"xclusterclientip",
-    b"xoriginalforwardedfor",
-];
-/// Longer than every one of these names and prefixes.
-const LONGEST: usize = 32;
-/// No longer than any of them without its marks.
-const SHORTEST: usize = 7;
-
-impl Meaning {
-    fn of(name: &str) -> Self {
-        // What is looked for begins with one of these, and hardly anything else that is sent does.
-        let first = name.bytes().find(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
-        if !matches!(first, Some(b'x' | b'h' | b'm' | b'c' | b's' | b'f' | b't')) || name.len() < SHORTEST {
-            return Self::Other;
-        }
-        let mut letters = [0; LONGEST];
-        let mut length = 0;
-        for (slot, byte) in letters.iter_mut().zip(name.bytes().filter(u8::is_ascii_alphanumeric)) {
-            *slot = byte.to_ascii_lowercase();
-            length += 1;
-        }
-        Self::of_letters(letters.get(..length).unwrap_or_default())
-    }
-
-    fn of_letters(letters: &[u8]) -> Self {
-        if METHOD_OVERRIDES.contains(&letters) {
-            Self::MethodOverride
-        } else if URL_OVERRIDES.contains(&letters) {
-            Self::UrlOverride
-        } else if CERTIFICATES.iter().any(|prefix| letters.starts_with(prefix))
-            || letters.starts_with(b"xamznmtls")
-        {
-            Self::Certificate
-        } else if letters.starts_with(b"xforwarded") || FORWARDING.contains(&letters) {
-            Self::Forwarding
-        } else {
-            Self::Other
-        }
-    }
-}
-
-/// Whether a forwarding field is spelled as its specification has it.
-fn is_canonical_forwarding(name: &HeaderName) -> bool {
-    *name == FORWARDED
-        || name
-            .as_str()
-            .strip_prefix("x-forwarded-")
-            .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,7 +115,7 @@ mod tests {
 
     fn stripped(fields: &[(&str, &str)], trusted: bool) -> HeaderMap {
         let mut map = headers(fields);
-        strip_request(&mut map, trusted);
+        strip_request(&mut map, Keep { origination: trusted, ..Keep::default() });
         map
     }
 
@@ -250,31 +153,9 @@ mod tests {
     }
 
     #[test]
-    fn overrides_and_certificates_go_in_every_spelling() {
-        let overrides = [
-            "X-HTTP-Method-Override",
-            "X-HTTP-Method",
-            "X-Method-Override",
-            "X-Original-URL",
-            "X-Original-URI",
-            "X-Original-Method",
-            "X-Original-Host",
-            "X-Rewrite-URL",
-        ];
-        let certificates = [
-            "Client-Cert",
-            "Client-Cert-Chain",
-            "X-SSL-Client-Cert",
-            "X-SSL-Client-Verify",
-            "SSL-Client-Cert",
-            "X-Client-Cert",
-            "X-Forwarded-Client-Cert",
-            "X-Forwarded-Tls-Client-Cert",
-            "X-Forwarded-Tls-Client-Cert-Info",
-            "X-ARR-ClientCert",
-            "X-Amzn-Mtls-Clientcert",
-        ];
-        for name in overrides.iter().chain(&certificates) {
+    fn what_an_application_might_believe_goes_in_every_spelling() {
+        let always = Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::Framing | Kind::Origination));
+        for name in always.flat_map(Kind::names).map(|name| name.replace('*', "-x")) {
             for mark in ["-", "_", ".", "~", ""] {
                 let name = name.replace('-', mark);
                 for trusted in [false, true] {
@@ -285,11 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn every_name_that_is_looked_for_is_found() {
-        for name in METHOD_OVERRIDES.iter().chain(&URL_OVERRIDES).chain(&CERTIFICATES).chain(&FORWARDING) {
-            let name = str::from_utf8(name).unwrap();
-            assert_ne!(Meaning::of(name), Meaning::Other, "{name}");
-            assert_ne!(Meaning::of(&name.to_ascii_uppercase()), Meaning::Other, "{name}");
+    fn another_spelling_of_a_framing_field_goes() {
+        for (name, stays) in [
+            ("content-length", true),
+            ("content_length", false),
+            ("transfer_encoding", false),
+            ("Content.Length", false),
+        ] {
+            assert_eq!(!stripped(&[(name, "1")], true).is_empty(), stays, "{name}");
         }
     }
 
@@ -298,22 +182,14 @@ mod tests {
         let fields = [("X-HTTP-Method-Override", "PUT"), ("X_Method_Override", "PUT"), ("accept", "*/*")];
         let others = [("X-Original-URL", "/admin"), ("Client-Cert", "a"), ("X-Real-IP", "192.0.2.1")];
         let mut map = headers(&[fields.as_slice(), &others].concat());
-        strip_observed_request(&mut map, false);
+        strip_request(&mut map, Keep { method_override: true, ..Keep::default() });
         assert_eq!(map, headers(&fields));
     }
 
     #[test]
     fn what_resembles_them_stays() {
-        for name in [
-            "x-method",
-            "x-original-filename",
-            "method",
-            "client",
-            "x-forward",
-            "forwarder",
-            "certificate",
-            "x",
-        ] {
+        for name in ["x-original-filename", "method", "client", "x-forward", "forwarder", "certificate", "x"]
+        {
             assert!(stripped(&[(name, "a")], false).contains_key(name), "{name}");
         }
     }

@@ -36,6 +36,14 @@ const CERTIFICATE_EXPIRY: Name = (
     "When a listener's certificate expires (notAfter).",
 );
 const CONNECTIONS: Name = ("keyproof_connections", "Open connections.");
+const FAILED_HANDSHAKES: Name = (
+    "keyproof_tls_handshake_failures_total",
+    "TLS handshakes that failed, those included that began and ended with connecting.",
+);
+const MALFORMED: Name = (
+    "keyproof_malformed_requests_total",
+    "Requests that the HTTP layer refused: bad framing, names or values that no HTTP has.",
+);
 const REPLAY_UNCHECKED: Name = (
     "keyproof_replay_unchecked_total",
     "Proofs let through although the replay store could not be asked (replay.redis.on_failure: accept).",
@@ -76,6 +84,8 @@ pub(super) struct Families {
     pub(super) config_reloads: IntCounterVec,
     pub(super) certificate_expiry: IntGaugeVec,
     pub(super) connections: IntGaugeVec,
+    pub(super) failed_handshakes: IntCounterVec,
+    pub(super) malformed: IntCounterVec,
     pub(super) replay_unchecked: IntCounter,
     pub(super) log_lines_dropped: IntCounter,
 }
@@ -111,6 +121,8 @@ impl Families {
             config_reloads: counters(&r, CONFIG_RELOADS, &["result"])?,
             certificate_expiry: gauges(&r, CERTIFICATE_EXPIRY, &["listener"])?,
             connections: gauges(&r, CONNECTIONS, &["listener"])?,
+            failed_handshakes: counters(&r, FAILED_HANDSHAKES, &["listener"])?,
+            malformed: counters(&r, MALFORMED, &["listener"])?,
             replay_unchecked: one(&r, IntCounter::new(REPLAY_UNCHECKED.0, REPLAY_UNCHECKED.1)?)?,
             log_lines_dropped: one(&r, IntCounter::new(LOG_LINES_DROPPED.0, LOG_LINES_DROPPED.1)?)?,
             registry: r,

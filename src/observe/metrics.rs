@@ -23,7 +23,7 @@ pub struct Metrics {
     routes: Vec<RouteMetrics>,
     no_route: RouteMetrics,
     upstreams: Vec<(String, Histogram)>,
-    listeners: Vec<(String, IntGauge)>,
+    listeners: Vec<ListenerMetrics>,
 }
 
 /// What the replay store says of itself.
@@ -37,12 +37,32 @@ pub struct ReplayState {
     pub unchecked: u64,
 }
 
+/// What a listener says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListenerState {
+    /// How many connections are open.
+    pub connections: usize,
+    /// How many TLS handshakes failed since the start.
+    pub failed_handshakes: u64,
+    /// How many requests its HTTP layer refused since the start.
+    pub malformed: u64,
+}
+
+/// The children of one listener.
+#[derive(Clone, Debug)]
+struct ListenerMetrics {
+    name: String,
+    connections: IntGauge,
+    failed_handshakes: IntCounter,
+    malformed: IntCounter,
+}
+
 /// What is asked for when somebody scrapes.
 #[derive(Default)]
 struct Scrape {
     replay: Option<Box<dyn Fn() -> ReplayState + Send>>,
     dropped_lines: Option<Box<dyn Fn() -> u64 + Send>>,
-    connections: Vec<(IntGauge, Box<dyn Fn() -> usize + Send>)>,
+    listeners: Vec<(ListenerMetrics, Box<dyn Fn() -> ListenerState + Send>)>,
     /// When each issuer's keys were last read.
     keys_read: HashMap<String, Option<UnixTime>>,
 }
@@ -88,11 +108,7 @@ impl Metrics {
             .names()
             .iter()
             .map(|name| (name.clone(), families.upstream_duration.with_label_values(&[name])));
-        let listeners = names
-            .listeners
-            .names()
-            .iter()
-            .map(|name| (name.clone(), families.connections.with_label_values(&[name])));
+        let listeners = names.listeners.names().iter().map(|name| ListenerMetrics::new(&families, name));
         Self {
             upstreams: upstreams.collect(),
             listeners: listeners.collect(),
@@ -113,16 +129,16 @@ impl Metrics {
         lock(&self.scrape).dropped_lines = Some(source);
     }
 
-    /// Says where `keyproof_connections` of this listener comes from: asked at every scrape.
-    pub fn set_connections_source(&self, listener: ListenerId, source: Box<dyn Fn() -> usize + Send>) {
-        if let Some((_, gauge)) = self.listeners.get(listener.0) {
-            lock(&self.scrape).connections.push((gauge.clone(), source));
+    /// Says where the metrics of this listener come from: asked at every scrape.
+    pub fn set_listener_source(&self, listener: ListenerId, source: Box<dyn Fn() -> ListenerState + Send>) {
+        if let Some(metrics) = self.listeners.get(listener.0) {
+            lock(&self.scrape).listeners.push((metrics.clone(), source));
         }
     }
 
     /// Says when the certificate of this listener expires, in seconds since the epoch.
     pub fn certificate_expires(&self, listener: ListenerId, unix_seconds: i64) {
-        if let Some((name, _)) = self.listeners.get(listener.0) {
+        if let Some(ListenerMetrics { name, .. }) = self.listeners.get(listener.0) {
             self.families.certificate_expiry.with_label_values(&[name]).set(unix_seconds);
         }
     }
@@ -163,8 +179,11 @@ impl Metrics {
         if let Some(source) = &scrape.dropped_lines {
             raise(&self.families.log_lines_dropped, source());
         }
-        for (gauge, source) in &scrape.connections {
-            gauge.set(source().try_into().unwrap_or(i64::MAX));
+        for (metrics, source) in &scrape.listeners {
+            let state = source();
+            metrics.connections.set(state.connections.try_into().unwrap_or(i64::MAX));
+            raise(&metrics.failed_handshakes, state.failed_handshakes);
+            raise(&metrics.malformed, state.malformed);
         }
         for (issuer, read) in &scrape.keys_read {
             let age = read.map_or(f64::INFINITY, |read| now.since(read).as_secs_f64());
@@ -184,7 +203,7 @@ impl Metrics {
 
     /// The listener's name.
     pub(super) fn listener_name(&self, listener: ListenerId) -> &str {
-        self.listeners.get(listener.0).map_or(NO_ROUTE, |(name, _)| name)
+        self.listeners.get(listener.0).map_or(NO_ROUTE, |metrics| &metrics.name)
     }
 
     /// Counts an answer.
@@ -236,6 +255,17 @@ impl Metrics {
 
     fn route(&self, route: Option<RouteId>) -> &RouteMetrics {
         route.and_then(|place| self.routes.get(place.0)).unwrap_or(&self.no_route)
+    }
+}
+
+impl ListenerMetrics {
+    fn new(families: &Families, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            connections: families.connections.with_label_values(&[name]),
+            failed_handshakes: families.failed_handshakes.with_label_values(&[name]),
+            malformed: families.malformed.with_label_values(&[name]),
+        }
     }
 }
 
@@ -309,6 +339,7 @@ keyproof_decisions_total counter decision reason route
 keyproof_jwks_age_seconds gauge issuer
 keyproof_jwks_refresh_total counter issuer result
 keyproof_log_lines_dropped_total counter
+keyproof_malformed_requests_total counter listener
 keyproof_nonce_challenges_total counter route
 keyproof_proof_skew_seconds histogram
 keyproof_replay_capacity gauge
@@ -317,6 +348,7 @@ keyproof_replay_unchecked_total counter
 keyproof_request_duration_seconds histogram route
 keyproof_requests_total counter route status
 keyproof_tls_certificate_expiry_timestamp_seconds gauge listener
+keyproof_tls_handshake_failures_total counter listener
 keyproof_tokens_total counter binding route
 keyproof_upstream_duration_seconds histogram upstream
 ";
@@ -401,10 +433,12 @@ keyproof_upstream_duration_seconds histogram upstream
         metrics.jwks_refresh("main", false, UnixTime::from_secs(130));
         let open = Arc::new(std::sync::atomic::AtomicUsize::new(1));
         let source = Arc::clone(&open);
-        metrics.set_connections_source(
-            PUBLIC,
-            Box::new(move || source.load(std::sync::atomic::Ordering::Relaxed)),
-        );
+        let state = move || ListenerState {
+            connections: source.load(std::sync::atomic::Ordering::Relaxed),
+            failed_handshakes: 4,
+            malformed: 5,
+        };
+        metrics.set_listener_source(PUBLIC, Box::new(state));
         for _ in 0..2 {
             let text = rendered(&metrics, 160);
             for line in [
@@ -415,6 +449,8 @@ keyproof_upstream_duration_seconds histogram upstream
                 "keyproof_jwks_age_seconds{issuer=\"main\"} 60",
                 "keyproof_jwks_refresh_total{issuer=\"main\",result=\"failure\"} 1",
                 "keyproof_connections{listener=\"public\"} 1",
+                "keyproof_tls_handshake_failures_total{listener=\"public\"} 4",
+                "keyproof_malformed_requests_total{listener=\"public\"} 5",
             ] {
                 assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
             }

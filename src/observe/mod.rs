@@ -19,7 +19,7 @@ mod writer;
 pub use access_log::{AccessLog, LogFormat};
 pub use exchange::{Binding, Decision, Exchange, Observer};
 pub use line::Finding;
-pub use metrics::{Metrics, ReplayState};
+pub use metrics::{ListenerState, Metrics, ReplayState};
 pub use text::write_address;
 pub use time::rfc3339;
 pub use tracing::{LevelError, init};

@@ -8,7 +8,7 @@ use crate::config::Authorization;
 use crate::denial::Denial;
 use crate::gate::{Answer, Site};
 use crate::headers::{
-    DPOP, DPOP_NONCE, Protected, TRACEPARENT, TRACESTATE, X_REQUEST_ID, strip_observed_request, strip_request,
+    DPOP, DPOP_NONCE, Keep, Protected, TRACEPARENT, TRACESTATE, X_REQUEST_ID, strip_request,
 };
 use crate::names::RouteId;
 use crate::observe::Exchange;
@@ -76,11 +76,8 @@ impl Onward<'_> {
         *request.uri_mut() = Uri::from(self.target);
         *request.headers_mut() = mem::take(&mut head.headers);
         let headers = request.headers_mut();
-        if self.forwarding.observes {
-            strip_observed_request(headers, self.sender.trusted);
-        } else {
-            strip_request(headers, self.sender.trusted);
-        }
+        let keep = Keep { origination: self.sender.trusted, method_override: self.forwarding.observes };
+        strip_request(headers, keep);
         protected.strip(headers);
         settle_credentials(headers, self.forwarding, self.permit);
 
@@ -114,14 +111,17 @@ fn settle_credentials(headers: &mut HeaderMap, forwarding: &Forwarding, permit: 
     }
     match forwarding.authorization {
         Authorization::Remove if !forwarding.observes => drop(headers.remove(AUTHORIZATION)),
-        // What was not verified is never rewritten: to the upstream it would look as if it had been.
-        Authorization::Bearer if permit.passed() => hand_on_as_bearer(headers),
-        Authorization::Remove | Authorization::Bearer | Authorization::Keep => {}
+        Authorization::Bearer => hand_on_as_bearer(headers, permit),
+        Authorization::Remove | Authorization::Keep => {}
     }
 }
 
-/// `DPoP …` becomes `Bearer …`: an API that reads the token itself knows nothing of DPoP.
-fn hand_on_as_bearer(headers: &mut HeaderMap) {
+/// `DPoP …` becomes `Bearer …`: an API that reads the token itself knows nothing of DPoP. Only a token that this permit was given for is
+/// rewritten; what was not verified would look to the upstream as if it had been.
+fn hand_on_as_bearer(headers: &mut HeaderMap, permit: &Permit) {
+    if !permit.passed() {
+        return;
+    }
     let token =
         headers.get(AUTHORIZATION).and_then(|line| line.to_str().ok()).and_then(|line| line.split_once(' '));
     let bearer =

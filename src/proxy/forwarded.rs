@@ -83,7 +83,7 @@ fn set_list(headers: &mut HeaderMap, name: HeaderName, keep: bool, element: Byte
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::headers::strip_request;
+    use crate::headers::{Keep, strip_request};
 
     fn headers(fields: &[(&str, &str)]) -> HeaderMap {
         let field = |(name, value): &(&str, &str)| {
@@ -98,7 +98,7 @@ mod tests {
 
     fn forwarded(fields: &[(&str, &str)], peer: &str, trusted: bool, authority: &str) -> HeaderMap {
         let mut map = headers(fields);
-        strip_request(&mut map, trusted);
+        strip_request(&mut map, Keep { origination: trusted, ..Keep::default() });
         let authority = HeaderValue::from_str(authority).unwrap();
         let peer = peer.parse().unwrap();
         let (scheme, version) = (Scheme::Https, Version::HTTP_11);

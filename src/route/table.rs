@@ -1,7 +1,7 @@
 //! The table of routes: the longest matching path wins, then the more specific host, then the one with methods.
 
 use crate::names::RouteId;
-use crate::uri::Origin;
+use crate::uri::{CanonicalPath, Origin};
 use http::Method;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -39,12 +39,24 @@ pub enum Choice {
     NotFound,
 }
 
+impl Choice {
+    /// The route, if there is one.
+    pub const fn route(self) -> Option<RouteId> {
+        match self {
+            Self::Route(route) => Some(route),
+            Self::MethodNotAllowed | Self::NotFound => None,
+        }
+    }
+}
+
 /// All routes: for each public origin, the paths that have routes and those routes, most specific first.
 ///
-/// A look-up hashes the path, then each of its parents: its cost grows with the depth of the path, not with the number of routes.
+/// A look-up hashes the path, then each of its parents: its cost grows with the depth of the path, not with the number of routes. What is
+/// longer than every route's path is not hashed: a stranger's path of a thousand segments costs no more than the routes are deep.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     origins: Vec<HashMap<String, Vec<Candidate>>>,
+    longest: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -70,7 +82,9 @@ impl Table {
     /// # Errors
     /// Every pair of which one can never match, or of which only the order could decide.
     pub fn new(origins: &[Origin], routes: &[Matcher]) -> Result<Self, Vec<Conflict>> {
-        let table = Self { origins: origins.iter().map(|origin| paths_of(origin, routes)).collect() };
+        let origins: Vec<_> = origins.iter().map(|origin| paths_of(origin, routes)).collect();
+        let longest = origins.iter().flat_map(HashMap::keys).map(String::len).max().unwrap_or(0);
+        let table = Self { origins, longest };
         let conflicts = table.conflicts(routes.len());
         if conflicts.is_empty() { Ok(table) } else { Err(conflicts) }
     }
@@ -81,7 +95,7 @@ impl Table {
             return Choice::NotFound;
         };
         let mut other_methods = false;
-        for prefix in prefixes(path) {
+        for prefix in self.prefixes(path) {
             for candidate in paths.get(prefix).map_or(&[][..], Vec::as_slice) {
                 if candidate.takes(method) {
                     return Choice::Route(candidate.route);
@@ -92,11 +106,24 @@ impl Table {
         if other_methods { Choice::MethodNotAllowed } else { Choice::NotFound }
     }
 
+    /// Whether every way in which upstreams are known to read this path leads to the same route as the path itself, or neither to any.
+    ///
+    /// Otherwise one route's rules would have been checked, and what another one guards would be delivered.
+    pub fn is_read_alike(
+        &self,
+        origin: usize,
+        path: &CanonicalPath<'_>,
+        method: &Method,
+        chosen: Choice,
+    ) -> bool {
+        path.every_reading(|reading| self.choose(origin, reading, method).route() == chosen.route())
+    }
+
     /// The methods that some route takes there: what `Allow` says beside a 405 (RFC 9110 section 15.5.6).
     pub fn methods(&self, origin: usize, path: &str) -> Vec<&Method> {
         let mut methods = Vec::new();
         let paths = self.origins.get(origin);
-        for candidate in prefixes(path).filter_map(|prefix| paths?.get(prefix)).flatten() {
+        for candidate in self.prefixes(path).filter_map(|prefix| paths?.get(prefix)).flatten() {
             for method in &candidate.methods {
                 if !methods.contains(&method) {
                     methods.push(method);
@@ -104,6 +131,12 @@ impl Table {
             }
         }
         methods
+    }
+
+    /// The path and its parents, as far as any route's path is as long.
+    fn prefixes<'p>(&self, path: &'p str) -> impl Iterator<Item = &'p str> + use<'p> {
+        let longest = self.longest;
+        prefixes(path).skip_while(move |prefix| prefix.len() > longest)
     }
 
     /// The routes that can never match, and those between which only the order in the file could decide.

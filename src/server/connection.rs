@@ -1,10 +1,13 @@
 //! One connection: HTTP/1.1 or HTTP/2, with limits.
 
+use super::chunks::{Chunks, Watch};
 use super::deadline::{Busy, Deadlines, Limits};
 use super::listen::Arrival;
+use super::malformed::{Watched, check_http2};
 use crate::names::ListenerId;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header::CONTENT_LENGTH};
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -84,7 +87,11 @@ pub(super) async fn run<S: Serve>(socket: TcpStream, address: SocketAddr, arriva
         handshake = tokio::time::timeout(arrival.limits.handshake, handshake) => handshake,
         () = arrival.drain.stopping() => return,
     };
-    let Ok(Ok(socket)) = handshake else { return };
+    let socket = match handshake {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(error)) => return arrival.refusals(address).handshake(&error),
+        Err(late) => return arrival.refusals(address).handshake(&late),
+    };
     // By ALPN alone: looking at the first bytes instead has no time limit in hyper, and would let HTTP/2 into
     // plain listeners.
     if socket.get_ref().1.alpn_protocol() == Some(b"h2") {
@@ -100,11 +107,21 @@ async fn http1<S: Serve>(
     arrival: &Arrival<S>,
 ) {
     let busy = Busy::default();
-    let socket = TokioIo::new(Deadlines::new(socket, busy.clone(), arrival.limits));
+    let watch = Watch::default();
+    let refusals = arrival.refusals(peer.address);
+    let told = refusals.clone();
+    let socket = Deadlines::new(socket, busy.clone(), arrival.limits);
+    let socket = TokioIo::new(Chunks::new(socket, watch.clone(), busy.clone(), refusals.clone()));
     let serve = arrival.serve.clone();
     let service = service_fn(move |request| {
         let (serve, peer, answering) = (serve.clone(), Arc::clone(&peer), busy.begin());
+        let checked = watch.begin(&request).inspect_err(|bad| refusals.malformed(bad));
         async move {
+            if checked.is_err() {
+                let mut response = bad_request(answering);
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                return Ok(response);
+            }
             let response = serve.serve(&peer, request).await;
             Ok::<_, Infallible>(response.map(|body| Answer { body: Some(body), _answering: answering }))
         }
@@ -119,7 +136,6 @@ async fn http1<S: Serve>(
         .max_buf_size(MAX_HEAD)
         .max_header_size(MAX_HEAD);
     let mut connection = builder.serve_connection(socket, service);
-    // How a connection ends is the client's business; what was answered on it is recorded elsewhere.
     let end = tokio::select! {
         biased;
         end = &mut connection => end,
@@ -128,7 +144,12 @@ async fn http1<S: Serve>(
             (&mut connection).await
         }
     };
-    if end.is_err_and(|error| error.is_parse_version_h2()) {
+    // How else a connection ends is the client's business; what was answered on it is recorded elsewhere.
+    let Err(error) = end else { return };
+    if error.is_parse() {
+        told.malformed(&error);
+    }
+    if error.is_parse_version_h2() {
         refuse_http2(connection.into_parts().io.into_inner()).await;
     }
 }
@@ -157,14 +178,19 @@ async fn http2<S: Serve>(
     let busy = Busy::default();
     let _always = busy.begin();
     let limits = Limits { half_closed: Duration::ZERO, ..arrival.limits };
-    let socket = TokioIo::new(Deadlines::new(socket, busy, limits));
+    let refusals = arrival.refusals(peer.address);
+    let socket = TokioIo::new(Watched::new(Deadlines::new(socket, busy, limits), refusals.clone()));
     let streams = Streams::default();
     let counted = streams.clone();
     let serve = arrival.serve.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let (serve, peer, open) = (serve.clone(), Arc::clone(&peer), counted.open());
+        let checked = check_http2(request.headers_mut()).inspect_err(|cause| refusals.malformed(cause));
         // In a box: on its way to a task of its own, a stream's future is moved a dozen times.
         Box::pin(async move {
+            if checked.is_err() {
+                return Ok(bad_request(open));
+            }
             let silent = *request.method() == Method::HEAD;
             let response = serve.serve(&peer, request).await;
             let response = if silent { without_body(response) } else { response.map(Some) };
@@ -243,6 +269,13 @@ fn without_body<B: Body>(response: Response<B>) -> Response<Option<B>> {
         head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
     }
     Response::from_parts(head, None)
+}
+
+/// What is no HTTP gets no more than a status.
+fn bad_request<B, G>(answering: G) -> Response<Answer<B, G>> {
+    let mut response = Response::new(Answer { body: None, _answering: answering });
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
 }
 
 /// An answer's body; when it is dropped, the answer is over.

@@ -93,7 +93,8 @@ impl Busy {
         Duration::from_millis(self.0.age().saturating_sub(self.0.ended.load(Ordering::Relaxed)))
     }
 
-    fn is_set(&self) -> bool {
+    /// Whether one is being answered.
+    pub(super) fn is_set(&self) -> bool {
         self.0.answering.load(Ordering::Relaxed)
     }
 }

@@ -3,6 +3,7 @@
 use super::connection::{self, Serve};
 use super::deadline::Limits;
 use super::drain::Drain;
+use super::malformed::Refusals;
 use super::tls::Tls;
 use crate::names::ListenerId;
 use ipnet::IpNet;
@@ -10,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -38,6 +39,14 @@ pub(super) struct Arrival<S> {
     pub(super) serve: S,
     pub(super) drain: Drain,
     pub(super) limits: Limits,
+    pub(super) connections: Arc<Connections>,
+}
+
+impl<S> Arrival<S> {
+    /// Where refusals of the HTTP layer on a connection from here are counted.
+    pub(super) fn refusals(&self, peer: SocketAddr) -> Refusals {
+        Refusals { connections: Arc::clone(&self.connections), listener: self.listener, peer }
+    }
 }
 
 impl Listener {
@@ -70,7 +79,7 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Its connections, for a gauge.
+    /// Its connections, for metrics.
     pub fn connections(&self) -> Arc<Connections> {
         Arc::clone(&self.connections)
     }
@@ -84,7 +93,8 @@ impl Listener {
         limits: Limits,
         drain: Drain,
     ) {
-        let arrival = Arc::new(Arrival { listener, tls, serve, drain: drain.clone(), limits });
+        let connections = self.connections();
+        let arrival = Arc::new(Arrival { listener, tls, serve, drain: drain.clone(), limits, connections });
         let mut out_of_files = false;
         loop {
             let accepted = tokio::select! {
@@ -147,6 +157,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 #[derive(Debug)]
 pub struct Connections {
     open: AtomicUsize,
+    failed_handshakes: AtomicU64,
+    malformed: AtomicU64,
     limit: usize,
     per_source: Mutex<HashMap<IpAddr, usize>>,
     exempt: Vec<IpNet>,
@@ -156,12 +168,37 @@ impl Connections {
     fn new(exempt: Vec<IpNet>) -> Self {
         // The other half is for upstreams, keys, the shared store and the administrator.
         let limit = open_files_limit().map_or(MAX_CONNECTIONS, |files| MAX_CONNECTIONS.min(files / 2));
-        Self { open: AtomicUsize::new(0), limit, per_source: Mutex::new(HashMap::new()), exempt }
+        Self {
+            open: AtomicUsize::new(0),
+            failed_handshakes: AtomicU64::new(0),
+            malformed: AtomicU64::new(0),
+            limit,
+            per_source: Mutex::new(HashMap::new()),
+            exempt,
+        }
     }
 
     /// How many there are now.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// How many TLS handshakes failed, those included whose client only looked whether somebody listens.
+    pub fn failed_handshakes(&self) -> u64 {
+        self.failed_handshakes.load(Ordering::Relaxed)
+    }
+
+    /// How many requests the HTTP layer refused: nobody could have said what they ask for.
+    pub fn malformed(&self) -> u64 {
+        self.malformed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn handshake_failed(&self) {
+        self.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn refused_malformed(&self) {
+        self.malformed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A place for a connection from here, or none.

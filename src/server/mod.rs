@@ -1,10 +1,12 @@
 //! Listeners, TLS, connections, drain.
 
+mod chunks;
 mod connection;
 mod deadline;
 mod drain;
 
 mod listen;
+mod malformed;
 mod tls;
 
 pub use connection::{Peer, Protocol, Serve};

@@ -1,5 +1,7 @@
 //! The one canonical path.
 
+mod readings;
+
 use std::borrow::Cow;
 
 /// A path that has one meaning: percent-encoding normalised (RFC 3986 section 6.2.2), nothing ambiguous in it.
@@ -36,6 +38,9 @@ pub enum PathError {
     /// A `%` that two hexadecimal digits do not follow.
     #[error("the path has a broken percent-encoding")]
     Percent,
+    /// An upstream may read it as the path of another route, or of none.
+    #[error("the path may be read as another one")]
+    ReadDifferently,
 }
 
 impl<'a> CanonicalPath<'a> {
@@ -66,6 +71,18 @@ impl<'a> CanonicalPath<'a> {
     /// Whether `%2F` stands in it.
     pub const fn has_encoded_slash(&self) -> bool {
         self.encoded_slash
+    }
+
+    /// Whether this holds for every way in which upstreams are known to read the path, in canonical spelling: with `;…` cut from its
+    /// segments, with encoded slashes decoded (twice, too), with slashes merged, with dots and spaces at the end of a name forgotten.
+    ///
+    /// `holds` is asked for nothing but other readings than the path itself. A path without any of these characters has none, and costs one
+    /// look at each byte.
+    pub fn every_reading(&self, holds: impl Fn(&str) -> bool) -> bool {
+        if !readings::may_differ(&self.text) {
+            return true;
+        }
+        readings::of(&self.text).iter().skip(1).all(|reading| holds(reading))
     }
 }
 

@@ -152,3 +152,24 @@ async fn observing_forwards_what_would_be_refused_as_nobody_and_counts_it() {
     assert_eq!(house.good().await.status, 200);
     assert_eq!(house.upstream.seen()[1].header("x-auth-subject"), Some("alice"));
 }
+
+/// A bound token without a proof, and even `Basic` credentials, once arrived as `Bearer …`.
+#[tokio::test]
+async fn only_what_was_verified_is_handed_on_as_bearer() {
+    let route = "  - { name: orders, match: { path: /orders }, upstream: legacy, mode: observe, identity: { authorization: bearer } }";
+    let house = House::with_routes(route).await;
+    let token = house.token(json!({}));
+    let proof = house.proof(&token, json!({}));
+    let bound = format!("DPoP {token}");
+    let cases = [
+        (vec![("authorization", "Basic dTpw")], "Basic dTpw".to_owned()),
+        (vec![("authorization", &*bound)], bound.clone()),
+        (vec![("authorization", "DPoP nonsense"), ("dpop", &proof)], "DPoP nonsense".to_owned()),
+        (vec![("authorization", &*bound), ("dpop", &proof)], format!("Bearer {token}")),
+        (vec![("authorization", &*bound), ("dpop", &proof)], bound.clone()),
+    ];
+    for (number, (headers, arrives)) in cases.iter().enumerate() {
+        assert_eq!(house.send(get("/orders", headers)).await.status, 200);
+        assert_eq!(house.upstream.seen()[number].header("authorization"), Some(arrives.as_str()), "{number}");
+    }
+}

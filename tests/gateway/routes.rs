@@ -78,6 +78,70 @@ async fn every_request_has_one_meaning_or_none() {
     assert_eq!(denied, f64::from(u32::try_from(refused).unwrap()), "every refusal is counted once");
 }
 
+/// A public route above a guarded one: nginx and Python's server deliver `/svc/admin;a=b` and `/svc/admin%2Fa.txt` from what is guarded.
+#[tokio::test]
+async fn no_path_leads_past_a_stricter_route() {
+    let house = House::with_routes(
+        r#"
+  - { name: svc, match: { path: /svc }, upstream: legacy, public: true, encoded_slashes: keep }
+  - { name: admin, match: { path: /svc/admin }, upstream: legacy }
+  - { name: dot, match: { path: /dot }, upstream: legacy, public: true }"#,
+    )
+    .await;
+    let refused = [
+        "/svc/admin;a=b",
+        "/svc/admin;a=b/x",
+        "/svc/admin%3b/x",
+        "/svc/admin%3B",
+        "/svc/admin%2Fa.txt",
+        "/svc/admin%2fa.txt",
+        "/svc/%2Fadmin/a.txt",
+        "/svc/%2F%2Fadmin",
+        "/svc/%2F%61dmin;x%2F/y",
+        "/svc/admin%252Fa.txt",
+        "/svc/admin%25252fa.txt",
+        "/svc/admin%255Ca.txt",
+        "/svc/x/%252e%252e/admin",
+        "/svc/x%252F..%252Fadmin",
+        "/svc/admin.",
+        "/svc/admin%20",
+        "/svc/admin.%20/x",
+        "/svc/admin%3Fx",
+        "/svc/admin%23x",
+        "/svc/admin%2500.txt",
+        "/dot;x/y",
+        "/dot%3B",
+        "/nothing/%252e%252e/dot",
+        "/dot/%252e%252e/nothing",
+        "/svc/..%2Fadmin",
+    ];
+    for path in refused {
+        let answer = house.send(format!("GET {path} HTTP/1.1\r\nHost: api.test\r\n\r\n")).await;
+        assert_eq!(answer.status, 400, "{path}");
+        assert!(answer.text().contains("invalid_request"), "{path}");
+    }
+    assert!(house.upstream.seen().is_empty());
+    // What leads to the same route either way passes as it came: matrix parameters are honest.
+    let passed = [
+        "/svc/cars;color=red/wheels;size=17",
+        "/svc/a%3Bb",
+        "/svc/a%2Fb",
+        "/svc/a%252Fb",
+        "/svc/file.",
+        "/svc/a%20b",
+        "/svc/;x",
+    ];
+    for path in passed {
+        let answer = house.send(format!("GET {path} HTTP/1.1\r\nHost: api.test\r\n\r\n")).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(house.upstream.seen().last().unwrap().line, format!("GET {path} HTTP/1.1"));
+    }
+    let guarded = house.send("GET /svc/admin/x;a=b HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
+    assert_eq!(guarded.status, 401, "the guarded route itself takes parameters too");
+    let label = ["reason=\"path_read_differently\""];
+    assert!(house.metric("keyproof_decisions_total", &label).await > 20.0);
+}
+
 #[tokio::test]
 async fn a_wrong_method_is_told_the_right_ones() {
     let house = House::with_routes(ROUTES).await;

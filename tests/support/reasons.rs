@@ -61,6 +61,8 @@ cases! {
     Denial::Path(PathError::EncodedSlash) => Denial::Path(PathError::EncodedSlash), sent(|_| get("/orders%2Fx", &[]));
     Denial::Path(PathError::Character) => Denial::Path(PathError::Character), sent(|_| get("/orders%00", &[]));
     Denial::Path(PathError::Percent) => Denial::Path(PathError::Percent), sent(|_| get("/orders%zz", &[]));
+    Denial::Path(PathError::ReadDifferently) => Denial::Path(PathError::ReadDifferently),
+        sent(|_| get("/public;x", &[]));
     Denial::TargetTooLong => Denial::TargetTooLong, sent(|_| get(&format!("/{}", "a".repeat(8192)), &[]));
     Denial::NoRoute => Denial::NoRoute, sent(|_| get("/nowhere", &[]));
     Denial::MethodNotAllowed => Denial::MethodNotAllowed, sent(|_| request("DELETE", "/orders", &[]));

@@ -7,7 +7,7 @@ use keyproof::gate::Answer;
 use keyproof::headers;
 use keyproof::names::{ListenerId, UpstreamId};
 use keyproof::proxy::{self, Origination, ResponseBody, Rider};
-use keyproof::server::{Drain, Limits, Listener, Peer, Protocol, Serve, Tls};
+use keyproof::server::{Connections, Drain, Limits, Listener, Peer, Protocol, Serve, Tls};
 use keyproof::upstream::{Pace, RequestBody, Upstream, UpstreamError};
 use keyproof::uri::Scheme;
 use std::net::SocketAddr;
@@ -52,8 +52,9 @@ impl Setup {
         let address = listener.local_addr().unwrap();
         let drain = Drain::new();
         let connections = listener.connections();
+        let counts = Arc::clone(&connections);
         drain.spawn(listener.run(ListenerId(0), self.tls, page, self.limits, drain.clone()));
-        Gateway { address, drain, record, open: Box::new(move || connections.open()) }
+        Gateway { address, drain, record, open: Box::new(move || connections.open()), counts }
     }
 }
 
@@ -62,6 +63,8 @@ pub struct Gateway {
     pub address: SocketAddr,
     pub drain: Drain,
     pub record: Arc<Record>,
+    /// What the listener has counted.
+    pub counts: Arc<Connections>,
     /// How many connections are open.
     pub open: Box<dyn Fn() -> usize + Send + Sync>,
 }
@@ -141,7 +144,7 @@ impl Serve for Page {
 
         let takes_trailers = proxy::takes_trailers(version, request.headers());
         let mut request = request.map(|body| RequestBody::new(body, self.pace));
-        headers::strip_request(request.headers_mut(), false);
+        headers::strip_request(request.headers_mut(), headers::Keep::default());
         let from =
             Origination { peer: peer.address.ip(), trusted: false, scheme, authority: &authority, version };
         proxy::set_forwarded(request.headers_mut(), &from);

@@ -49,7 +49,7 @@ impl Certificate {
         (self.files.path().join("tls.crt"), self.files.path().join("tls.key"))
     }
 
-    fn load(&self) -> Tls {
+    pub(super) fn load(&self) -> Tls {
         let (certificate, key) = self.paths();
         Tls::load(&certificate, &key).unwrap()
     }

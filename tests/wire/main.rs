@@ -16,5 +16,6 @@ mod framing;
 mod gateway;
 mod http2;
 mod limits;
+mod malformed;
 mod retries;
 mod upstreams;

@@ -19,7 +19,7 @@ pub(super) fn plan(identity: &Identity, findings: &mut Findings) -> IdentityMap 
                 format!("{} is the same header as {} to many applications", name.shown(), first.shown()),
                 "use names that differ in letters or digits, not only in case or marks",
             ))
-        } else if is_reserved(&fold) {
+        } else if is_reserved(&name.value) {
             Some((
                 format!("{} has a meaning of its own and cannot carry a claim", name.shown()),
                 "use another name, such as X-Auth-Subject",

@@ -66,9 +66,8 @@ pub(super) fn plan(
         .items
         .iter()
         .filter_map(|route| {
-            let keep_slashes = route.encoded_slashes.value == EncodedSlashes::Keep;
             let id = names.routes.id(&route.name.as_ref()?.value);
-            Some((route, matcher(id, route.matches.as_ref()?, keep_slashes, origins, findings)?))
+            Some((route, matcher(id, route.matches.as_ref()?, origins, findings)?))
         })
         .collect();
     let table = table(&matchers, origins, findings);
@@ -76,9 +75,52 @@ pub(super) fn plan(
     let plans = routes.items.iter().filter_map(|route| {
         let matcher =
             matchers.iter().find(|(other, _)| std::ptr::eq(*other, route)).map(|(_, matcher)| matcher);
-        one(route, matcher, document, names, findings)
+        Some((route, one(route, matcher, document, names, findings)?))
     });
-    (plans.collect(), table)
+    let plans: Vec<_> = plans.collect();
+    slashes_above_stricter_routes(&plans, findings);
+    (plans.into_iter().map(|(_, plan)| plan).collect(), table)
+}
+
+/// A route that keeps encoded slashes, above one that asks for more: many upstreams take `%2F` for `/`.
+fn slashes_above_stricter_routes(routes: &[(&Route, RoutePlan)], findings: &mut Findings) {
+    for (route, plan) in routes.iter().filter(|(_, plan)| plan.keep_encoded_slashes) {
+        let below = |other: &RoutePlan| {
+            let rest = other.matcher.path.strip_prefix(plan.matcher.path.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+                && share_a_host(&plan.matcher, &other.matcher)
+                && asks_for_more(&other.policy, &plan.policy)
+        };
+        if let Some((_, stricter)) = routes.iter().find(|(_, other)| below(other)) {
+            let what = format!(
+                "encoded slashes are kept above the stricter route \"{}\": many upstreams take %2F for a slash",
+                stricter.name
+            );
+            let help = "a path that they would read as that route's is refused (400); delete encoded_slashes unless %2F is needed here";
+            findings.warn(&route.encoded_slashes.place, what, help);
+        }
+    }
+}
+
+fn share_a_host(one: &Matcher, other: &Matcher) -> bool {
+    let name = |host: &String| host.split(':').next().map(str::to_owned);
+    one.hosts.is_empty()
+        || other.hosts.is_empty()
+        || one.hosts.iter().any(|host| other.hosts.iter().any(|rival| name(host) == name(rival)))
+}
+
+/// Whether something that passes under `than` would not under `policy`.
+fn asks_for_more(policy: &Policy, than: &Policy) -> bool {
+    let required = |policy: &Policy| policy.nonce == NoncePolicy::Required;
+    let enforced = |policy: &Policy| policy.mode == Mode::Enforce;
+    !policy.public
+        && (than.public
+            || (than.accept.bearer && !policy.accept.bearer)
+            || (than.accept.dpop && !policy.accept.dpop)
+            || (required(policy) && !required(than))
+            || (enforced(policy) && !enforced(than))
+            || policy.scopes.iter().any(|scope| !than.scopes.contains(scope))
+            || (!policy.issuers.is_empty() && policy.issuers != than.issuers))
 }
 
 /// Says once what observing does not let through.
@@ -165,6 +207,15 @@ fn contradictions(route: &Route, findings: &mut Findings) {
             findings.problem(place, what, help);
         }
     }
+    let authorization = &route.identity.authorization;
+    if authorization.value == AuthorizationMode::Bearer {
+        let what = format!(
+            "\"authorization: bearer\" contradicts \"public: true\" on line {}: what was not verified is never rewritten",
+            route.public.place.line
+        );
+        let help = "write \"authorization: keep\" to pass it on as it came, or delete public";
+        findings.problem(&authorization.place, what, help);
+    }
 }
 
 fn policy(route: &Route, document: &Document, findings: &mut Findings) -> Policy {
@@ -215,18 +266,12 @@ fn scope_token(scope: &Text, findings: &mut Findings) {
     }
 }
 
-fn matcher(
-    route: RouteId,
-    matches: &Match,
-    keep_slashes: bool,
-    origins: &[Origin],
-    findings: &mut Findings,
-) -> Option<Matcher> {
+fn matcher(route: RouteId, matches: &Match, origins: &[Origin], findings: &mut Findings) -> Option<Matcher> {
     names::distinct(&matches.hosts, "delete the key to match every public origin", findings);
     names::distinct(&matches.methods, "delete the key to match any method", findings);
     let hosts = matches.hosts.items.iter().filter_map(|text| host(text, origins, findings)).collect();
     let methods = matches.methods.items.iter().filter_map(|text| method(text, findings)).collect();
-    let path = matches.path.as_ref().and_then(|path| match_path(path, keep_slashes, findings));
+    let path = matches.path.as_ref().and_then(|path| match_path(path, findings));
     Some(Matcher { route, hosts, path: path?, methods })
 }
 
@@ -279,7 +324,7 @@ fn method(text: &Text, findings: &mut Findings) -> Option<Method> {
 const STANDARD: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// A canonical path. A slash at its end says nothing more: a path takes itself and everything below it, so `/orders/` is `/orders`.
-fn match_path(text: &Text, keep_slashes: bool, findings: &mut Findings) -> Option<String> {
+fn match_path(text: &Text, findings: &mut Findings) -> Option<String> {
     let path = canonical(text, findings)?;
     let bare = path.trim_end_matches('/');
     let (what, help) = if path.contains('*') || path.contains('{') {
@@ -287,10 +332,10 @@ fn match_path(text: &Text, keep_slashes: bool, findings: &mut Findings) -> Optio
             "has a wildcard",
             "delete it: a path takes itself and everything below it, by whole segments".to_owned(),
         )
-    } else if path.to_ascii_uppercase().contains("%2F") && !keep_slashes {
+    } else if !CanonicalPath::parse(&path).is_ok_and(|path| path.every_reading(|_| false)) {
         (
-            "has an encoded slash",
-            "set \"encoded_slashes: keep\" on this route, or write it without".to_owned(),
+            "can never match: many upstreams would read it as another path, so that such requests are refused",
+            "write it without \";\", encoded slashes, and dots or spaces at the end of a name".to_owned(),
         )
     } else {
         return Some(if bare.is_empty() { path } else { bare.to_owned() });
@@ -349,9 +394,24 @@ fn cors(cors: &Cors, findings: &mut Findings) -> CorsPlan {
         if text.value == "*" || text.value.eq_ignore_ascii_case("null") {
             let help = "name each origin, as https://app.example.com: answers to requests with tokens are not for every page";
             findings.problem(&text.place, format!("{} cannot be allowed", text.shown()), help);
+        } else if is_of_an_app(&text.value) {
+            origins.push(text.value.clone());
         } else if let Some(origin) = origin(text, findings) {
             origins.push(origin.as_str().to_owned());
         }
     }
     CorsPlan { origins }
+}
+
+/// The origin of an application's own shell, as browsers write it: `capacitor://localhost`, `chrome-extension://…` (HTML standard,
+/// "serialization of an origin"). It is compared to the letter.
+fn is_of_an_app(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let in_scheme = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%:[]".contains(&byte);
+    scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.bytes().all(in_scheme)
+        && !matches!(scheme, "http" | "https" | "ws" | "wss" | "ftp" | "file" | "data")
+        && !host.is_empty()
+        && host.bytes().all(in_host)
 }

@@ -118,6 +118,43 @@ fn an_ambiguous_path_is_refused() {
 }
 
 #[test]
+fn a_path_is_read_as_upstreams_read_it() {
+    let table: [(&str, &[&str]); 17] = [
+        ("/svc/admin", &[]),
+        ("/svc/file.json", &[]),
+        ("/svc/caf%C3%A9", &[]),
+        ("/svc/a%20b", &[]),
+        ("/svc/admin;a=b", &["/svc/admin"]),
+        ("/svc/admin%3Bx/y", &["/svc/admin/y"]),
+        ("/svc/admin%2Fa.txt", &["/svc/admin/a.txt"]),
+        ("/svc/%2Fadmin/a.txt", &["/svc//admin/a.txt", "/svc/admin/a.txt"]),
+        ("/svc/admin%252Fx", &["/svc/admin/x"]),
+        ("/svc/admin%25252525252fx", &["/svc/admin/x"]),
+        ("/svc/admin%255Cx", &["/svc/admin/x"]),
+        ("/svc/admin%3Fx", &["/svc/admin"]),
+        ("/svc/admin%2500.txt", &["/svc/admin"]),
+        ("/svc/%252e%252e/admin", &["/svc/../admin", "/admin"]),
+        ("/svc/admin.", &["/svc/admin"]),
+        ("/svc/admin%20.%20/x", &["/svc/admin%20./x", "/svc/admin/x"]),
+        ("/svc/%61dmin%2f", &["/svc/admin/"]),
+    ];
+    for (path, expected) in table {
+        let path = CanonicalPath::parse(path).unwrap();
+        let seen = std::cell::RefCell::new(Vec::new());
+        let note = |reading: &str| {
+            seen.borrow_mut().push(reading.to_owned());
+            true
+        };
+        assert!(path.every_reading(note));
+        for reading in expected {
+            assert!(seen.borrow().iter().any(|seen| seen == reading), "{}: {reading}", path.as_str());
+        }
+        assert_eq!(seen.borrow().is_empty(), expected.is_empty(), "{}: {seen:?}", path.as_str());
+        assert_eq!(path.every_reading(|_| false), expected.is_empty(), "{}", path.as_str());
+    }
+}
+
+#[test]
 fn the_path_of_an_htu_is_normalised() {
     let table = [
         ("", Some("/")),
