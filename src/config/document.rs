@@ -6,10 +6,14 @@
     reason = "the comments on keys are the schema's descriptions too, and those are plain text"
 )]
 
+use super::plan::Authorization;
 use super::problem::{Findings, Place};
-use super::read::{Entries, List, Read, Spot, about, choice, did_you_mean, object, property, section};
+use super::read::{Entries, List, Read, Spot, about, choice, did_you_mean, object, property, section, words};
 use super::tree::{Node, Placed};
 use super::value::{Pairs, Urls, word};
+use crate::authorize::Mode;
+use crate::dpop::NoncePolicy;
+use crate::replay::OnStart;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -245,9 +249,9 @@ section! {
         /// No token is asked for; identity headers are still stripped.
         public: default(Flag, json!(false)),
         /// observe: let through, without identity headers, and record what would have been refused.
-        mode: default(Spot<RouteMode>, json!("enforce")),
+        mode: default(Spot<Mode>, json!("enforce")),
         /// Whether proofs need a nonce of ours.
-        nonce: default(Spot<Nonce>, json!("off")),
+        nonce: default(Spot<NoncePolicy>, json!("off")),
         /// The names of the issuers whose tokens it takes; absent: all.
         issuers: default(List<Text>, json!([])),
         /// The scopes a token must have, all of them.
@@ -287,7 +291,7 @@ section! {
             "X-Auth-Key": "cnf.jkt",
         })),
         /// What becomes of Authorization. bearer: hand the token on as Bearer, for legacy APIs; keep: as it came.
-        authorization: default(Spot<AuthorizationMode>, json!("remove")),
+        authorization: default(Spot<Authorization>, json!("remove")),
     }
 }
 
@@ -321,15 +325,7 @@ choice! {
     }
 }
 
-choice! {
-    /// What to do about the time before the start.
-    OnStart {
-        /// A nonce challenge.
-        Challenge = "challenge",
-        /// Not ready for a while.
-        Wait = "wait",
-    }
-}
+words! { OnStart { Challenge = "challenge", Wait = "wait", } }
 
 choice! {
     /// What to do while Redis cannot be asked.
@@ -353,25 +349,9 @@ choice! {
     }
 }
 
-choice! {
-    /// What becomes of a refusal.
-    RouteMode {
-        /// It is answered.
-        Enforce = "enforce",
-        /// It is recorded only.
-        Observe = "observe",
-    }
-}
+words! { Mode { Enforce = "enforce", Observe = "observe", } }
 
-choice! {
-    /// Whether proofs need a nonce.
-    Nonce {
-        /// They do not.
-        Off = "off",
-        /// They do.
-        Required = "required",
-    }
-}
+words! { NoncePolicy { Off = "off", Required = "required", } }
 
 choice! {
     /// What becomes of `%2F`.
@@ -383,14 +363,4 @@ choice! {
     }
 }
 
-choice! {
-    /// What becomes of `Authorization`.
-    AuthorizationMode {
-        /// It is removed.
-        Remove = "remove",
-        /// The token is handed on as Bearer.
-        Bearer = "bearer",
-        /// It stays as it came.
-        Keep = "keep",
-    }
-}
+words! { Authorization { Remove = "remove", Bearer = "bearer", Keep = "keep", } }

@@ -373,6 +373,14 @@ macro_rules! choice {
             $( $(#[doc = $doc])+ $variant, )+
         }
 
+        words! { $choice { $( $variant = $word, )+ } }
+    };
+}
+pub(super) use choice;
+
+/// The words for the variants of an enum of another room: the document and what runs share one declaration.
+macro_rules! words {
+    ($choice:ident { $( $variant:ident = $word:literal, )+ }) => {
         impl Read for Spot<$choice> {
             fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
                 let words = [$( $word ),+];
@@ -397,4 +405,4 @@ macro_rules! choice {
         }
     };
 }
-pub(super) use choice;
+pub(super) use words;

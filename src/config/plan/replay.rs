@@ -1,7 +1,7 @@
 //! The replay store.
 
-use super::{OnStart, RedisPlan, ReplayPlan, files, proofs};
-use crate::config::document::{self, OnFailure, Redis, Replay, ReplayStore};
+use super::{RedisPlan, ReplayPlan, files, proofs};
+use crate::config::document::{OnFailure, Redis, Replay, ReplayStore};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
 use crate::replay::{BadUrl, RedisServers};
@@ -22,10 +22,7 @@ pub(super) fn plan(replay: &Replay, folder: &Path, findings: &mut Findings) -> R
     ReplayPlan {
         capacity: count(&replay.capacity, MAX_CAPACITY, findings),
         per_key_limit: count(&replay.per_key_limit, MAX_CAPACITY, findings),
-        on_start: match replay.on_start.value {
-            document::OnStart::Challenge => OnStart::Challenge,
-            document::OnStart::Wait => OnStart::Wait,
-        },
+        on_start: replay.on_start.value,
         journal: replay.journal.as_ref().and_then(|journal| {
             let path = folder.join(&journal.value);
             if journal.value.is_empty() || (path.exists() && !path.is_dir()) {

@@ -2,9 +2,7 @@
 
 use super::{Authorization, CorsPlan, RoutePlan, headers, names};
 use crate::authorize::{Accept, Mode, Policy};
-use crate::config::document::{
-    AuthorizationMode, Cors, Document, EncodedSlashes, Match, Nonce, Route, RouteMode, Token,
-};
+use crate::config::document::{Cors, Document, EncodedSlashes, Match, Route, Token};
 use crate::config::problem::Findings;
 use crate::config::read::{Spot, did_you_mean};
 use crate::dpop::NoncePolicy;
@@ -125,7 +123,7 @@ fn asks_for_more(policy: &Policy, than: &Policy) -> bool {
 
 /// Says once what observing does not let through.
 fn warn_of_observing(routes: &[Route], findings: &mut Findings) {
-    let observes = |route: &&Route| route.mode.value == RouteMode::Observe;
+    let observes = |route: &&Route| route.mode.value == Mode::Observe;
     if let Some(route) = routes.iter().find(observes) {
         let what = "this mode lets through what the checks would refuse, but not what cannot be forwarded for sure: bad framing, an \
                     authority that is not in public_origins, an ambiguous path, a path or method that no route takes";
@@ -181,11 +179,7 @@ fn one(
         upstream: upstream?,
         strip_prefix,
         keep_encoded_slashes: route.encoded_slashes.value == EncodedSlashes::Keep,
-        authorization: match route.identity.authorization.value {
-            AuthorizationMode::Remove => Authorization::Remove,
-            AuthorizationMode::Bearer => Authorization::Bearer,
-            AuthorizationMode::Keep => Authorization::Keep,
-        },
+        authorization: route.identity.authorization.value,
         cors,
     })
 }
@@ -208,7 +202,7 @@ fn contradictions(route: &Route, findings: &mut Findings) {
         }
     }
     let authorization = &route.identity.authorization;
-    if authorization.value == AuthorizationMode::Bearer {
+    if authorization.value == Authorization::Bearer {
         let what = format!(
             "\"authorization: bearer\" contradicts \"public: true\" on line {}: what was not verified is never rewritten",
             route.public.place.line
@@ -244,14 +238,8 @@ fn policy(route: &Route, document: &Document, findings: &mut Findings) -> Policy
         issuers: issuers.collect(),
         accept: Accept { dpop: takes(Token::Dpop), bearer: takes(Token::Bearer) },
         public: route.public.value,
-        mode: match route.mode.value {
-            RouteMode::Enforce => Mode::Enforce,
-            RouteMode::Observe => Mode::Observe,
-        },
-        nonce: match route.nonce.value {
-            Nonce::Off => NoncePolicy::Off,
-            Nonce::Required => NoncePolicy::Required,
-        },
+        mode: route.mode.value,
+        nonce: route.nonce.value,
         scopes: route.scopes.items.iter().map(|scope| scope.value.clone()).collect(),
         identity: headers::plan(&route.identity, findings),
     }
