@@ -1,7 +1,7 @@
 //! Time: [`UnixTime`] is an argument everywhere, and [`Clock`] the one place that asks the operating system.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How far the clocks of replicas may differ.
@@ -73,10 +73,32 @@ impl UnixTime {
     }
 }
 
+/// One reading of both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// What time it is, by a clock that can be set, also backwards.
+    pub wall: UnixTime,
+    /// What the wall clock would show if nobody had set it since the process began: it never goes back. It says nothing to other processes.
+    pub steady: UnixTime,
+}
+
+impl From<UnixTime> for Moment {
+    /// For a clock that nobody sets both are the same.
+    fn from(wall: UnixTime) -> Self {
+        Self { wall, steady: wall }
+    }
+}
+
 /// Tells the time: the system's, or one set by hand in tests.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    manual: Option<Arc<AtomicI64>>,
+    manual: Option<Arc<Manual>>,
+}
+
+#[derive(Debug)]
+struct Manual {
+    wall: AtomicI64,
+    steady: AtomicI64,
 }
 
 impl Clock {
@@ -87,13 +109,22 @@ impl Clock {
 
     /// A clock that stands at `now` until [`Clock::set`] moves it; clones move together.
     pub fn manual(now: UnixTime) -> Self {
-        Self { manual: Some(Arc::new(AtomicI64::new(now.0))) }
+        Self { manual: Some(Arc::new(Manual { wall: AtomicI64::new(now.0), steady: AtomicI64::new(now.0) })) }
     }
 
-    /// Sets a manual clock, forwards or backwards; the system's clock stays as it is.
+    /// Moves a manual clock. Forwards, so much time has passed; backwards, it was set and no time has passed. The system's clock stays as it
+    /// is.
     pub fn set(&self, now: UnixTime) {
         if let Some(manual) = &self.manual {
-            manual.store(now.0, Ordering::SeqCst);
+            let before = manual.wall.swap(now.0, Ordering::SeqCst);
+            manual.steady.fetch_add(now.0.saturating_sub(before).max(0), Ordering::SeqCst);
+        }
+    }
+
+    /// Somebody sets a manual clock, forwards or backwards; no time passes.
+    pub fn step(&self, now: UnixTime) {
+        if let Some(manual) = &self.manual {
+            manual.wall.store(now.0, Ordering::SeqCst);
         }
     }
 
@@ -101,12 +132,25 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the operating system")]
     pub fn now(&self) -> UnixTime {
         if let Some(manual) = &self.manual {
-            return UnixTime(manual.load(Ordering::SeqCst));
+            return UnixTime(manual.wall.load(Ordering::SeqCst));
         }
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         UnixTime::EPOCH.saturating_add(since_epoch)
     }
+
+    /// What time it is, by the wall clock and by the one that nobody sets.
+    pub fn moment(&self) -> Moment {
+        let steady = match &self.manual {
+            Some(manual) => UnixTime(manual.steady.load(Ordering::SeqCst)),
+            None => BEGINNING.0.saturating_add(BEGINNING.1.elapsed()),
+        };
+        Moment { wall: self.now(), steady }
+    }
 }
+
+/// When this process first asked, by both of the system's clocks.
+static BEGINNING: LazyLock<(UnixTime, Stopwatch)> =
+    LazyLock::new(|| (Clock::system().now(), Stopwatch::start()));
 
 /// Measures how long something took, on the monotonic clock.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +182,19 @@ mod tests {
         for bad in [-1.0, -0.001, 1e308, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 253_402_300_800.0] {
             assert_eq!(read(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn the_steady_clock_goes_on_when_the_other_is_set() {
+        let start = UnixTime::from_secs(1_700_000_000);
+        let clock = Clock::manual(start);
+        clock.set(start.saturating_add(Duration::from_secs(5)));
+        clock.step(start.saturating_sub(Duration::from_secs(86_400)));
+        let read = clock.moment();
+        assert_eq!(read.steady, start.saturating_add(Duration::from_secs(5)));
+        assert_eq!(read.wall, start.saturating_sub(Duration::from_secs(86_400)));
+        let (one, two) = (Clock::system().moment(), Clock::system().moment());
+        assert!(one.steady <= two.steady && one.wall.seconds_after(one.steady).abs() < 60.0);
     }
 
     #[test]

@@ -57,7 +57,8 @@
 //! * **Spend last.** A refused request uses nothing up, and only a holder of a live token and its key can fill the store.
 //! * **One owner per number.** [`dpop::AcceptanceWindow`] answers both "acceptable now?" and "remember until when?".
 //! * **The store knows since when it is complete** ([`replay::Store::complete_since`]). A proof that could have been used before is answered
-//!   with a nonce: honest clients retry once, a replay dies. One rule for restart, failover and scale-out.
+//!   with a nonce: honest clients retry once, a replay dies. One rule for restart, failover and scale-out. A nonce of this process says by
+//!   its [mark](replay::FirstUse::mark) that it is from after everything that was forgotten, so no clock has to be right for that.
 //! * **Time is an argument.** One `now` a decision.
 //! * **One path, one authority.** What matched the route is compared with `htu` and forwarded. What is ambiguous is refused.
 //! * **Strip, then set**, on every route, in every spelling.

@@ -16,7 +16,7 @@ pub(crate) const ISSUER: &str = "https://id.test";
 pub(crate) const AUDIENCE: &str = "https://api.test";
 pub(crate) const KEY_ID: &str = "k1";
 
-/// A proof must be younger than the replay store, leeway included, or it is answered with a nonce challenge.
+/// A proof must be younger than the replay store, leeway included, or it is refused.
 const LEEWAY: Duration = Duration::from_secs(1);
 const PATIENCE: u32 = 200;
 
@@ -161,7 +161,7 @@ public_origins: ["https://{HOST}"]
 issuers:
   - {{ name: main, issuer: "{ISSUER}", audiences: ["{AUDIENCE}"], jwks_file: jwks.json }}
 dpop: {{ max_age: {max_age}, leeway: {leeway}s }}
-replay: {{ per_key_limit: 1000000 }}
+replay: {{ per_key_limit: 1000000, on_start: wait }}
 upstreams:
   - {{ name: upstream, servers: ["http://{upstream}"] }}
 routes:

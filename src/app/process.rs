@@ -2,7 +2,7 @@
 
 use super::AppError;
 use crate::clock::{CLOCK_DIFFERENCE, Clock};
-use crate::config::Plan;
+use crate::config::{OnStart, Plan};
 use crate::dpop::NonceMint;
 use crate::observe::{AccessLog, Metrics, Observer, ReplayState};
 use crate::replay::{self, Store};
@@ -57,17 +57,22 @@ impl Process {
 
 /// Opens the replay store and sees to it that what it says of the past is true for every replica with our nonce secret.
 async fn open_store(plan: &Plan, mint: &NonceMint, clock: &Clock) -> Result<Store, AppError> {
-    let start = clock.now();
+    let start = clock.moment();
     let settings = replay::Settings {
         plan: &plan.replay,
         retention: mint.retention(plan.window),
         terms: &[plan.window.max_age, plan.window.leeway, plan.nonce_lifetime],
     };
     let store = Store::open(&settings, clock).await?;
-    let begins_empty = store.complete_since() >= start;
-    if begins_empty && !plan.nonce_secrets.is_empty() {
-        // A nonce from before the start may say that it is from after it, if a replica with a faster clock made it.
-        store.complete_from(start.saturating_add(CLOCK_DIFFERENCE));
+    if store.begins_empty() {
+        if !plan.nonce_secrets.is_empty() {
+            // A nonce from before the start may say that it is from after it, if a replica with a faster clock made it.
+            store.complete_from(start.wall.saturating_add(CLOCK_DIFFERENCE));
+        }
+        if plan.replay.on_start == OnStart::Challenge {
+            let window = plan.window.max_age.saturating_add(plan.window.leeway);
+            store.take_only_own_until(start.steady.saturating_add(window));
+        }
     }
     Ok(store)
 }

@@ -2,12 +2,11 @@
 
 use super::verify::{Binding, Evidence};
 use super::{Authorizer, Mode, Policy, Refusal, Scheme, Verified};
-use crate::clock::{Clock, UnixTime};
+use crate::clock::{Clock, Moment, UnixTime};
 use crate::denial::{Denial, ReplayError};
-use crate::dpop::{Nonce, VerifiedProof};
+use crate::dpop::{Nonce, NonceMint, VerifiedProof};
 use crate::identity::Rendered;
-use crate::replay::OnStart;
-use crate::replay::Outcome;
+use crate::replay::{FirstUse, OnStart, Outcome};
 use crate::token::VerifiedToken;
 use std::sync::Arc;
 
@@ -27,24 +26,32 @@ impl Authorizer {
     ///
     /// # Errors
     /// The proof was used before, may have been, or the store cannot say.
-    pub async fn spend(&self, verified: Verified, now: UnixTime, clock: &Clock) -> Result<Permit, Refusal> {
-        if let Evidence::Token { token, binding: Binding::Dpop(proof), .. } = &verified.0
-            && let Err(error) = self.use_up(proof, now, clock).await
-        {
-            let (denial, token) = (Denial::Replay(error), Some(Arc::clone(token)));
-            return Err(Refusal { denial, scheme: Some(Scheme::Dpop), token });
+    pub fn spend<'a>(
+        &'a self,
+        verified: Verified,
+        now: impl Into<Moment>,
+        clock: &'a Clock,
+    ) -> impl Future<Output = Result<Permit, Refusal>> + 'a {
+        let now = now.into();
+        async move {
+            if let Evidence::Token { token, binding: Binding::Dpop(proof), .. } = &verified.0
+                && let Err(error) = self.use_up(proof, now, clock).await
+            {
+                let (denial, token) = (Denial::Replay(error), Some(Arc::clone(token)));
+                return Err(Refusal { denial, scheme: Some(Scheme::Dpop), token });
+            }
+            Ok(Permit(match verified.0 {
+                Evidence::Public => Grant::Public,
+                Evidence::Token { token, identity, binding } => Grant::Token { token, identity, binding },
+            }))
         }
-        Ok(Permit(match verified.0 {
-            Evidence::Public => Grant::Public,
-            Evidence::Token { token, identity, binding } => Grant::Token { token, identity, binding },
-        }))
     }
 
-    async fn use_up(&self, proof: &VerifiedProof, now: UnixTime, clock: &Clock) -> Result<(), ReplayError> {
+    async fn use_up(&self, proof: &VerifiedProof, now: Moment, clock: &Clock) -> Result<(), ReplayError> {
         let mut outcome = self.insert(proof, now).await;
-        if outcome == Outcome::Forgotten && proof.earliest_use() >= self.replay.complete_since() {
+        if outcome == Outcome::Forgotten && self.replay.vouches_for(first_use(proof), now) {
             // The store has just found out since when it is complete, and the proof is from after that. It was asked, so it is later now.
-            outcome = self.insert(proof, clock.now()).await;
+            outcome = self.insert(proof, clock.moment()).await;
         }
         match outcome {
             Outcome::Fresh => Ok(()),
@@ -52,35 +59,47 @@ impl Authorizer {
             Outcome::Full => Err(ReplayError::Full),
             Outcome::OverQuota => Err(ReplayError::OverQuota),
             // Being unknown proves nothing about a time that the store does not remember: a nonce from after it does.
-            Outcome::Forgotten => Err(self.unknowable()),
+            Outcome::Forgotten => Err(self.unknowable(now.wall)),
             Outcome::Unavailable => Err(ReplayError::Unavailable),
         }
     }
 
-    async fn insert(&self, proof: &VerifiedProof, now: UnixTime) -> Outcome {
-        if now > proof.until() {
-            // Only after a wait: whoever used it before may have been forgotten since.
+    async fn insert(&self, proof: &VerifiedProof, now: Moment) -> Outcome {
+        if now.wall > proof.until() {
+            // Only after a wait, or where the clock was set ahead after its nonce was made: whoever used it before may have been
+            // forgotten since.
             return Outcome::Forgotten;
         }
         let (jkt, jti) = (proof.jkt(), proof.jti());
         let key = self.replay.key(&jkt, jti);
-        let outcome = self.replay.check_and_insert_since(key, proof.earliest_use(), proof.until(), now).await;
+        let outcome = self.replay.check_and_insert_since(key, first_use(proof), proof.until(), now).await;
         let lost = outcome == Outcome::Fresh && !self.replay.still_is(key, &jkt, jti);
         if lost { Outcome::Unavailable } else { outcome }
     }
 
-    /// The nonce for a challenge. It is never older than what the store vouches for: after a loss that reaches a little into the future,
-    /// as with replicas whose clocks differ, the client still passes with its second try.
-    pub fn challenge_nonce(&self, now: UnixTime) -> String {
-        self.proofs.mint().mint(now.max(self.replay.complete_since()))
+    /// The nonce for a challenge, or for the answer to a success. It says that it is from after everything that this process knows to be
+    /// forgotten, and by the wall clock, which is for other replicas with the same secret, that it is not older than what the store vouches
+    /// for: after a loss that reaches a little into the future, as where their clocks differ, the client still passes with its second try.
+    pub fn challenge_nonce(&self, now: impl Into<Moment>) -> String {
+        let (now, mark) = (now.into(), self.replay.mark());
+        let floor = self.replay.complete_since();
+        // Further ahead nobody would believe it.
+        let reaches = floor <= now.wall.saturating_add(NonceMint::AHEAD);
+        let wall = if reaches { now.wall.max(floor) } else { now.wall };
+        self.proofs.mint().mint_marked(Moment { wall, ..now }, mark)
     }
 
-    const fn unknowable(&self) -> ReplayError {
+    fn unknowable(&self, now: UnixTime) -> ReplayError {
         match self.on_start {
-            OnStart::Challenge => ReplayError::Unknowable,
-            OnStart::Wait => ReplayError::BeforeStart,
+            OnStart::Wait if self.replay.begins_near(now) => ReplayError::BeforeStart,
+            OnStart::Challenge | OnStart::Wait => ReplayError::Unknowable,
         }
     }
+}
+
+/// The earliest that somebody can have used it.
+fn first_use(proof: &VerifiedProof) -> FirstUse {
+    FirstUse { moment: proof.earliest_use(), mark: proof.mark() }
 }
 
 impl Permit {

@@ -2,7 +2,7 @@
 
 use super::credentials::{Credentials, Scheme, proof, refused_line};
 use super::{Accept, Authorizer, Policy};
-use crate::clock::UnixTime;
+use crate::clock::{Moment, UnixTime};
 use crate::denial::{BindingError, Denial};
 use crate::dpop::{Expected, TargetUri, VerifiedProof};
 use crate::identity::Rendered;
@@ -78,7 +78,13 @@ impl Authorizer {
     ///
     /// # Errors
     /// The first check that failed.
-    pub fn verify(&self, policy: &Policy, asked: &Asked<'_>, now: UnixTime) -> Result<Verified, Refusal> {
+    pub fn verify(
+        &self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+        now: impl Into<Moment>,
+    ) -> Result<Verified, Refusal> {
+        let now = now.into();
         if policy.public {
             return Ok(Verified(Evidence::Public));
         }
@@ -87,7 +93,7 @@ impl Authorizer {
         let scheme = Some(credentials.scheme);
         // One hash names the token in the cache and in the proof's `ath`.
         let hash = sha256(&[credentials.token.as_bytes()]);
-        let token = self.issuers.verify(credentials.token, &hash, now);
+        let token = self.issuers.verify(credentials.token, &hash, now.wall);
         let token = token.map_err(|error| Refusal { denial: error.into(), scheme, token: None })?;
         match self.verify_holder(policy, asked, credentials.scheme, &token, &hash, now) {
             Ok((binding, identity)) => Ok(Verified(Evidence::Token { token, identity, binding })),
@@ -103,7 +109,7 @@ impl Authorizer {
         scheme: Scheme,
         token: &VerifiedToken,
         hash: &Sha256,
-        now: UnixTime,
+        now: Moment,
     ) -> Result<(Binding, Rendered), Denial> {
         issuer_is_taken(policy, token)?;
         let binding = match required_key(scheme, token.confirmation(), policy.accept)? {
@@ -122,7 +128,7 @@ impl Authorizer {
         asked: &Asked<'_>,
         jkt: &Thumbprint,
         hash: &Sha256,
-        now: UnixTime,
+        now: Moment,
     ) -> Result<VerifiedProof, Denial> {
         let expected =
             Expected { method: asked.method, target: asked.target, ath: Some(hash), nonce: policy.nonce };

@@ -1,33 +1,40 @@
 //! Server nonces (RFC 9449 sections 8 and 9): stateless, keyed, rotating.
 
 use super::AcceptanceWindow;
-use crate::clock::UnixTime;
-use crate::jose::{Secret, decode, encode};
+use crate::clock::{Moment, UnixTime};
+use crate::jose::{Secret, decode, encode, random};
 use std::time::Duration;
 
 /// What separates these keys from others that are made of the same secret.
 const LABEL: &str = "dpop nonce";
+/// What a nonce says: two moments of 6 bytes, the maker, the mark of 6 bytes.
+const BODY: usize = 26;
 /// How much of the keyed hash stands in a nonce: 128 bits.
 const TAG: usize = 16;
-/// The length of a nonce: 8 bytes of time and the tag in base64url.
-const LENGTH: usize = 32;
+/// The length of a nonce: its body and the tag in base64url.
+const LENGTH: usize = 56;
 
-/// Makes and recognises nonces. A nonce is the moment it was made and a keyed hash of that: no state, good on
-/// every replica with the same secret.
+/// Makes and recognises nonces. A nonce is the moment it was made, by the wall clock and by the steady clock of the process that made it,
+/// which process that is, what that knew (see [`Nonce::mark`]), and a keyed hash of all that: no state, good on every replica with the same
+/// secret.
 #[derive(Debug)]
 pub struct NonceMint {
     secrets: Vec<Secret>,
     lifetime: Duration,
+    /// Whose nonces are ours by the steady clock: chance, new with each mint.
+    maker: [u8; 8],
 }
 
 /// A nonce of ours that is still good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nonce {
-    /// When it was made, by the clock that made it; nobody can have used it in a proof before.
+    /// When it was made, by the wall clock of who made it; nobody can have used it in a proof before.
     pub issued: UnixTime,
-    /// The last moment at which it is good, inclusive: a proof with it must be remembered until then
-    /// (RFC 9449 section 11.1).
+    /// `issued` and its lifetime: a proof with it must be remembered until then (RFC 9449 section 11.1).
     pub until: UnixTime,
+    /// What its maker knew of, where that is this mint: everything up to this mark had happened before the nonce was made, whatever any clock
+    /// says. 0 where it is another, or where nothing is said.
+    pub mark: u64,
 }
 
 impl NonceMint {
@@ -42,32 +49,44 @@ impl NonceMint {
         if secrets.is_empty() {
             secrets.push(Secret::random());
         }
-        Self { secrets, lifetime }
+        Self { secrets, lifetime, maker: random() }
     }
 
     /// A nonce made at `now`. Characters are those of base64url (within `NQCHAR`, RFC 9449 section 8.1).
-    pub fn mint(&self, now: UnixTime) -> String {
-        let time = now.as_millis().to_be_bytes();
-        let tag = self.secrets.first().map(|secret| secret.tag(&[&time])).unwrap_or_default();
-        let mut nonce = time.to_vec();
+    pub fn mint(&self, now: impl Into<Moment>) -> String {
+        self.mint_marked(now.into(), 0)
+    }
+
+    /// A nonce made at `now` by a process that knew of everything up to `mark` (see [`Nonce::mark`]).
+    pub fn mint_marked(&self, now: Moment, mark: u64) -> String {
+        let moments = six(now.wall).into_iter().chain(six(now.steady));
+        let mut nonce: Vec<u8> = moments.chain(self.maker).chain(low(mark)).collect();
+        let tag = self.secrets.first().map(|secret| secret.tag(&[&nonce])).unwrap_or_default();
         nonce.extend(tag.iter().take(TAG));
         encode(&nonce)
     }
 
-    /// The nonce, if this mint made it and it is good at `now`. One from the future (another replica's clock)
-    /// is good up to 10 s ahead.
-    pub fn recognise(&self, nonce: &str, now: UnixTime) -> Option<Nonce> {
+    /// The nonce, if it is one of ours and good at `now`.
+    ///
+    /// One that this mint made is as old as the steady clock says, and good whatever became of the wall clock. One that another replica
+    /// made is judged by the wall clock, and good up to 10 s ahead of it.
+    pub fn recognise(&self, nonce: &str, now: impl Into<Moment>) -> Option<Nonce> {
         if nonce.len() != LENGTH {
             return None;
         }
-        let bytes = decode(nonce)?;
-        let (time, tag) = bytes.split_first_chunk::<8>()?;
-        let issued = UnixTime::from_millis(i64::from_be_bytes(*time));
-        let until = issued.saturating_add(self.lifetime);
-        let good = issued <= now.saturating_add(Self::AHEAD) && now <= until;
+        let (bytes, now) = (decode(nonce)?, now.into());
+        let (body, tag) = bytes.split_first_chunk::<BODY>()?;
+        let (wall, rest) = body.split_first_chunk()?;
+        let (steady, rest) = rest.split_first_chunk()?;
+        let (maker, mark) = rest.split_first_chunk::<8>()?;
+        let (issued, own) = (moment(wall), *maker == self.maker);
+        let (made, now) = if own { (moment(steady), now.steady) } else { (issued, now.wall) };
+        let good = made <= now.saturating_add(Self::AHEAD) && now <= made.saturating_add(self.lifetime);
         // The clock first: it costs nothing, and an old nonce needs no hash to be refused.
-        (good && self.secrets.iter().any(|secret| secret.verifies(&[time], tag)))
-            .then_some(Nonce { issued, until })
+        (good && self.secrets.iter().any(|secret| secret.verifies(&[body], tag))).then(|| {
+            let mark = if own { number(mark.first_chunk()) } else { 0 };
+            Nonce { issued, until: issued.saturating_add(self.lifetime), mark }
+        })
     }
 
     /// The longest time from a proof's acceptance to the last moment at which it could be accepted again, in this window or with a nonce of
@@ -79,9 +98,28 @@ impl NonceMint {
 
     /// Whether to hand out a fresh one with a success: `nonce` is past half of its life (RFC 9449 section
     /// 8.2).
-    pub fn due(&self, nonce: &Nonce, now: UnixTime) -> bool {
-        now.since(nonce.issued) > self.lifetime / 2
+    pub fn due(&self, nonce: &Nonce, now: impl Into<Moment>) -> bool {
+        // By the wall clock, which may have been set: a nonce that comes too early or not at all costs a request at most.
+        now.into().wall.since(nonce.issued) > self.lifetime / 2
     }
+}
+
+/// A moment in six bytes: good until the year 10889.
+fn six(moment: UnixTime) -> [u8; 6] {
+    low(u64::try_from(moment.as_millis()).unwrap_or(0))
+}
+
+fn low(number: u64) -> [u8; 6] {
+    let [_, _, a, b, c, d, e, f] = number.to_be_bytes();
+    [a, b, c, d, e, f]
+}
+
+fn moment(six: &[u8; 6]) -> UnixTime {
+    UnixTime::from_millis(i64::try_from(number(Some(six))).unwrap_or(i64::MAX))
+}
+
+fn number(six: Option<&[u8; 6]>) -> u64 {
+    six.map_or(0, |[a, b, c, d, e, f]| u64::from_be_bytes([0, 0, *a, *b, *c, *d, *e, *f]))
 }
 
 #[cfg(test)]
@@ -107,7 +145,8 @@ mod tests {
         let table = [(-10_001, false), (-10_000, true), (0, true), (120_000, true), (120_001, false)];
         for (millis, good) in table {
             let known = mint.recognise(&nonce, at(millis));
-            assert_eq!(known, good.then_some(Nonce { issued: NOW, until: at(120_000) }), "{millis}");
+            let known = known.map(|nonce| (nonce.issued, nonce.until));
+            assert_eq!(known, good.then_some((NOW, at(120_000))), "{millis}");
         }
     }
 
@@ -118,6 +157,23 @@ mod tests {
         assert!(nonce.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
         // Another replica, or this one after a restart.
         assert!(mint(&[b"one"]).recognise(&nonce, NOW).is_some());
+    }
+
+    /// A clock was set back by more than 10 s, and every nonce that was given from then on was from the future.
+    #[test]
+    fn the_age_of_our_own_is_counted_by_the_clock_that_nobody_sets() {
+        let own = mint(&[b"one"]);
+        let nonce = own.mint_marked(NOW.into(), 7);
+        for hours in [-24, -1, 0, 1, 24] {
+            let wall = at(hours * 3_600_000);
+            for (steady, good) in [(0, true), (120_000, true), (120_001, false)] {
+                let known = own.recognise(&nonce, Moment { wall, steady: at(steady) });
+                assert_eq!(known.map(|nonce| nonce.mark), good.then_some(7), "{hours} {steady}");
+            }
+            // What another process with this secret made is a matter of the wall clock alone, and its mark says nothing here.
+            let known = mint(&[b"one"]).recognise(&nonce, Moment { wall, steady: at(1_000_000) });
+            assert_eq!(known.map(|nonce| nonce.mark), (hours == 0).then_some(0), "{hours}");
+        }
     }
 
     #[test]
@@ -144,7 +200,7 @@ mod tests {
             forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
             assert_eq!(mint.recognise(std::str::from_utf8(&forged).unwrap(), NOW), None, "{place}");
         }
-        let short = &nonce[..31];
+        let short = &nonce[..LENGTH - 1];
         let long = format!("{nonce}A");
         for text in
             ["", "eyJ7S_zG.eyJH0-Z.HX4w-7v", short, &long, "\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}"]

@@ -252,8 +252,8 @@ impl Reading<'_> {
         if self.expected.nonce == NoncePolicy::Off {
             return Check::skipped(10, "nonce", "none is asked for", found);
         }
-        let result =
-            nonce.and_then(|nonce| check_nonce(nonce, self.expected.nonce, &self.verifier.mint, self.now));
+        let result = nonce
+            .and_then(|nonce| check_nonce(nonce, self.expected.nonce, &self.verifier.mint, self.now.into()));
         Check::made(10, "nonce", &result, "one of ours, still good".to_owned(), found)
     }
 

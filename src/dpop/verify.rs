@@ -2,7 +2,7 @@
 
 use super::proof::{self, MAX_PROOF, ProofClaims, ProofKey};
 use super::{AcceptanceWindow, Check, Nonce, NonceMint, ProofError, TargetUri, report};
-use crate::clock::UnixTime;
+use crate::clock::{Moment, UnixTime};
 use crate::jose::{Algorithm, CompactJws, Sha256, Thumbprint, encodes};
 use http::Method;
 use quick_cache::sync::Cache;
@@ -76,8 +76,9 @@ impl Verifier {
         &self,
         proof: &str,
         expected: &Expected<'_>,
-        now: UnixTime,
+        now: impl Into<Moment>,
     ) -> Result<VerifiedProof, ProofError> {
+        let now = now.into();
         let jws = split(proof)?;
         let known = self.keys.get(jws.header_segment);
         let new = known.is_none();
@@ -90,9 +91,9 @@ impl Verifier {
         check_htm(claims.htm, expected.method)?;
         expected.target.check(claims.htu)?;
         if expected.nonce == NoncePolicy::Off {
-            self.window.check(claims.iat, now)?;
+            self.window.check(claims.iat, now.wall)?;
         }
-        check_validity(claims.exp, claims.nbf, &self.window, now)?;
+        check_validity(claims.exp, claims.nbf, &self.window, now.wall)?;
         jws.verify(key.algorithm, &key.key).map_err(|_| ProofError::Signature)?;
         if new && jws.header_segment.len() <= KEPT_SEGMENT {
             // Not before: whoever cannot sign must not be able to push out the keys of those who can.
@@ -173,6 +174,11 @@ impl VerifiedProof {
         self.earliest_use
     }
 
+    /// What the maker of its nonce knew of, where that was this process (see [`Nonce::mark`]): the proof was not used before that.
+    pub fn mark(&self) -> u64 {
+        self.nonce.map_or(0, |nonce| nonce.mark)
+    }
+
     /// The nonce of ours in it.
     pub const fn nonce(&self) -> Option<&Nonce> {
         self.nonce.as_ref()
@@ -214,7 +220,7 @@ pub(super) fn check_nonce(
     nonce: Option<&str>,
     policy: NoncePolicy,
     mint: &NonceMint,
-    now: UnixTime,
+    now: Moment,
 ) -> Result<Option<Nonce>, ProofError> {
     let known = nonce.and_then(|nonce| mint.recognise(nonce, now));
     match policy {

@@ -18,7 +18,7 @@ pub use question::{Authority, Question};
 pub use refused::Refused;
 
 use crate::authorize::{Authorizer, Challenges, Permit, Policy, Refusal};
-use crate::clock::{Clock, UnixTime};
+use crate::clock::{Clock, Moment, UnixTime};
 use crate::config::{CorsPlan, Plan, RoutePlan};
 use crate::denial::{Denial, Kind};
 use crate::dpop::NoncePolicy;
@@ -184,13 +184,17 @@ impl Gate {
         let costly = !policy.public && asked.has_credentials();
         // Time is read again after every wait: neither a token nor a proof may be judged by the time of its arrival when its end, or that of
         // the store's memory, has come meanwhile.
-        let mut now = if costly && ready_to_verify().await { self.clock.now() } else { now };
+        let mut now = Moment::from(now);
+        if costly {
+            ready_to_verify().await;
+            now = self.clock.moment();
+        }
         let mut verified = self.authorizer.verify(policy, &asked, now);
         if let Err(refusal) = &verified
             && let Some(needs) = Needs::of(refusal.denial)
         {
             let brought = self.bring(needs, &asked).await;
-            now = self.clock.now();
+            now = self.clock.moment();
             if brought.verify_again {
                 verified = self.authorizer.verify(policy, &asked, now);
             }
@@ -215,12 +219,13 @@ impl Gate {
     /// Where a route only observes, nobody is challenged, and a client would never get the nonce that it lacks: it comes with the answer.
     pub fn fresh_nonce(&self, route: RouteId, permit: &Permit) -> Option<HeaderValue> {
         if permit.overlooked().is_some_and(|refusal| refusal.denial.row().kind == Kind::UseNonce) {
-            return HeaderValue::try_from(self.authorizer.challenge_nonce(self.clock.now())).ok();
+            return HeaderValue::try_from(self.authorizer.challenge_nonce(self.clock.moment())).ok();
         }
         let required = self.rules.get(route)?.policy.nonce == NoncePolicy::Required;
         let nonce = permit.nonce().filter(|_| required)?;
-        let (mint, now) = (self.authorizer.proofs.mint(), self.clock.now());
-        if mint.due(nonce, now) { HeaderValue::try_from(mint.mint(now)).ok() } else { None }
+        let now = self.clock.moment();
+        let due = self.authorizer.proofs.mint().due(nonce, now);
+        if due { HeaderValue::try_from(self.authorizer.challenge_nonce(now)).ok() } else { None }
     }
 }
 

@@ -43,7 +43,7 @@ impl Gate {
         }
         if kind == Kind::UseNonce {
             exchange.nonce_challenged();
-            if let Ok(nonce) = HeaderValue::try_from(self.authorizer.challenge_nonce(self.clock.now())) {
+            if let Ok(nonce) = HeaderValue::try_from(self.authorizer.challenge_nonce(self.clock.moment())) {
                 headers.insert(DPOP_NONCE, nonce);
             }
         }

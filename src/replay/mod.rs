@@ -12,15 +12,17 @@ mod limit;
 mod memory;
 mod redis;
 mod settings;
+mod since;
 
-use crate::clock::{Clock, UnixTime};
+use crate::clock::{CLOCK_DIFFERENCE, Clock, Moment, UnixTime};
 use crate::jose::{Secret, Thumbprint};
 pub use journal::JournalStore;
 pub use memory::MemoryStore;
 pub use redis::{BadUrl, RedisServers, RedisStore};
 pub use settings::{OnStart, OpenError, RedisPlan, ReplayPlan, Settings};
+pub use since::FirstUse;
+use since::Since;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// What is used up: 128 bits of a keyed hash of (`jkt`, `jti`), and 64 of the `jkt` alone, for the limit per
@@ -104,15 +106,24 @@ impl Store {
 
     /// Remembers the proof until `until`, inclusive, unless it is remembered already: atomic, so of many at
     /// once exactly one is [`Outcome::Fresh`].
-    pub async fn check_and_insert(&self, key: ReplayKey, until: UnixTime, now: UnixTime) -> Outcome {
+    pub fn check_and_insert(
+        &self,
+        key: ReplayKey,
+        until: UnixTime,
+        now: impl Into<Moment>,
+    ) -> impl Future<Output = Outcome> + '_ {
+        self.insert(key, 0, until, now.into())
+    }
+
+    async fn insert(&self, key: ReplayKey, mark: u64, until: UnixTime, now: Moment) -> Outcome {
         match self {
-            Self::Memory(store) => store.check_and_insert(key, until, now),
-            Self::Journal(store) => store.check_and_insert(key, until, now),
+            Self::Memory(store) => store.check_and_insert_marked(key, mark, until, now),
+            Self::Journal(store) => store.check_and_insert_marked(key, mark, until, now),
             Self::Redis(store) => {
                 // In a box without a type, so that the future of a request that asks no server stays small, and what a connection
                 // is made of stays out of it.
                 let asked: Pin<Box<dyn Future<Output = Outcome> + Send + '_>> =
-                    Box::pin(store.check_and_insert(key, until, now));
+                    Box::pin(store.check_and_insert(key, mark, until, now));
                 asked.await
             }
         }
@@ -120,30 +131,70 @@ impl Store {
 
     /// [`Store::check_and_insert`] for a proof that can have been used from `first_use` on (its earliest
     /// acceptance, or its nonce's making): also [`Outcome::Forgotten`] if the store may have forgotten that.
-    pub async fn check_and_insert_since(
+    pub fn check_and_insert_since(
         &self,
         key: ReplayKey,
-        first_use: UnixTime,
+        first_use: impl Into<FirstUse>,
         until: UnixTime,
-        now: UnixTime,
+        now: impl Into<Moment>,
+    ) -> impl Future<Output = Outcome> + '_ {
+        self.insert_since(key, first_use.into(), until, now.into())
+    }
+
+    async fn insert_since(
+        &self,
+        key: ReplayKey,
+        first_use: FirstUse,
+        until: UnixTime,
+        now: Moment,
     ) -> Outcome {
-        if first_use < self.complete_since() {
+        if !self.since().vouches_for(first_use, now) {
             return Outcome::Forgotten;
         }
-        let outcome = self.check_and_insert(key, until, now).await;
+        let outcome = self.insert(key, first_use.mark, until, now).await;
         // Again: the loss may have been noticed while Redis was asked, and the answer be that of the server
         // after it.
-        if outcome == Outcome::Fresh && first_use < self.complete_since() {
+        if outcome == Outcome::Fresh && !self.since().vouches_for(first_use, now) {
             return Outcome::Forgotten;
         }
         outcome
     }
 
+    /// Whether the store remembers every proof that was used at `first_use` or later. It may change while a proof is checked.
+    pub fn vouches_for(&self, first_use: impl Into<FirstUse>, now: impl Into<Moment>) -> bool {
+        self.since().vouches_for(first_use.into(), now.into())
+    }
+
+    /// What goes into a nonce that is made now: it is from after everything that this store has forgotten (see [`FirstUse::mark`]).
+    pub fn mark(&self) -> u64 {
+        self.since().latest()
+    }
+
+    /// Until then, by the clock that is never set, takes no proof but those with a nonce that this process has made. For a memory that
+    /// begins empty: the wall clock of the process before it may have been ahead of ours, and proofs that it took be acceptable now, and
+    /// say that they are from after the start.
+    pub fn take_only_own_until(&self, steady: UnixTime) {
+        self.since().take_only_own_until(steady);
+    }
+
     /// The moment before which the store may have forgotten: a proof that could have been used before it
-    /// proves nothing by being unknown. It may move while a proof is checked: to be asked after
-    /// [`Store::check_and_insert`], as [`Store::check_and_insert_since`] does.
+    /// proves nothing by being unknown. It may move while a proof is checked.
     pub fn complete_since(&self) -> UnixTime {
         self.since().moment()
+    }
+
+    /// Whether it was opened without anything that vouches for the time before. A store in Redis begins with its epoch, whoever opens it.
+    pub fn begins_empty(&self) -> bool {
+        match self {
+            Self::Memory(_) => true,
+            Self::Journal(store) => store.begins_empty(),
+            Self::Redis(_) => false,
+        }
+    }
+
+    /// Whether the store's beginning is past or so near that waiting for it makes sense. Where it is further ahead, a clock was set back.
+    pub fn begins_near(&self, now: UnixTime) -> bool {
+        self.complete_since() <= now.saturating_add(CLOCK_DIFFERENCE.saturating_mul(2))
     }
 
     /// Vouches for nothing before `moment` any more; an earlier one changes nothing. To be called with the
@@ -163,7 +214,7 @@ impl Store {
         match self {
             Self::Redis(store) => store.watch(clock).await,
             Self::Memory(_) | Self::Journal(_) => loop {
-                self.tend(clock.now()).await;
+                self.tend(clock.moment()).await;
                 tokio::time::sleep(Duration::from_secs(1)).await;
             },
         }
@@ -195,11 +246,12 @@ impl Store {
 
     /// To be called once a second or so: keeps the count right where no request comes, and does what would
     /// otherwise delay one. The store is right without it.
-    pub async fn tend(&self, now: UnixTime) {
+    pub async fn tend(&self, now: impl Into<Moment>) {
+        let now = now.into();
         match self {
             Self::Memory(store) => store.advance(now),
             Self::Journal(store) => store.tend(now),
-            Self::Redis(store) => store.tend(now).await,
+            Self::Redis(store) => store.tend(now.wall).await,
         }
     }
 
@@ -243,24 +295,6 @@ fn keyed(secret: &Secret, jkt: &Thumbprint, jti: &str) -> ReplayKey {
     ReplayKey {
         id: proof.first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes)),
         owner: owner.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)),
-    }
-}
-
-/// A moment that only moves forward.
-#[derive(Debug)]
-struct Since(AtomicI64);
-
-impl Since {
-    const fn new(moment: UnixTime) -> Self {
-        Self(AtomicI64::new(moment.as_millis()))
-    }
-
-    fn moment(&self) -> UnixTime {
-        UnixTime::from_millis(self.0.load(Ordering::SeqCst))
-    }
-
-    fn raise(&self, moment: UnixTime) {
-        self.0.fetch_max(moment.as_millis(), Ordering::SeqCst);
     }
 }
 

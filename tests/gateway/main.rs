@@ -2,6 +2,7 @@
 
 // `cfg(test)` is always set here; it says that these modules, helpers included, are tests.
 #[cfg(test)]
+mod clocks;
 mod cors;
 #[cfg(test)]
 mod forwarding;

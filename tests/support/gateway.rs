@@ -85,6 +85,7 @@ impl House {
         let upstream = Recording::start(files.answer).await;
         let key = merged(serde_json::from_str(&issuer.public_jwk()).unwrap(), json!({ "kid": "one" }));
         std::fs::write(folder.path().join("jwks.json"), format!(r#"{{"keys":[{key}]}}"#)).unwrap();
+        std::fs::write(folder.path().join("secret"), "a secret that lives longer than a process").unwrap();
         let file = folder.path().join("keyproof.yaml");
         let certificate = h2::certificate(folder.path(), HOST);
         std::fs::write(&file, files.configuration(&upstream)).unwrap();

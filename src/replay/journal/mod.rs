@@ -29,7 +29,7 @@ mod segment;
 mod writer;
 
 use super::{MemoryStore, OpenError, Outcome, ReplayKey, Settings, Since};
-use crate::clock::{Clock, UnixTime};
+use crate::clock::{Clock, Moment, UnixTime};
 use crate::jose::{Secret, random};
 use segment::Header;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -49,6 +49,7 @@ pub struct JournalStore {
     pub(super) memory: MemoryStore,
     writer: Mutex<Writer>,
     failures: AtomicU64,
+    begins_empty: bool,
     /// Holds the directory for as long as the store lives.
     _lock: File,
 }
@@ -66,21 +67,39 @@ impl JournalStore {
         let past = Past::read(directory, settings, clock.now()).map_err(failed)?;
         let slice = (settings.retention / PER_RETENTION).max(std::time::Duration::from_secs(1));
         let writer = Writer::begin(directory.to_owned(), past.header, past.kept, slice).map_err(failed)?;
-        Ok(Self { memory: past.memory, writer: Mutex::new(writer), failures: AtomicU64::new(0), _lock: lock })
+        let (begins_empty, writer) = (past.begins_empty, Mutex::new(writer));
+        Ok(Self { memory: past.memory, writer, failures: AtomicU64::new(0), begins_empty, _lock: lock })
+    }
+
+    /// Whether what it found does not vouch for the time before it was opened.
+    pub(super) const fn begins_empty(&self) -> bool {
+        self.begins_empty
     }
 
     /// See [`super::Store::check_and_insert`].
     pub fn check_and_insert(&self, key: ReplayKey, until: UnixTime, now: UnixTime) -> Outcome {
-        self.memory.insert_if(key, until, now, || {
-            let written = self.writer().append(key, until, now);
+        self.check_and_insert_marked(key, 0, until, now.into())
+    }
+
+    /// The same for a proof that was not used before this mark.
+    pub(super) fn check_and_insert_marked(
+        &self,
+        key: ReplayKey,
+        mark: u64,
+        until: UnixTime,
+        now: Moment,
+    ) -> Outcome {
+        self.memory.insert_if(key, mark, until, now, || {
+            let written = self.writer().append(key, until, now.wall);
             written.map_err(|error| self.count(&error))
         })
     }
 
     /// See [`super::Store::tend`].
-    pub fn tend(&self, now: UnixTime) {
+    pub fn tend(&self, now: impl Into<Moment>) {
+        let now = now.into();
         self.memory.advance(now);
-        if let Err(error) = self.writer().tend(now) {
+        if let Err(error) = self.writer().tend(now.wall) {
             let _: Outcome = self.count(&error);
         }
     }
@@ -119,6 +138,7 @@ struct Past {
     memory: MemoryStore,
     header: Header,
     kept: Vec<Kept>,
+    begins_empty: bool,
 }
 
 impl Past {
@@ -150,7 +170,7 @@ impl Past {
         }
         memory.since = Since::new(header.since);
         (header.origin, header.terms, header.boot) = (now, terms, boot.unwrap_or_default());
-        Ok(Self { memory, header, kept })
+        Ok(Self { memory, header, kept, begins_empty: doubt.is_some() })
     }
 }
 

@@ -24,24 +24,28 @@
 //! `Fresh`, its entry is either still in its generation (`Replayed`), or the generation was dropped
 //! (`Forgotten`). There is no third way.
 //!
-//! The rule is about what was in use, so it locks out few: a step back by less than a proof's life leaves new
+//! One kind of proof is known not to be among what was dropped: one whose nonce was made by this process, and
+//! after that. Each drop has a *mark* (see [`super::FirstUse`]), and such a proof is remembered in its generation
+//! again, dropped or not. So a clock that was set back, by whatever, costs a client one challenge.
+//!
+//! The rule is about what was in use, so it challenges few: a step back by less than a proof's life leaves new
 //! proofs alone, since their `until` lies beyond everything that was dropped. A clock that ran an hour ahead
 //! for a minute and came back leaves behind that minute, an hour from now, if anybody got through in it. Only
-//! a clock that was wrong for long, and was believed, refuses for as long as it was ahead; anything shorter
+//! a clock that was wrong for long, and was believed, challenges for as long as it was ahead; anything shorter
 //! would trust a proof that may have been used.
 //!
 //! The same id can have another `until` after a reload that changed the acceptance window.
 //! [`super::Store::complete_from`] is for that.
 //!
 //! A process that starts after the clock was set back knows nothing of its predecessor's time: the journal
-//! does, memory cannot.
+//! does, memory cannot, and [`super::Store::take_only_own_until`] is for that.
 
 mod quota;
 mod table;
 mod window;
 
 use super::{Outcome, ReplayKey, Since};
-use crate::clock::UnixTime;
+use crate::clock::{Moment, UnixTime};
 use crate::jose::Secret;
 pub(super) use quota::Quota;
 use quota::ring_place;
@@ -112,7 +116,18 @@ impl MemoryStore {
 
     /// See [`super::Store::check_and_insert`].
     pub fn check_and_insert(&self, key: ReplayKey, until: UnixTime, now: UnixTime) -> Outcome {
-        self.insert_if(key, until, now, || Ok(()))
+        self.check_and_insert_marked(key, 0, until, now.into())
+    }
+
+    /// The same for a proof that was not used before this mark.
+    pub(super) fn check_and_insert_marked(
+        &self,
+        key: ReplayKey,
+        mark: u64,
+        until: UnixTime,
+        now: Moment,
+    ) -> Outcome {
+        self.insert_if(key, mark, until, now, || Ok(()))
     }
 
     /// The same, if `commit` succeeds: it is called once everything else is decided, before the proof counts
@@ -120,20 +135,31 @@ impl MemoryStore {
     pub(super) fn insert_if(
         &self,
         key: ReplayKey,
+        mark: u64,
         until: UnixTime,
-        now: UnixTime,
+        now: Moment,
         commit: impl FnOnce() -> Result<(), Outcome>,
     ) -> Outcome {
         let Some(generation) = self.timeline.generation(until) else { return Outcome::Unavailable };
-        if self.timeline.generation(now).is_none() {
+        if self.timeline.generation(now.wall).is_none() {
             return Outcome::Unavailable;
         }
-        let window = self.window_at(now);
+        let mut window = self.window_at(now);
+        if mark > 0 && window.place(generation) == Place::Before && until >= now.wall {
+            drop(window);
+            self.slide_back(now);
+            window = self.window.read().unwrap_or_else(PoisonError::into_inner);
+        }
         match window.place(generation) {
             Place::Remembered => {
                 self.insert(&window, key, generation, commit).err().unwrap_or(Outcome::Fresh)
             }
-            Place::Forgotten => Outcome::Forgotten,
+            Place::Forgotten(dropped) if mark >= dropped => {
+                self.insert(&window, key, generation, commit).err().unwrap_or(Outcome::Fresh)
+            }
+            // Beyond with a nonce of ours: the clock was set back after the nonce was made. Another nonce will do.
+            Place::Forgotten(_) | Place::Before => Outcome::Forgotten,
+            Place::Beyond if mark > 0 => Outcome::Forgotten,
             Place::Beyond => Outcome::Unavailable,
         }
     }
@@ -144,14 +170,14 @@ impl MemoryStore {
         let Some(generation) = self.timeline.generation(until) else { return false };
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
         match window.place(generation) {
-            Place::Forgotten => return true,
+            Place::Forgotten(_) | Place::Before => return true,
             Place::Beyond => {
-                window.forget(generation..=generation);
+                window.forget(generation..=generation, self.since.latest());
                 return true;
             }
             Place::Remembered => {}
         }
-        let alive = |generation| window.place(generation) == Place::Remembered;
+        let alive = |generation| window.holds(generation);
         let Some(mut shard) = self.shard(key) else { return false };
         match shard.find(key.id, alive) {
             Found::Present => true,
@@ -175,7 +201,7 @@ impl MemoryStore {
         let beyond = if until < now { 0 } else { u32::MAX };
         let dropped = self.timeline.generation(until).unwrap_or(beyond);
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
-        window.forget(1..=expired.max(dropped));
+        window.forget(1..=expired.max(dropped), self.since.latest());
     }
 
     /// How many proofs are remembered and not yet expired.
@@ -194,8 +220,9 @@ impl MemoryStore {
     }
 
     /// Moves the window to `now`, which must have been read just now: also backwards, if the clock has.
-    pub fn advance(&self, now: UnixTime) {
-        let stands = |window: &Window| !window.is_behind(now) && !window.is_ahead(now);
+    pub fn advance(&self, now: impl Into<Moment>) {
+        let now = now.into();
+        let stands = |window: &Window| !window.is_behind(now.wall) && !window.is_ahead(now.wall);
         if !stands(&self.window.read().unwrap_or_else(PoisonError::into_inner)) {
             self.slide(now, stands);
         }
@@ -204,24 +231,30 @@ impl MemoryStore {
     /// The window, moved forward to `now` if need be, and held still while the guard lives: no generation is
     /// dropped under an insert.
     ///
-    /// It is not moved back: this `now` was read when the request came, and the request may have waited since. A
+    /// It is not moved back here: this `now` was read when the request came, and the request may have waited since. A
     /// window that went back with it would drop what everybody else is using.
-    fn window_at(&self, now: UnixTime) -> RwLockReadGuard<'_, Window> {
+    fn window_at(&self, now: Moment) -> RwLockReadGuard<'_, Window> {
         let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
-        if !window.is_behind(now) {
+        if !window.is_behind(now.wall) {
             return window;
         }
         drop(window);
-        self.slide(now, |window| !window.is_behind(now));
+        self.slide(now, |window| !window.is_behind(now.wall));
         self.window.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Moves the window back to where a clock that was set back is, for a proof that waits for it: unless it was moved since `now` was read.
+    fn slide_back(&self, now: Moment) {
+        self.slide(now, |window| now.steady < window.slid);
+    }
+
     /// Moves the window to `now` unless it `stands` already.
-    fn slide(&self, now: UnixTime, stands: impl FnOnce(&Window) -> bool) {
-        let Some(base) = self.timeline.generation(now) else { return };
+    fn slide(&self, now: Moment, stands: impl FnOnce(&Window) -> bool) {
+        let Some(base) = self.timeline.generation(now.wall) else { return };
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
         if !stands(&window) {
-            window.slide(&self.timeline, base, |generation| self.drain(generation));
+            window.slid = now.steady;
+            window.slide(&self.timeline, base, |generation| self.drain(generation), || self.since.next());
         }
     }
 
@@ -240,7 +273,7 @@ impl MemoryStore {
         generation: u32,
         commit: impl FnOnce() -> Result<(), Outcome>,
     ) -> Result<(), Outcome> {
-        let alive = |generation| window.place(generation) == Place::Remembered;
+        let alive = |generation| window.holds(generation);
         let mut shard = self.shard(key).ok_or(Outcome::Unavailable)?;
         let place = match shard.find(key.id, alive) {
             Found::Present => return Err(Outcome::Replayed),

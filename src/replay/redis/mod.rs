@@ -61,7 +61,7 @@ mod vet;
 
 use super::limit::PerKeyLimit;
 use super::{Outcome, RedisPlan, ReplayKey, Settings, Since};
-use crate::clock::{CLOCK_DIFFERENCE, Clock, Stopwatch, UnixTime};
+use crate::clock::{CLOCK_DIFFERENCE, Clock, Moment, Stopwatch, UnixTime};
 use crate::jose::{Secret, encode};
 use ::redis::{RedisError, pipe};
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -135,7 +135,7 @@ impl RedisStore {
             live: ArcSwapOption::empty(),
             secret: ArcSwap::from_pointee(Secret::random()),
             since: Since::new(UnixTime::EPOCH),
-            own_clock: OwnClock::new(settings.retention, clock.now()),
+            own_clock: OwnClock::new(settings.retention, clock.moment()),
             renew: AtomicBool::new(false),
             wake: Notify::new(),
             tending: tokio::sync::Mutex::new(()),
@@ -152,11 +152,17 @@ impl RedisStore {
     }
 
     /// See [`super::Store::check_and_insert`].
-    pub async fn check_and_insert(&self, key: ReplayKey, until: UnixTime, now: UnixTime) -> Outcome {
-        if !self.per_key.has_room(key.owner, now) {
+    pub(super) async fn check_and_insert(
+        &self,
+        key: ReplayKey,
+        mark: u64,
+        until: UnixTime,
+        now: Moment,
+    ) -> Outcome {
+        if !self.per_key.has_room(key.owner, now.wall) {
             return Outcome::OverQuota;
         }
-        let outcome = self.insert(key, until, now).await;
+        let outcome = self.insert(key, mark, until, now).await;
         if outcome == Outcome::Fresh {
             self.per_key.count(key.owner, until);
         }
@@ -200,10 +206,11 @@ impl RedisStore {
         self.secret.load_full()
     }
 
-    async fn insert(&self, key: ReplayKey, until: UnixTime, now: UnixTime) -> Outcome {
-        if self.own_clock.may_have_expired(until, now) {
+    async fn insert(&self, key: ReplayKey, mark: u64, until: UnixTime, now: Moment) -> Outcome {
+        if self.own_clock.may_have_expired(until, mark, now, &self.since) {
             return Outcome::Forgotten;
         }
+        let now = now.wall;
         let Some(live) = self.live.load_full() else { return Outcome::Unavailable };
         let name = format!("kp:{}", encode(&key.id.to_be_bytes()));
         let Some(primary) = live.primary(&name) else { return Outcome::Unavailable };

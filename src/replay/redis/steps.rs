@@ -1,6 +1,7 @@
 //! Our own wall clock: what may have expired in Redis by an earlier reading of it.
 
-use crate::clock::{CLOCK_DIFFERENCE, Stopwatch, UnixTime};
+use crate::clock::{CLOCK_DIFFERENCE, Moment, UnixTime};
+use crate::replay::Since;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ const STRETCHES: usize = 16;
 
 /// Redis counts a key's life from the moment it was set, and knows nothing of a wall clock that is set back
 /// here: the key is gone, and the proof is acceptable again. So each stretch of time in which the clock ran
-/// evenly is remembered with the proofs that can have been used in it.
+/// evenly, beside the one that nobody sets, is remembered with the proofs that can have been used in it.
 #[derive(Debug)]
 pub(super) struct OwnClock {
     retention: Duration,
@@ -20,6 +21,8 @@ pub(super) struct OwnClock {
 struct Stretches {
     start: UnixTime,
     latest: UnixTime,
+    /// The wall clock less the steady one, in milliseconds, at most.
+    ahead: i64,
     past: Vec<Stretch>,
 }
 
@@ -28,38 +31,37 @@ struct Stretches {
 struct Stretch {
     /// The earliest and the latest `until` of a proof used in it.
     untils: (UnixTime, UnixTime),
-    /// What that clock would show when `ended` was started.
-    at: UnixTime,
-    ended: Stopwatch,
+    ahead: i64,
+    /// The mark of its end: proofs with later ones were not used in it.
+    mark: u64,
 }
 
 impl OwnClock {
-    pub(super) const fn new(retention: Duration, now: UnixTime) -> Self {
-        let stretches = Stretches { start: now, latest: now, past: Vec::new() };
+    pub(super) const fn new(retention: Duration, now: Moment) -> Self {
+        let stretches = Stretches { start: now.wall, latest: now.wall, ahead: ahead(now), past: Vec::new() };
         Self { retention, stretches: Mutex::new(stretches) }
     }
 
-    /// Whether a proof with this `until` can have been used before the clock was set back, and its key have
-    /// expired since.
-    pub(super) fn may_have_expired(&self, until: UnixTime, now: UnixTime) -> bool {
+    /// Whether a proof with this `until`, not used before `mark`, can have been used before the clock was set, and its key have expired
+    /// since.
+    pub(super) fn may_have_expired(&self, until: UnixTime, mark: u64, now: Moment, since: &Since) -> bool {
         let mut stretches = self.stretches.lock().unwrap_or_else(PoisonError::into_inner);
-        stretches.observe(now, self.retention);
-        stretches.past.iter().any(|stretch| stretch.may_have_expired(until))
+        stretches.observe(now, self.retention, since);
+        let unknown = stretches.past.iter().filter(|stretch| stretch.mark > mark);
+        unknown.into_iter().any(|stretch| stretch.may_have_expired(until, now.steady))
     }
 }
 
 impl Stretches {
-    fn observe(&mut self, now: UnixTime, retention: Duration) {
-        let back = now.saturating_add(CLOCK_DIFFERENCE) < self.latest;
-        // A jump ahead, or a pause: either way nothing was used in between.
-        let ahead = now > self.latest.saturating_add(retention);
-        if back || ahead {
+    fn observe(&mut self, now: Moment, retention: Duration, since: &Since) {
+        let most = i64::try_from(CLOCK_DIFFERENCE.as_millis()).unwrap_or(i64::MAX);
+        if ahead(now).abs_diff(self.ahead) > most.unsigned_abs() {
             let untils = (self.start, self.latest.saturating_add(retention));
-            self.past.push(Stretch { untils, at: self.latest.max(now), ended: Stopwatch::start() });
-            (self.start, self.latest) = (now, now);
+            self.past.push(Stretch { untils, ahead: self.ahead, mark: since.next() });
+            (self.start, self.latest, self.ahead) = (now.wall, now.wall, ahead(now));
             self.merge();
         }
-        self.latest = self.latest.max(now);
+        self.latest = self.latest.max(now.wall);
     }
 
     /// The two oldest become one, with the later of their clocks.
@@ -68,22 +70,24 @@ impl Stretches {
             && self.past.len() > STRETCHES
         {
             let untils = (first.untils.0.min(second.untils.0), first.untils.1.max(second.untils.1));
-            let at = first.shows().max(second.shows());
-            self.past.splice(..2, [Stretch { untils, at, ended: Stopwatch::start() }]);
+            let (ahead, mark) = (first.ahead.max(second.ahead), first.mark.max(second.mark));
+            self.past.splice(..2, [Stretch { untils, ahead, mark }]);
         }
     }
 }
 
 impl Stretch {
-    /// What its clock would show now.
-    fn shows(&self) -> UnixTime {
-        self.at.saturating_add(self.ended.elapsed())
-    }
-
-    fn may_have_expired(&self, until: UnixTime) -> bool {
+    fn may_have_expired(&self, until: UnixTime, steady: UnixTime) -> bool {
         let (first, last) = self.untils;
-        first <= until && until <= last && until.saturating_add(CLOCK_DIFFERENCE) < self.shows()
+        // What its clock would show now.
+        let shows = UnixTime::from_millis(steady.as_millis().saturating_add(self.ahead));
+        first <= until && until <= last && until.saturating_add(CLOCK_DIFFERENCE) < shows
     }
+}
+
+/// How far the wall clock is ahead of the steady one.
+const fn ahead(now: Moment) -> i64 {
+    now.wall.as_millis().saturating_sub(now.steady.as_millis())
 }
 
 #[cfg(test)]
@@ -97,36 +101,57 @@ mod tests {
         UnixTime::from_millis(START.as_millis() + secs * 1000)
     }
 
+    /// A clock, and what was forgotten.
+    struct Case(OwnClock, Since);
+
+    fn begin() -> Case {
+        Case(OwnClock::new(RETENTION, START.into()), Since::new(START))
+    }
+
+    impl Case {
+        /// A proof without a nonce; the wall clock and the steady one show these.
+        fn doubts(&self, until: i64, wall: i64, steady: i64) -> bool {
+            let now = Moment { wall: at(wall), steady: at(steady) };
+            self.0.may_have_expired(at(until), 0, now, &self.1)
+        }
+    }
+
     #[test]
     fn a_clock_that_runs_evenly_forgets_nothing() {
-        let clock = OwnClock::new(RETENTION, START);
-        assert!((0..1000).all(|now| !clock.may_have_expired(at(now + 60), at(now))));
-        assert!(!clock.may_have_expired(at(1000), at(996)), "nor one that lags a little");
+        let case = begin();
+        assert!((0..1000).all(|now| !case.doubts(now + 60, now, now)));
+        assert!(!case.doubts(1000, 996, 1000), "nor one that lags a little");
+        assert!(!case.doubts(100_060, 100_000, 100_000), "nor one that nobody asked for long");
     }
 
     #[test]
     fn a_step_back_refuses_what_may_have_been_used_and_no_new_proof() {
-        let clock = OwnClock::new(RETENTION, START);
-        assert!(!clock.may_have_expired(at(160), at(100)));
-        assert!(clock.may_have_expired(at(60), at(50)), "used at 0, expired at 60, and it is 50 again");
-        assert!(!clock.may_have_expired(at(110), at(50)), "made after the step, or still in Redis");
+        let case = begin();
+        assert!(!case.doubts(160, 100, 100));
+        assert!(case.doubts(60, 50, 100), "used at 0, expired at 60, and it is 50 again");
+        assert!(!case.doubts(110, 50, 100), "made after the step, or still in Redis");
+        let now = Moment { wall: at(50), steady: at(100) };
+        assert!(
+            !case.0.may_have_expired(at(60), case.1.latest(), now, &case.1),
+            "its nonce is from after the step"
+        );
     }
 
     #[test]
     fn an_hour_ahead_for_a_moment_leaves_only_that_moment_behind() {
-        let clock = OwnClock::new(RETENTION, START);
-        assert!(!clock.may_have_expired(at(3660), at(3600)));
-        assert!(!clock.may_have_expired(at(131), at(71)), "the clock is right again");
-        assert!(clock.may_have_expired(at(60), at(50)), "this may have been used before it went wrong");
+        let case = begin();
+        assert!(!case.doubts(3660, 3600, 70));
+        assert!(!case.doubts(131, 71, 71), "the clock is right again");
+        assert!(case.doubts(60, 50, 71), "this may have been used before it went wrong");
     }
 
     #[test]
     fn many_steps_are_taken_as_one_and_none_is_lost() {
-        let clock = OwnClock::new(RETENTION, START);
+        let case = begin();
         for step in 0..100 {
-            assert!(!clock.may_have_expired(at(-step * 1000 + 500), at(-step * 1000)));
+            assert!(!case.doubts(-step * 1000 + 500, -step * 1000, step));
         }
-        assert!(clock.may_have_expired(at(-50), at(-100_000)));
-        assert!(clock.stretches.lock().unwrap().past.len() <= STRETCHES);
+        assert!(case.doubts(-50, -100_000, 200));
+        assert!(case.0.stretches.lock().unwrap().past.len() <= STRETCHES);
     }
 }

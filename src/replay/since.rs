@@ -1,0 +1,113 @@
+//! Since when a store remembers everything, by the wall clock and by the order of events.
+
+use crate::clock::{Moment, UnixTime};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// The earliest moment at which a proof can have been used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstUse {
+    /// By the wall clock of whoever took it.
+    pub moment: UnixTime,
+    /// By the order of events in this process: not before everything up to this mark of [`super::Store::mark`] had happened. No clock has to
+    /// be right for that. 0 where nothing is known, which is where the proof has no nonce of this process.
+    pub mark: u64,
+}
+
+impl From<UnixTime> for FirstUse {
+    fn from(moment: UnixTime) -> Self {
+        Self { moment, mark: 0 }
+    }
+}
+
+/// Since when all is remembered. Every time that something is forgotten gets a number, its *mark*; the first, 1, is the start. A nonce has
+/// the latest mark of its time in it, so whether it was made after a loss needs no clock: a nonce from after a loss is in no proof that was
+/// used before it.
+#[derive(Debug)]
+pub(super) struct Since {
+    moment: AtomicI64,
+    /// The mark of the last loss that was anything but expiry.
+    loss: AtomicU64,
+    latest: AtomicU64,
+    /// Before this moment of the steady clock only marks count.
+    only_own: AtomicI64,
+}
+
+impl Since {
+    pub(super) const fn new(moment: UnixTime) -> Self {
+        Self {
+            moment: AtomicI64::new(moment.as_millis()),
+            loss: AtomicU64::new(1),
+            latest: AtomicU64::new(1),
+            only_own: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    pub(super) fn moment(&self) -> UnixTime {
+        UnixTime::from_millis(self.moment.load(Ordering::SeqCst))
+    }
+
+    /// A loss: nothing before `moment` is vouched for any more; the moment never moves back.
+    pub(super) fn raise(&self, moment: UnixTime) {
+        self.moment.fetch_max(moment.as_millis(), Ordering::SeqCst);
+        self.loss.fetch_max(self.next(), Ordering::SeqCst);
+    }
+
+    /// Something was forgotten just now: the mark of that. Nonces made from here on are from after it.
+    pub(super) fn next(&self) -> u64 {
+        self.latest.fetch_add(1, Ordering::SeqCst).saturating_add(1)
+    }
+
+    pub(super) fn latest(&self) -> u64 {
+        self.latest.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn take_only_own_until(&self, steady: UnixTime) {
+        self.only_own.fetch_max(steady.as_millis(), Ordering::SeqCst);
+    }
+
+    pub(super) fn vouches_for(&self, first_use: FirstUse, now: Moment) -> bool {
+        first_use.mark >= self.loss.load(Ordering::SeqCst)
+            || first_use.moment >= self.moment()
+                && now.steady.as_millis() >= self.only_own.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const START: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+    fn at(secs: i64) -> UnixTime {
+        UnixTime::from_millis(START.as_millis() + secs * 1000)
+    }
+
+    #[test]
+    fn a_mark_of_now_needs_no_clock_and_one_from_before_a_loss_is_none() {
+        let since = Since::new(at(3600));
+        let own = |mark| FirstUse { moment: START, mark };
+        assert!(!since.vouches_for(START.into(), START.into()));
+        assert!(since.vouches_for(at(3600).into(), START.into()));
+        let before = since.latest();
+        assert!(since.vouches_for(own(before), START.into()));
+        since.raise(at(10));
+        assert_eq!(since.moment(), at(3600));
+        assert!(!since.vouches_for(own(before), START.into()), "a loss is one whatever its moment");
+        assert!(since.vouches_for(own(since.latest()), START.into()));
+        since.next();
+        assert!(since.vouches_for(own(since.latest() - 1), START.into()), "what expires is no loss");
+    }
+
+    #[test]
+    fn at_first_a_memory_without_a_past_trusts_no_wall_clock() {
+        let since = Since::new(START);
+        since.take_only_own_until(at(70));
+        let read = |wall, steady| Moment { wall: at(wall), steady: at(steady) };
+        assert!(!since.vouches_for(at(1000).into(), read(1000, 69)));
+        assert!(since.vouches_for(FirstUse { moment: START, mark: since.latest() }, read(0, 0)));
+        assert!(since.vouches_for(at(1000).into(), read(1000, 70)));
+        let late = Moment { wall: START.saturating_sub(Duration::from_secs(1)), steady: at(1000) };
+        assert!(!since.vouches_for(late.wall.into(), late));
+    }
+}
