@@ -202,6 +202,7 @@ fn journal(directory: &Path, live: u64, now: UnixTime) -> JournalStore {
     let plan = ReplayPlan {
         capacity: room(live),
         per_key_limit: usize::MAX,
+        per_subject_limit: 100_000_000,
         on_start: OnStart::Challenge,
         journal: Some(directory.to_owned()),
         redis: None,

@@ -142,7 +142,7 @@ pub enum ReplayError {
     /// The store is full.
     #[error("too many live proofs")]
     Full,
-    /// This key has too many live proofs.
+    /// This key, or the token's subject, has too many live proofs.
     #[error("too many proofs of one key")]
     OverQuota,
     /// The store cannot be asked.

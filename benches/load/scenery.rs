@@ -161,7 +161,7 @@ public_origins: ["https://{HOST}"]
 issuers:
   - {{ name: main, issuer: "{ISSUER}", audiences: ["{AUDIENCE}"], jwks_file: jwks.json }}
 dpop: {{ max_age: {max_age}, leeway: {leeway}s }}
-replay: {{ per_key_limit: 1000000, on_start: wait }}
+replay: {{ per_key_limit: 1000000, per_subject_limit: 1000000, on_start: wait }}
 upstreams:
   - {{ name: upstream, servers: ["http://{upstream}"] }}
 routes:

@@ -16,8 +16,12 @@ pub(super) fn settled(replay: &Store, window: AcceptanceWindow) -> UnixTime {
 
 /// Says until when proofs are treated otherwise than later, where they are: whoever watches a roll-out would wonder.
 pub(super) fn announce(plan: &Plan, process: &Process) {
-    let settled = settled(&process.replay, plan.window);
-    if settled <= process.clock.now() || !plan.routes.iter().any(takes_proofs) {
+    let now = process.clock.now();
+    let mut settled = settled(&process.replay, plan.window);
+    if process.replay.begins_empty() && plan.replay.on_start == OnStart::Challenge {
+        settled = settled.max(now.saturating_add(plan.window.max_age).saturating_add(plan.window.leeway));
+    }
+    if settled <= now || !plan.routes.iter().any(takes_proofs) {
         return;
     }
     let (until, settings) = (rfc3339(settled), remedy(&plan.replay));
@@ -25,7 +29,7 @@ pub(super) fn announce(plan: &Plan, process: &Process) {
         OnStart::Challenge => tracing::info!(
             until,
             settings,
-            "until then every proof without a nonce gets use_dpop_nonce: it could have been used before this start"
+            "until then every proof without a nonce from after this start gets use_dpop_nonce: it could have been used before"
         ),
         OnStart::Wait => tracing::info!(
             until,

@@ -42,6 +42,7 @@ impl Process {
             entries: source.len(),
             capacity: source.capacity(),
             unchecked: source.accepted_unchecked(),
+            journal_errors: source.journal_errors(),
         }));
         let observer = Arc::new(Observer { metrics, log });
         Ok(Self { clock, replay, mint, observer, tasks, stop })

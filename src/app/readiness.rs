@@ -13,7 +13,7 @@ pub(super) fn of(plan: &Plan, process: &Process, keys: &Arc<KeyKeeper>) -> Readi
     let readiness = Readiness::default();
     let keys = Arc::clone(keys);
     readiness.check(move || keys.missing().into_iter().map(|why| format!("issuers: {why}")).collect());
-    if plan.replay.redis.as_ref().is_some_and(|redis| !redis.accept_on_failure) {
+    if !plan.replay.redis.as_ref().is_some_and(|redis| redis.accept_on_failure) {
         let replay = Arc::clone(replay);
         readiness.check(move || replay.trouble().map(|why| format!("replay: {why}")).into_iter().collect());
     }

@@ -35,7 +35,7 @@ impl Authorizer {
         let now = now.into();
         async move {
             if let Evidence::Token { token, binding: Binding::Dpop(proof), .. } = &verified.0
-                && let Err(error) = self.use_up(proof, now, clock).await
+                && let Err(error) = self.use_up(proof, token, now, clock).await
             {
                 let (denial, token) = (Denial::Replay(error), Some(Arc::clone(token)));
                 return Err(Refusal { denial, scheme: Some(Scheme::Dpop), token });
@@ -47,14 +47,33 @@ impl Authorizer {
         }
     }
 
-    async fn use_up(&self, proof: &VerifiedProof, now: Moment, clock: &Clock) -> Result<(), ReplayError> {
+    async fn use_up(
+        &self,
+        proof: &VerifiedProof,
+        token: &VerifiedToken,
+        now: Moment,
+        clock: &Clock,
+    ) -> Result<(), ReplayError> {
+        if let Some(sub) = token.sub() {
+            let subject = self.replay.subject(token.issuer().0, sub);
+            match self.replay.refuses_subject(subject, now.wall) {
+                Some(Outcome::Full) => return Err(ReplayError::Full),
+                Some(_) => return Err(ReplayError::OverQuota),
+                None => {}
+            }
+        }
         let mut outcome = self.insert(proof, now).await;
         if outcome == Outcome::Forgotten && self.replay.vouches_for(first_use(proof), now) {
             // The store has just found out since when it is complete, and the proof is from after that. It was asked, so it is later now.
             outcome = self.insert(proof, clock.moment()).await;
         }
         match outcome {
-            Outcome::Fresh => Ok(()),
+            Outcome::Fresh => {
+                if let Some(sub) = token.sub() {
+                    self.replay.count_subject(self.replay.subject(token.issuer().0, sub), proof.until());
+                }
+                Ok(())
+            }
             Outcome::Replayed => Err(ReplayError::Replayed),
             Outcome::Full => Err(ReplayError::Full),
             Outcome::OverQuota => Err(ReplayError::OverQuota),

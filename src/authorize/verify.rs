@@ -2,7 +2,7 @@
 
 use super::credentials::{Credentials, Scheme, proof, refused_line};
 use super::{Accept, Authorizer, Policy};
-use crate::clock::{Moment, UnixTime};
+use crate::clock::Moment;
 use crate::denial::{BindingError, Denial};
 use crate::dpop::{Expected, TargetUri, VerifiedProof};
 use crate::identity::Rendered;

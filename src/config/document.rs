@@ -186,6 +186,9 @@ section! {
         capacity: default(Count, json!(2_000_000)),
         /// How many live proofs of one key are remembered before answering 429.
         per_key_limit: default(Count, json!(20_000)),
+        /// How many live proofs of one subject of one issuer, however many keys it has, are remembered before answering 429. Absent: a quarter
+        /// of the capacity, or per_key_limit where that is smaller than the capacity and more than a quarter of it.
+        per_subject_limit: optional(Count),
         /// A directory in which used proofs survive a restart, kill -9 included.
         journal: optional(Text),
         /// What to do about the time before the start where no journal vouches for it. challenge: proofs that could have been used before it

@@ -48,6 +48,10 @@ const REPLAY_UNCHECKED: Name = (
     "keyproof_replay_unchecked_total",
     "Proofs let through although the replay store could not be asked (replay.redis.on_failure: accept).",
 );
+const JOURNAL_ERRORS: Name = (
+    "keyproof_journal_errors_total",
+    "Writes to the replay journal that failed; each refused a proof (replay.journal).",
+);
 const LOG_LINES_DROPPED: Name =
     ("keyproof_log_lines_dropped_total", "Log lines lost because the output did not take them.");
 
@@ -87,6 +91,7 @@ pub(super) struct Families {
     pub(super) failed_handshakes: IntCounterVec,
     pub(super) malformed: IntCounterVec,
     pub(super) replay_unchecked: IntCounter,
+    pub(super) journal_errors: IntCounter,
     pub(super) log_lines_dropped: IntCounter,
 }
 
@@ -124,6 +129,7 @@ impl Families {
             failed_handshakes: counters(&r, FAILED_HANDSHAKES, &["listener"])?,
             malformed: counters(&r, MALFORMED, &["listener"])?,
             replay_unchecked: one(&r, IntCounter::new(REPLAY_UNCHECKED.0, REPLAY_UNCHECKED.1)?)?,
+            journal_errors: one(&r, IntCounter::new(JOURNAL_ERRORS.0, JOURNAL_ERRORS.1)?)?,
             log_lines_dropped: one(&r, IntCounter::new(LOG_LINES_DROPPED.0, LOG_LINES_DROPPED.1)?)?,
             registry: r,
         })

@@ -35,6 +35,8 @@ pub struct ReplayState {
     pub capacity: usize,
     /// How many passed unchecked since the start.
     pub unchecked: u64,
+    /// How many writes to the journal failed since the start.
+    pub journal_errors: u64,
 }
 
 /// What a listener says of itself.
@@ -175,6 +177,7 @@ impl Metrics {
             self.families.replay_entries.set(to_f64(state.entries));
             self.families.replay_capacity.set(to_f64(state.capacity));
             raise(&self.families.replay_unchecked, state.unchecked);
+            raise(&self.families.journal_errors, state.journal_errors);
         }
         if let Some(source) = &scrape.dropped_lines {
             raise(&self.families.log_lines_dropped, source());
@@ -336,6 +339,7 @@ keyproof_config_reloads_total counter result
 keyproof_connections gauge listener
 keyproof_decision_duration_seconds histogram
 keyproof_decisions_total counter decision reason route
+keyproof_journal_errors_total counter
 keyproof_jwks_age_seconds gauge issuer
 keyproof_jwks_refresh_total counter issuer result
 keyproof_log_lines_dropped_total counter
@@ -427,7 +431,12 @@ keyproof_upstream_duration_seconds histogram upstream
     fn sources_are_asked_when_somebody_scrapes() {
         let metrics = metrics();
         assert!(rendered(&metrics, 100).contains("keyproof_jwks_age_seconds{issuer=\"main\"} inf"));
-        metrics.set_replay_source(Box::new(|| ReplayState { entries: 5, capacity: 10, unchecked: 2 }));
+        metrics.set_replay_source(Box::new(|| ReplayState {
+            entries: 5,
+            capacity: 10,
+            unchecked: 2,
+            journal_errors: 3,
+        }));
         metrics.set_dropped_lines_source(Box::new(|| 3));
         metrics.jwks_refresh("main", true, UnixTime::from_secs(100));
         metrics.jwks_refresh("main", false, UnixTime::from_secs(130));
@@ -444,6 +453,7 @@ keyproof_upstream_duration_seconds histogram upstream
             for line in [
                 "keyproof_replay_entries 5",
                 "keyproof_replay_capacity 10",
+                "keyproof_journal_errors_total 3",
                 "keyproof_replay_unchecked_total 2",
                 "keyproof_log_lines_dropped_total 3",
                 "keyproof_jwks_age_seconds{issuer=\"main\"} 60",

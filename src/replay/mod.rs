@@ -6,6 +6,8 @@
 //! cannot be asked refuses ([`Outcome::Unavailable`]), and one that may have forgotten says so
 //! ([`Outcome::Forgotten`], [`Store::complete_since`]) and the caller asks for a nonce, which only a client
 //! that holds the key can put into a new proof (RFC 9449 section 8).
+//!
+//! What is promised in each configuration, and under which assumptions, is in `docs/replay.md`.
 
 mod journal;
 mod limit;
@@ -13,6 +15,7 @@ mod memory;
 mod redis;
 mod settings;
 mod since;
+mod subjects;
 
 use crate::clock::{CLOCK_DIFFERENCE, Clock, Moment, UnixTime};
 use crate::jose::{Secret, Thumbprint};
@@ -24,6 +27,7 @@ pub use since::FirstUse;
 use since::Since;
 use std::pin::Pin;
 use std::time::Duration;
+use subjects::Subjects;
 
 /// What is used up: 128 bits of a keyed hash of (`jkt`, `jti`), and 64 of the `jkt` alone, for the limit per
 /// key.
@@ -76,12 +80,44 @@ impl Store {
             let store = Box::pin(RedisStore::open(redis, settings, clock)).await;
             return Ok(Self::Redis(store));
         }
+        let (retention, start) = (settings.retention, clock.now());
         match &plan.journal {
-            Some(directory) => JournalStore::open(directory, settings, clock).map(Self::Journal),
-            None => {
-                let (retention, start) = (settings.retention, clock.now());
-                Ok(Self::Memory(MemoryStore::new(plan.capacity, plan.per_key_limit, retention, start)))
+            Some(directory) => {
+                let mut store = JournalStore::open(directory, settings, clock)?;
+                store.memory.limit_subjects(plan.per_subject_limit, start);
+                Ok(Self::Journal(store))
             }
+            None => {
+                let mut store = MemoryStore::new(plan.capacity, plan.per_key_limit, retention, start);
+                store.limit_subjects(plan.per_subject_limit, start);
+                Ok(Self::Memory(store))
+            }
+        }
+    }
+
+    /// What stands for this subject of the issuer with this number, for the limit per subject.
+    pub fn subject(&self, issuer: usize, subject: &str) -> u64 {
+        self.subjects().map_or(0, |subjects| subjects.of(issuer, subject))
+    }
+
+    /// Why the subject may not have one more proof remembered: it has too many, or the store is full anyway.
+    pub fn refuses_subject(&self, subject: u64, now: UnixTime) -> Option<Outcome> {
+        let over = self.subjects().is_some_and(|subjects| !subjects.has_room(subject, now));
+        over.then(|| if self.len() < self.capacity() { Outcome::OverQuota } else { Outcome::Full })
+    }
+
+    /// One more proof of the subject is remembered, until then.
+    pub fn count_subject(&self, subject: u64, until: UnixTime) {
+        if let Some(subjects) = self.subjects() {
+            subjects.count(subject, until);
+        }
+    }
+
+    fn subjects(&self) -> Option<&Subjects> {
+        match self {
+            Self::Memory(store) => store.subjects.as_ref(),
+            Self::Journal(store) => store.memory.subjects.as_ref(),
+            Self::Redis(store) => Some(store.subjects()),
         }
     }
 
@@ -220,10 +256,11 @@ impl Store {
         }
     }
 
-    /// Whether the store can be asked now: always, but for a Redis that is not there or not fit.
+    /// Whether the store can be asked now: always, but for a Redis that is not there or not fit, and a journal that cannot be written.
     pub fn is_ready(&self) -> bool {
         match self {
-            Self::Memory(_) | Self::Journal(_) => true,
+            Self::Memory(_) => true,
+            Self::Journal(store) => store.trouble().is_none(),
             Self::Redis(store) => store.is_ready(),
         }
     }
@@ -231,8 +268,17 @@ impl Store {
     /// Why it is not ready, for the operator.
     pub fn trouble(&self) -> Option<String> {
         match self {
-            Self::Memory(_) | Self::Journal(_) => None,
+            Self::Memory(_) => None,
+            Self::Journal(store) => store.trouble(),
             Self::Redis(store) => store.trouble(),
+        }
+    }
+
+    /// How many writes to the journal failed.
+    pub fn journal_errors(&self) -> u64 {
+        match self {
+            Self::Memory(_) | Self::Redis(_) => 0,
+            Self::Journal(store) => store.failures(),
         }
     }
 

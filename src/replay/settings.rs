@@ -52,6 +52,8 @@ pub struct ReplayPlan {
     pub capacity: usize,
     /// How many of one key.
     pub per_key_limit: usize,
+    /// How many of one subject of one issuer, however many keys it has.
+    pub per_subject_limit: usize,
     /// What to do about the time before the start.
     pub on_start: OnStart,
     /// Where used proofs survive a restart.

@@ -119,10 +119,43 @@ async fn one_client_cannot_crowd_out_the_others() {
     assert_eq!(served, 50);
 
     let other = PrivateKey::generate(Algorithm::EdDsa).unwrap();
-    let token = house.token(json!({ "cnf": { "jkt": other.public().thumbprint().to_string() } }));
+    let cnf = json!({ "jkt": other.public().thumbprint().to_string() });
+    let token = house.token(json!({ "sub": "bob", "cnf": cnf }));
     let proof = proof(&other, json!({}), &token, json!({}));
     let request = get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)]);
     assert_eq!(house.send(request).await.status, 200);
+}
+
+/// 50 of 50 requests of other clients were answered 503 when one client with many keys had filled the store.
+#[tokio::test]
+async fn one_subject_with_many_keys_cannot_crowd_out_the_others() {
+    for settings in [
+        "replay: { capacity: 100 }",
+        "replay: { capacity: 100, journal: state }",
+        "replay: { capacity: 1000, per_subject_limit: 25 }",
+    ] {
+        let house = House::with(ORDERS, settings).await;
+        let ask = async |sub: &str| {
+            let key = PrivateKey::generate(Algorithm::EdDsa).unwrap();
+            let token =
+                house.token(json!({ "sub": sub, "cnf": { "jkt": key.public().thumbprint().to_string() } }));
+            let proof = proof(&key, json!({}), &token, json!({}));
+            house.send(get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)])).await
+        };
+        for n in 0..110 {
+            let answer = ask("mallory").await;
+            assert_eq!(answer.status, if n < 25 { 200 } else { 429 }, "{settings} {n}");
+        }
+        for _ in 0..20 {
+            assert_eq!(ask("bob").await.status, 200, "{settings}");
+        }
+        house.clock.set(NOW.saturating_add(Duration::from_secs(75)));
+        let iat = NOW.as_secs() + 75;
+        let token = house.token(json!({ "sub": "mallory" }));
+        let proof = house.proof(&token, json!({ "iat": iat }));
+        let request = get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)]);
+        assert_eq!(house.send(request).await.status, 200, "they have expired");
+    }
 }
 
 #[tokio::test]

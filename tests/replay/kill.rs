@@ -49,6 +49,7 @@ fn child() {
     let plan = ReplayPlan {
         capacity: 2_000_000,
         per_key_limit: 2_000_000,
+        per_subject_limit: 100_000_000,
         on_start: OnStart::Challenge,
         journal: Some(directory.join("journal")),
         redis: None,

@@ -29,6 +29,10 @@ pub(crate) async fn open(urls: &[String], options: Options) -> Store {
 }
 
 pub(crate) async fn open_at(servers: RedisServers, options: Options) -> Store {
+    open_by(servers, options, &CLOCK).await
+}
+
+async fn open_by(servers: RedisServers, options: Options, clock: &Clock) -> Store {
     let redis = RedisPlan {
         servers,
         timeout: options.timeout,
@@ -38,12 +42,13 @@ pub(crate) async fn open_at(servers: RedisServers, options: Options) -> Store {
     let plan = ReplayPlan {
         capacity: 1000,
         per_key_limit: 1000,
+        per_subject_limit: 100_000_000,
         on_start: OnStart::Challenge,
         journal: None,
         redis: Some(redis),
     };
     let settings = Settings { plan: &plan, retention: Duration::from_secs(70), terms: &[LIFE] };
-    Store::open(&settings, &CLOCK).await.unwrap()
+    Store::open(&settings, clock).await.unwrap()
 }
 
 async fn connected(server: &Server) -> Store {
@@ -185,6 +190,42 @@ async fn a_restart_without_persistence_is_noticed() {
     }
     assert_eq!(one.complete_since(), two.complete_since());
     assert_eq!(spend_since(&one, "c", one.complete_since()).await, Outcome::Fresh);
+}
+
+/// One replica an hour ahead began the epoch, and the right ones refused everybody for an hour, also when it was gone; one half a minute behind
+/// noticed a loss first, and 60 of 60 proofs passed again at the right one.
+#[tokio::test]
+async fn a_replica_with_a_wrong_clock_takes_nothing_and_decides_nothing() {
+    if !installed() {
+        return;
+    }
+    for seconds in [-86_400, -3600, -30, -7, 7, 30, 3600, 86_400] {
+        let server = Server::start(&[]);
+        let off = || UnixTime::from_millis(CLOCK.now().as_millis() + seconds * 1000);
+        let servers = RedisServers::parse(&[&server.url()], None).unwrap();
+        let wrong = open_by(servers, Options::default(), &Clock::manual(off())).await;
+        let why = wrong.trouble().unwrap();
+        assert!(why.contains("the clock of this machine is"), "{seconds}: {why}");
+        assert_eq!(server.ask("KEYS keyproof:replay:epoch:*").lines().count(), 0, "it begins no epoch");
+        let used = wrong.check_and_insert(key(&wrong, "a"), off().saturating_add(LIFE), off()).await;
+        assert_eq!(used, Outcome::Unavailable);
+
+        let right = connected(&server).await;
+        assert!(right.complete_since().seconds_after(CLOCK.now()).abs() < 7.0, "it begins about now");
+        assert_eq!(spend(&right, "a").await, Outcome::Fresh);
+        let since = right.complete_since();
+        server.ask("FLUSHALL");
+        wrong.tend(off()).await;
+        assert!(!wrong.is_ready());
+        assert_eq!(spend_since(&right, "a", since).await, Outcome::Forgotten);
+        recover(&right).await;
+        assert_eq!(spend_since(&right, "a", since).await, Outcome::Forgotten);
+
+        wrong.tend(CLOCK.now()).await;
+        assert!(wrong.is_ready(), "its clock is right again");
+        wrong.tend(off()).await;
+        assert!(!wrong.is_ready(), "and wrong again while it runs");
+    }
 }
 
 #[tokio::test]

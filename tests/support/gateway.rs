@@ -36,6 +36,8 @@ pub struct House {
     pub client: PrivateKey,
     pub certificate: CertificateDer<'static>,
     pub log: Log,
+    /// Tokens and proofs are made now, not at [`NOW`].
+    present: bool,
     stop: DropGuard,
     running: JoinHandle<Drained>,
     folder: tempfile::TempDir,
@@ -67,6 +69,13 @@ impl House {
         Self::begun_long_ago(Files { routes, settings, tls: true, ..Files::NONE }).await
     }
 
+    /// A gateway with the system's clock, beside servers that have no other.
+    pub async fn present(routes: &str, settings: &str, tls: bool) -> Self {
+        let mut house = Self::begin_by(Files { routes, settings, tls, ..Files::NONE }, Clock::system()).await;
+        house.present = true;
+        house
+    }
+
     /// Long enough after the start that no proof could have been used before it.
     async fn begun_long_ago(files: Files<'_>) -> Self {
         let house = Self::begin(files, NOW.saturating_sub(Duration::from_secs(3600))).await;
@@ -80,6 +89,10 @@ impl House {
     }
 
     async fn begin(files: Files<'_>, start: UnixTime) -> Self {
+        Self::begin_by(files, Clock::manual(start)).await
+    }
+
+    async fn begin_by(files: Files<'_>, clock: Clock) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let issuer = PrivateKey::generate(Algorithm::Es256).unwrap();
         let upstream = Recording::start(files.answer).await;
@@ -89,11 +102,23 @@ impl House {
         let file = folder.path().join("keyproof.yaml");
         let certificate = h2::certificate(folder.path(), HOST);
         std::fs::write(&file, files.configuration(&upstream)).unwrap();
-        let clock = Clock::manual(start);
         let (log, access_log) = Log::begin();
         let (gateway, admin, stop, running) = run_with(&file, &clock, Some(access_log)).await;
-        let client = PrivateKey::generate(Algorithm::Es256).unwrap();
-        Self { gateway, admin, upstream, clock, issuer, client, certificate, log, stop, running, folder }
+        let (client, present) = (PrivateKey::generate(Algorithm::Es256).unwrap(), false);
+        Self {
+            gateway,
+            admin,
+            upstream,
+            clock,
+            issuer,
+            client,
+            certificate,
+            log,
+            present,
+            stop,
+            running,
+            folder,
+        }
     }
 
     /// The configuration file.
@@ -104,12 +129,25 @@ impl House {
     /// Stops the gateway and starts another one with the same configuration, folder and clock.
     pub async fn restarted(self) -> Self {
         let file = self.configuration();
-        let Self { upstream, clock, issuer, client, certificate, stop, running, folder, .. } = self;
+        let Self { upstream, clock, issuer, client, certificate, present, stop, running, folder, .. } = self;
         drop(stop);
         running.await.unwrap();
         let (log, access_log) = Log::begin();
         let (gateway, admin, stop, running) = run_with(&file, &clock, Some(access_log)).await;
-        Self { gateway, admin, upstream, clock, issuer, client, certificate, log, stop, running, folder }
+        Self {
+            gateway,
+            admin,
+            upstream,
+            clock,
+            issuer,
+            client,
+            certificate,
+            log,
+            present,
+            stop,
+            running,
+            folder,
+        }
     }
 
     /// A token for the client's key, with every claim of RFC 9068; `changes` replace claims, `null` removes them.
@@ -119,7 +157,7 @@ impl House {
 
     /// The same with changes to the header too.
     pub fn token_with(&self, header: Value, changes: Value) -> String {
-        let now = NOW.as_secs();
+        let now = self.now();
         let claims = json!({
             "iss": "https://id.test", "aud": "https://api.test", "sub": "alice", "client_id": "shop",
             "iat": now - 10, "exp": now + 300, "jti": unique(), "scope": "orders:read profile",
@@ -131,7 +169,13 @@ impl House {
 
     /// A proof by the client's key for `token`, for `GET https://api.test/orders`; `changes` replace claims, `null` removes them.
     pub fn proof(&self, token: &str, changes: Value) -> String {
+        let at = json!({ "iat": self.now() });
+        let changes: Value = serde_json::from_str(&replaced(at, changes)).unwrap();
         proof(&self.client, json!({}), token, changes)
+    }
+
+    fn now(&self) -> i64 {
+        if self.present { self.clock.now().as_secs() } else { NOW.as_secs() }
     }
 
     /// Sends a request by hand, on a connection of its own.
@@ -237,6 +281,14 @@ pub fn get(path: &str, headers: &[(&str, &str)]) -> String {
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     format!("{method} {path} HTTP/1.1\r\nhost: {HOST}\r\n{headers}\r\n")
+}
+
+/// `base` with the members of `changes` in place of its own.
+fn replaced(base: Value, changes: Value) -> String {
+    let members = |value: Value| value.as_object().expect("an object").clone();
+    let mut all: Map<String, Value> = members(base);
+    all.extend(members(changes));
+    Value::Object(all).to_string()
 }
 
 /// `base` with the members of `changes` in place of its own, and without those that are `null`.

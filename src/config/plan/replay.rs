@@ -19,9 +19,16 @@ pub(super) fn plan(replay: &Replay, folder: &Path, findings: &mut Findings) -> R
         let help = "add \"redis:\" with \"url: rediss://replay.internal:6379/0\" below replay";
         findings.problem(&replay.store.place, "store is redis, but nothing says where it is", help);
     }
+    let capacity = count(&replay.capacity, MAX_CAPACITY, findings);
+    let per_key_limit = count(&replay.per_key_limit, MAX_CAPACITY, findings);
+    // A limit per key above the one per subject would never be reached.
+    let least = if per_key_limit < capacity { per_key_limit } else { 1 };
+    let per_subject_limit = replay.per_subject_limit.as_ref();
     ReplayPlan {
-        capacity: count(&replay.capacity, MAX_CAPACITY, findings),
-        per_key_limit: count(&replay.per_key_limit, MAX_CAPACITY, findings),
+        capacity,
+        per_key_limit,
+        per_subject_limit: per_subject_limit
+            .map_or((capacity / 4).max(least), |limit| count(limit, MAX_CAPACITY, findings)),
         on_start: replay.on_start.value,
         journal: replay.journal.as_ref().and_then(|journal| {
             let path = folder.join(&journal.value);

@@ -13,7 +13,7 @@
 //!
 //! A write that fails is [`Outcome::Unavailable`], and the proof is not used up. The segment is given up,
 //! marked for successors, and another begun, at most ten times a second; a successor is told that the journal
-//! is complete since that one began.
+//! is complete since that one began. While it cannot be written the gateway is not ready.
 //!
 //! If the clock has gone back behind what was dropped, that is [`Outcome::Forgotten`], exactly as if the
 //! process had gone on running.
@@ -49,6 +49,8 @@ pub struct JournalStore {
     pub(super) memory: MemoryStore,
     writer: Mutex<Writer>,
     failures: AtomicU64,
+    /// Why the last write failed, while none has succeeded since.
+    trouble: Mutex<Option<String>>,
     begins_empty: bool,
     /// Holds the directory for as long as the store lives.
     _lock: File,
@@ -68,7 +70,8 @@ impl JournalStore {
         let slice = (settings.retention / PER_RETENTION).max(std::time::Duration::from_secs(1));
         let writer = Writer::begin(directory.to_owned(), past.header, past.kept, slice).map_err(failed)?;
         let (begins_empty, writer) = (past.begins_empty, Mutex::new(writer));
-        Ok(Self { memory: past.memory, writer, failures: AtomicU64::new(0), begins_empty, _lock: lock })
+        let (failures, trouble) = (AtomicU64::new(0), Mutex::default());
+        Ok(Self { memory: past.memory, writer, failures, trouble, begins_empty, _lock: lock })
     }
 
     /// Whether what it found does not vouch for the time before it was opened.
@@ -99,8 +102,25 @@ impl JournalStore {
     pub fn tend(&self, now: impl Into<Moment>) {
         let now = now.into();
         self.memory.advance(now);
-        if let Err(error) = self.writer().tend(now.wall) {
-            let _: Outcome = self.count(&error);
+        let tended = self.writer().tend(now.wall);
+        match tended {
+            Ok(()) => self.recovered(),
+            Err(error) => {
+                let _: Outcome = self.count(&error);
+            }
+        }
+    }
+
+    /// Why proofs cannot be written down, if they cannot.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.as_ref().map(|error| format!("the journal cannot be written: {error}"))
+    }
+
+    /// The journal could be tended, which begins a segment where there is none to write to.
+    fn recovered(&self) {
+        if self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            tracing::info!("the replay journal can be written again");
         }
     }
 
@@ -120,6 +140,7 @@ impl JournalStore {
     }
 
     fn count(&self, error: &io::Error) -> Outcome {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
         // The first, and then ever fewer: a full disk fails every request.
         if before.is_power_of_two() || before == 0 {
@@ -209,6 +230,8 @@ fn since_in_doubt(newest: &Header, now: UnixTime, settings: &Settings<'_>) -> Un
 
 fn lock(directory: &Path) -> Result<File, OpenError> {
     let path = directory.join("lock");
+    recover::only_a_file(&path)
+        .map_err(|source| OpenError::Journal { path: directory.to_owned(), source })?;
     let failed = |source| OpenError::Journal { path: directory.to_owned(), source };
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(failed)?;

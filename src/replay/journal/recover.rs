@@ -28,6 +28,10 @@ pub(super) fn survey(directory: &Path, boot: Option<[u8; 16]>, terms: u64) -> io
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
+        if matches!(path.extension().and_then(|extension| extension.to_str()), Some(WHOLE | BROKEN | UNBORN))
+        {
+            only_a_file(&path)?;
+        }
         match path.extension().and_then(|extension| extension.to_str()) {
             Some(WHOLE | BROKEN) => paths.push(path),
             Some(UNBORN) => std::fs::remove_file(&path)?,
@@ -53,6 +57,30 @@ pub(super) fn survey(directory: &Path, boot: Option<[u8; 16]>, terms: u64) -> io
     found.segments.retain(|(_, header)| header.secret == newest.secret);
     found.newest = Some(newest);
     Ok(found)
+}
+
+/// Whatever has the name of a file of ours is one, or is not there. Opening a FIFO would wait for ever.
+///
+/// # Errors
+/// It is something else.
+pub(super) fn only_a_file(path: &Path) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(found) => {
+            let is = if found.is_dir() {
+                "a directory"
+            } else {
+                "no ordinary file (a FIFO, a socket or a device)"
+            };
+            let said = format!(
+                "{} is {is}, but has the name of a file of the journal: move it away",
+                path.display()
+            );
+            Err(io::Error::other(said))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// What speaks against believing the segments that the newest one counts on.

@@ -28,6 +28,7 @@ impl Terms {
         let plan = ReplayPlan {
             capacity: 100_000,
             per_key_limit: 100_000,
+            per_subject_limit: 100_000_000,
             on_start: OnStart::Challenge,
             journal: None,
             redis: None,
@@ -271,6 +272,45 @@ fn a_failed_write_uses_nothing_up_and_is_no_silent_gap() {
     let store = open(&directory, 22);
     assert_eq!(since(&store), after(21), "vouched for since the segment after the failure");
     assert_eq!(store.check_and_insert(key(1), after(60), after(22)), Outcome::Replayed);
+}
+
+/// Proofs were refused by the thousand while the gateway said that it was ready; and what was written to a file that somebody had removed was
+/// written nowhere.
+#[test]
+fn a_journal_that_cannot_be_written_is_trouble_until_it_can() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("journal");
+    let store = open(&directory, 0);
+    store.tend(after(1));
+    assert_eq!(store.trouble(), None);
+    std::fs::remove_dir_all(&directory).unwrap();
+    store.tend(after(2));
+    assert!(store.trouble().unwrap().starts_with("the journal cannot be written: "));
+    assert_eq!(store.check_and_insert(key(1), after(62), after(2)), Outcome::Unavailable);
+    std::fs::create_dir(&directory).unwrap();
+    store.tend(after(3));
+    assert_eq!((store.trouble(), store.failures()), (None, 2));
+    assert_eq!(store.check_and_insert(key(1), after(63), after(3)), Outcome::Fresh);
+}
+
+/// Opening a FIFO waited for ever, and so did whoever wanted to stop the process.
+#[test]
+fn what_is_no_file_but_has_the_name_of_one_is_named() {
+    for name in
+        ["00000000000000000001.used", "00000000000000000001.broken", "00000000000000000009.new", "lock"]
+    {
+        // A socket stands in for a FIFO: it is made without another process, which would hold the locks of other tests for a moment.
+        for socket in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join(name);
+            match socket {
+                true => drop(std::os::unix::net::UnixListener::bind(&path).unwrap()),
+                false => std::fs::create_dir(&path).unwrap(),
+            }
+            let error = Terms::new().open(directory.path(), START).map(drop).unwrap_err().to_string();
+            assert!(error.contains(path.to_str().unwrap()) && error.contains("move it away"), "{error}");
+        }
+    }
 }
 
 /// One thing that happens to a journal.

@@ -5,7 +5,7 @@ use crate::clock::UnixTime;
 use crate::replay::ReplayKey;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -90,6 +90,11 @@ impl Writer {
     /// # Errors
     /// It could not be begun.
     pub(super) fn tend(&mut self, now: UnixTime) -> io::Result<()> {
+        // What is written to a file that was removed is written nowhere.
+        let removed = |file: &File| file.metadata().map_or(true, |found| found.nlink() == 0);
+        if self.open.as_ref().is_some_and(|(file, _)| removed(file)) {
+            self.give_up(now);
+        }
         let has_gone_back = now < self.header.origin.saturating_sub(self.slice);
         if self.is_due(now) || has_gone_back {
             self.next_segment(now).inspect_err(|_| self.give_up(now))?;

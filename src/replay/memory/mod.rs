@@ -44,6 +44,7 @@ mod quota;
 mod table;
 mod window;
 
+use super::subjects::Subjects;
 use super::{Outcome, ReplayKey, Since};
 use crate::clock::{Moment, UnixTime};
 use crate::jose::Secret;
@@ -76,6 +77,8 @@ pub struct MemoryStore {
     window: RwLock<Window>,
     shards: Vec<Mutex<Table>>,
     quota: Quota,
+    pub(super) subjects: Option<Subjects>,
+    retention: Duration,
     counts: Vec<AtomicUsize>,
     len: AtomicUsize,
     capacity: usize,
@@ -108,10 +111,17 @@ impl MemoryStore {
             window: RwLock::new(Window::new(&timeline, base)),
             shards: std::iter::repeat_with(|| Mutex::new(Table::new(places))).take(shards).collect(),
             quota: Quota::new(per_key_limit),
+            subjects: None,
+            retention,
             counts: (0..GENERATIONS).map(|_| AtomicUsize::new(0)).collect(),
             len: AtomicUsize::new(0),
             capacity,
         }
+    }
+
+    /// So many live proofs of one subject, as the caller counts them.
+    pub(super) fn limit_subjects(&mut self, limit: usize, start: UnixTime) {
+        self.subjects = Some(Subjects::new(limit, self.retention, start));
     }
 
     /// See [`super::Store::check_and_insert`].

@@ -16,13 +16,14 @@
 //! *epoch*: a key whose name holds what the server is (its `run_id`, its `master_replid`, which is new after
 //! every promotion, its count of evicted keys, and in a cluster its slots) and what the keys were made with,
 //! and whose value is the moment since which its data is complete. Who finds no such key writes one for the
-//! present (`SET NX`), and everybody who sees it moves [`super::Store::complete_since`] there. A connection
+//! present, by the server's own `TIME` (`SET NX`), so that no replica with a wrong clock decides for the others; and everybody who sees it moves [`super::Store::complete_since`] there. A connection
 //! leads to one server process for as long as it lives, and no request uses one before its epoch has been
 //! read; so a promoted or restarted server, which has another name, is noticed before its first answer, and a
 //! flushed one with it. Servers are looked at again every second.
 //!
-//! The moment lies [`CLOCK_DIFFERENCE`] ahead, because a proof that was lost may have been accepted by a
-//! replica whose clock is ahead; for as long nonces made before do not help either.
+//! The moment lies [`CLOCK_DIFFERENCE`] and half a second ahead, because a proof that was lost may have been accepted by a
+//! replica whose clock is ahead; for as long nonces that others made do not help either. A replica whose clock differs by more than that
+//! from the server's takes no proofs, begins no epoch, is not ready and says so.
 //!
 //! The keys' secret lies in Redis too: the first who comes makes it. It is not derived from a nonce secret,
 //! because those are rotated one replica after the other, and two replicas with different secrets know
@@ -42,8 +43,7 @@
 //!   primary is.
 //! * *A primary made a replica and a primary again by hand* on a connection that stays open is noticed within a
 //!   second, or by the first request in between. Sentinel closes the connections.
-//! * *Replicas that do not agree* in their clocks (by more than [`CLOCK_DIFFERENCE`]; there is a warning) or in
-//!   the acceptance window (while a change is rolled out): the one that forgets first decides.
+//! * *Replicas that do not agree* in the acceptance window (while a change is rolled out): the one that forgets first decides.
 //! * *Limits*: the capacity is Redis's own, which answers `OOM` when it is full; each replica limits
 //!   what passes through it per key.
 //! * *A lost answer* (time-out) is refused, and the proof may have been used up by it.
@@ -56,25 +56,28 @@ mod slots;
 mod steps;
 mod tend;
 mod trouble;
+mod unchecked;
 mod url;
 mod vet;
 
 use super::limit::PerKeyLimit;
+use super::subjects::Subjects;
 use super::{Outcome, RedisPlan, ReplayKey, Settings, Since};
-use crate::clock::{CLOCK_DIFFERENCE, Clock, Moment, Stopwatch, UnixTime};
+use crate::clock::{CLOCK_DIFFERENCE, Clock, Moment, UnixTime};
 use crate::jose::{Secret, encode};
 use ::redis::{RedisError, pipe};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use connect::Topology;
 use refusal::{Refusal, Step, refused};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 use steps::OwnClock;
 use tokio::sync::Notify;
 use trouble::Trouble;
+use unchecked::Unchecked;
 pub use url::{BadUrl, RedisServers};
-use vet::{Primary, Terms};
+use vet::{OwnTime, Primary, Terms};
 
 /// How far the clock of the server may jump before what it has expired is in doubt. A key lives as much
 /// longer.
@@ -104,13 +107,14 @@ pub struct RedisStore {
     wake: Notify,
     tending: tokio::sync::Mutex<()>,
     trouble: Trouble,
-    /// When it was last said that requests pass unchecked.
-    said_unchecked: Mutex<Option<Stopwatch>>,
+    /// The epochs that count: another one is a loss.
+    epochs: Mutex<Vec<String>>,
     stalled: AtomicU32,
-    unchecked: AtomicU64,
+    unchecked: Unchecked,
     len: AtomicUsize,
     capacity: usize,
     per_key: PerKeyLimit,
+    subjects: Subjects,
 }
 
 /// The servers that were vetted, and what for.
@@ -140,12 +144,13 @@ impl RedisStore {
             wake: Notify::new(),
             tending: tokio::sync::Mutex::new(()),
             trouble: Trouble::default(),
-            said_unchecked: Mutex::default(),
+            epochs: Mutex::default(),
             stalled: AtomicU32::new(0),
-            unchecked: AtomicU64::new(0),
+            unchecked: Unchecked::default(),
             len: AtomicUsize::new(0),
             capacity: settings.plan.capacity,
             per_key: PerKeyLimit::new(settings.plan.per_key_limit, settings.retention, clock.now()),
+            subjects: Subjects::new(settings.plan.per_subject_limit, settings.retention, clock.now()),
         };
         store.tend(clock.now()).await;
         store
@@ -167,7 +172,7 @@ impl RedisStore {
             self.per_key.count(key.owner, until);
         }
         if self.accept_on_failure && matches!(outcome, Outcome::Unavailable | Outcome::Full) {
-            self.accept_unchecked();
+            self.unchecked.pass();
             return Outcome::Fresh;
         }
         outcome
@@ -186,7 +191,7 @@ impl RedisStore {
 
     /// How many requests passed unchecked.
     pub fn accepted_unchecked(&self) -> u64 {
-        self.unchecked.load(Ordering::Relaxed)
+        self.unchecked.total()
     }
 
     /// How many keys the databases hold, as of the last look.
@@ -198,6 +203,10 @@ impl RedisStore {
         self.capacity
     }
 
+    pub(super) const fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+
     pub(super) const fn since(&self) -> &Since {
         &self.since
     }
@@ -207,14 +216,18 @@ impl RedisStore {
     }
 
     async fn insert(&self, key: ReplayKey, mark: u64, until: UnixTime, now: Moment) -> Outcome {
+        // First: while our clock is wrong nothing is taken, and nothing is to be remembered of it.
+        let Some(live) = self.live.load_full() else { return Outcome::Unavailable };
         if self.own_clock.may_have_expired(until, mark, now, &self.since) {
             return Outcome::Forgotten;
         }
         let now = now.wall;
-        let Some(live) = self.live.load_full() else { return Outcome::Unavailable };
         let name = format!("kp:{}", encode(&key.id.to_be_bytes()));
         let Some(primary) = live.primary(&name) else { return Outcome::Unavailable };
-        let ttl = until.since(now).saturating_add(CLOCK_DIFFERENCE).saturating_add(JUMP).as_millis();
+        let own = OwnTime::of(now);
+        // Others may be behind Redis by as much as we may be ahead of it.
+        let life = until.since(now).saturating_add(primary.lead(now));
+        let ttl = life.saturating_add(CLOCK_DIFFERENCE).saturating_add(JUMP).as_millis();
         let mut pipeline = pipe();
         pipeline.cmd("SET").arg(&name).arg(1).arg("PX").arg(u64::try_from(ttl).unwrap_or(u64::MAX)).arg("NX");
         pipeline.cmd("GET").arg(&primary.epoch_key).cmd("TIME");
@@ -226,7 +239,7 @@ impl RedisStore {
         self.stalled.store(0, Ordering::Relaxed);
         match answer {
             Ok(answer) => {
-                let outcome = self.judge(&live, primary, answer);
+                let outcome = self.judge(&live, primary, &own, answer);
                 if outcome == Outcome::Forgotten {
                     self.settle(now).await;
                 }
@@ -241,6 +254,7 @@ impl RedisStore {
         &self,
         live: &Arc<Live>,
         primary: &Primary,
+        own: &OwnTime,
         (set, epoch, time): (Option<String>, Option<String>, (i64, i64)),
     ) -> Outcome {
         if set.is_none() {
@@ -255,6 +269,10 @@ impl RedisStore {
             self.renew.store(true, Ordering::SeqCst);
             self.give_up(live, &Refusal::ClockJumped);
             return Outcome::Forgotten;
+        }
+        if let Err(refusal) = own.agrees_with(vet::duration(time)) {
+            self.give_up(live, &refusal);
+            return Outcome::Unavailable;
         }
         Outcome::Fresh
     }
@@ -275,18 +293,6 @@ impl RedisStore {
         }
         self.give_up(live, &refusal);
         Outcome::Unavailable
-    }
-
-    fn accept_unchecked(&self) {
-        let so_far = self.unchecked.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let mut said = self.said_unchecked.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
-            *said = Some(Stopwatch::start());
-            tracing::error!(
-                so_far,
-                "requests pass WITHOUT a replay check: Redis cannot be asked and replay.redis.on_failure is accept"
-            );
-        }
     }
 }
 

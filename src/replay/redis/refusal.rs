@@ -1,5 +1,6 @@
 //! Why Redis is not asked, in words that say what to do about it.
 
+use crate::clock::CLOCK_DIFFERENCE;
 use ::redis::{ErrorKind, RedisError, ServerError};
 
 /// What a connection's user must be allowed, as `ACL SETUSER` takes it: no less, and no more.
@@ -90,6 +91,13 @@ pub(super) enum Refusal {
     UnknownService(String),
     #[error("its data was lost (a failover, a restart or a flush): proofs from before get a nonce challenge")]
     EpochLost,
+    #[error(
+        "the clock of this machine is {} {} its own, and at most {} s are borne: set both by NTP; until then this replica takes no proofs",
+        rounded(.0.unsigned_abs()),
+        if *.0 < 0 { "behind" } else { "ahead of" },
+        CLOCK_DIFFERENCE.as_secs()
+    )]
+    ClocksDiffer(i64),
     #[error("its clock has jumped, by which keys expire: proofs from before get a nonce challenge")]
     ClockJumped,
     #[error("the primary or the slots of the cluster have changed")]
@@ -98,6 +106,12 @@ pub(super) enum Refusal {
     NoCluster,
     #[error("the cluster has no complete map of its slots")]
     NoSlots,
+}
+
+/// A difference of clocks in milliseconds, so coarse that it is not another one every second.
+fn rounded(millis: u64) -> String {
+    let seconds = millis / 1000;
+    if seconds < 120 { format!("{seconds} s") } else { format!("{} minutes", seconds / 60) }
 }
 
 /// What an error says, in answer to these commands.
@@ -191,6 +205,12 @@ mod tests {
             assert!(refusal.to_string().contains(said), "{code}: {refusal}");
         }
         assert!(by_code("ERR").is_none());
+    }
+
+    #[test]
+    fn a_difference_of_clocks_is_said_with_its_direction() {
+        assert!(Refusal::ClocksDiffer(-30_900).to_string().contains("is 30 s behind its own"));
+        assert!(Refusal::ClocksDiffer(3_600_000).to_string().contains("is 60 minutes ahead of its own"));
     }
 
     #[test]

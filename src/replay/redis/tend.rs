@@ -1,26 +1,28 @@
 //! Finds the servers, looks at them every second, and finds them again.
 
 use super::refusal::Refusal;
-use super::vet::Primary;
+use super::vet::{OwnTime, Primary};
 use super::{Live, RETRY, RedisStore, WATCH, connect, slots, vet};
 use crate::clock::{Clock, UnixTime};
 use crate::jose::Secret;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 impl RedisStore {
     /// Looks at the servers, and for them where they are lost.
     pub async fn tend(&self, now: UnixTime) {
+        let own = OwnTime::of(now);
         let _one = self.tending.lock().await;
+        self.unchecked.tick();
         if let Some(live) = self.live.load_full() {
-            match self.look(&live).await {
+            match self.look(&live, &own).await {
                 Ok(()) => return self.be_content(),
                 // Only new proofs are refused: those that are there are known all the same.
                 Err(refusal @ Refusal::OutOfMemory) => return self.complain(&refusal),
                 Err(refusal) => self.give_up(&live, &refusal),
             }
         }
-        match self.connect(now).await {
+        match self.connect(&own).await {
             Ok(live) => self.publish(live),
             Err(refusal) => self.complain(&refusal),
         }
@@ -40,10 +42,11 @@ impl RedisStore {
 
     /// Learns since when the server's data is complete, before somebody makes a nonce that should be newer than that.
     pub(super) async fn settle(&self, now: UnixTime) {
+        let own = OwnTime::of(now);
         let settled = async {
             let _one = self.tending.lock().await;
             if self.live.load().is_none() {
-                match self.connect(now).await {
+                match self.connect(&own).await {
                     Ok(live) => self.publish(live),
                     Err(refusal) => self.complain(&refusal),
                 }
@@ -64,15 +67,19 @@ impl RedisStore {
 
     /// The servers' moments count before the first request can be answered by them.
     fn publish(&self, (live, secret): (Live, Secret)) {
-        for primary in &live.primaries {
+        let mut known = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        for primary in live.primaries.iter().filter(|primary| !known.contains(&primary.epoch)) {
             self.since.raise(primary.complete_since);
         }
+        *known = live.primaries.iter().map(|primary| primary.epoch.clone()).collect();
+        drop(known);
         self.secret.store(Arc::new(secret));
         self.live.store(Some(Arc::new(live)));
         self.stalled.store(0, Ordering::Relaxed);
         let complete_since = self.since.moment().as_millis();
         tracing::info!(complete_since, "the replay store in Redis is connected");
         self.trouble.end();
+        self.unchecked.end();
     }
 
     /// All is well, on connections that were never given up.
@@ -80,6 +87,7 @@ impl RedisStore {
         if self.trouble.end() {
             tracing::info!("the replay store in Redis can be used again");
         }
+        self.unchecked.end_if_quiet();
     }
 
     pub(super) fn complain(&self, refusal: &Refusal) {
@@ -90,23 +98,22 @@ impl RedisStore {
     }
 
     /// Finds the primaries, vets each, and asks everything once that will be asked later: what is forbidden shows here.
-    async fn connect(&self, now: UnixTime) -> Result<(Live, Secret), Refusal> {
-        let connected = self.try_connect(now).await;
+    async fn connect(&self, own: &OwnTime) -> Result<(Live, Secret), Refusal> {
+        let connected = self.try_connect(own).await;
         if let Err(refusal) = &connected {
             self.topology.distrust(refusal).await;
         }
         connected
     }
 
-    async fn try_connect(&self, now: UnixTime) -> Result<(Live, Secret), Refusal> {
-        let renew = self.renew.load(Ordering::SeqCst);
+    async fn try_connect(&self, own: &OwnTime) -> Result<(Live, Secret), Refusal> {
         let mut nodes = self.topology.find().await?;
         let keeper = nodes.iter_mut().find(|node| slots::owns(&node.slots, vet::secret_slot()));
         let secret = vet::secret(&mut keeper.ok_or(Refusal::NoSlots)?.connection).await?;
         let mut primaries = Vec::new();
         for node in nodes {
-            let primary = Primary::vet(node, &self.terms, &secret, now, renew).await?;
-            primary.look(&self.terms).await?;
+            let primary = Primary::vet(node, &self.terms, &secret, own, &self.renew).await?;
+            primary.look(&self.terms, own).await?;
             primaries.push(primary);
         }
         self.renew.store(false, Ordering::SeqCst);
@@ -114,10 +121,10 @@ impl RedisStore {
     }
 
     /// Looks again whether everything is as it was.
-    async fn look(&self, live: &Live) -> Result<(), Refusal> {
+    async fn look(&self, live: &Live, own: &OwnTime) -> Result<(), Refusal> {
         let mut len = 0_usize;
         for primary in &live.primaries {
-            let looked = tokio::time::timeout(connect::PATIENCE, primary.look(&self.terms)).await;
+            let looked = tokio::time::timeout(connect::PATIENCE, primary.look(&self.terms, own)).await;
             let size = looked.map_err(|_| Refusal::Slow)?.inspect_err(|refusal| {
                 if matches!(refusal, Refusal::ClockJumped) {
                     self.renew.store(true, Ordering::SeqCst);

@@ -7,11 +7,14 @@ use crate::clock::{CLOCK_DIFFERENCE, Stopwatch, UnixTime};
 use crate::jose::{encode, random, sha256};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{cmd, pipe};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 /// How long an epoch outlives those who look at it.
 const EPOCH_LIFE: Duration = Duration::from_secs(86_400);
+/// How long it may take from asking for the server's time to writing an epoch that begins at it.
+const EPOCH_DELAY: Duration = Duration::from_millis(500);
 /// Where the key lies that proofs' keys are made with.
 const SECRET_KEY: &str = "keyproof:replay:secret";
 
@@ -110,21 +113,25 @@ pub(super) fn secret_slot() -> u16 {
 }
 
 impl Primary {
-    /// Reads the server's epoch, or begins it `now`; with `renew`, begins it in any case.
+    /// Reads the server's epoch, or begins it now, by the server's own clock; with `renew`, begins it in any case. A replica whose clock
+    /// differs from that begins none: it would be wrong for all others.
     pub(super) async fn vet(
         Node { mut connection, slots, place }: Node,
         terms: &Terms,
         secret: &[u8; 32],
-        now: UnixTime,
-        renew: bool,
+        own: &OwnTime,
+        renew: &AtomicBool,
     ) -> Result<Self, Refusal> {
         let facts = facts(&mut connection, terms).await?;
+        let asked = cmd("TIME").query_async(&mut connection).await;
+        let before = duration(asked.map_err(|error| refused(&error, &[Step::plain("+time")]))?);
+        own.agrees_with(before)?;
         let epoch_key = epoch_key(&facts, &slots, terms, secret);
-        let since = now.saturating_add(CLOCK_DIFFERENCE);
+        let since = before.saturating_add(CLOCK_DIFFERENCE).saturating_add(EPOCH_DELAY);
         let fresh = format!("{}.{}", since.as_millis(), encode(&random::<8>()));
         let mut pipeline = pipe();
-        let set = pipeline.cmd("SET").arg(&epoch_key).arg(fresh).arg("PX").arg(epoch_life(terms));
-        if !renew {
+        let set = pipeline.cmd("SET").arg(&epoch_key).arg(&fresh).arg("PX").arg(epoch_life(terms));
+        if !renew.load(Ordering::SeqCst) {
             set.arg("NX");
         }
         set.ignore().cmd("GET").arg(&epoch_key).cmd("TIME");
@@ -134,13 +141,17 @@ impl Primary {
         let millis = epoch.split_once('.').and_then(|(millis, _)| millis.parse().ok());
         let complete_since = UnixTime::from_millis(millis.ok_or(Refusal::EpochLost)?);
         let time = duration(time);
-        warn_of_difference(time, now);
+        if epoch == fresh && time.abs_diff(before) > EPOCH_DELAY {
+            // What was lost between the two may have been used after the moment that it names.
+            renew.store(true, Ordering::SeqCst);
+            return Err(Refusal::Slow);
+        }
         let clock = Mutex::new((time, Stopwatch::start()));
         Ok(Self { connection, epoch_key, epoch, complete_since, facts, place, slots, clock })
     }
 
     /// Looks again whether all is as it was, and whether proofs can be written. The number of keys in the database.
-    pub(super) async fn look(&self, terms: &Terms) -> Result<usize, Refusal> {
+    pub(super) async fn look(&self, terms: &Terms, own: &OwnTime) -> Result<usize, Refusal> {
         let mut connection = self.connection.clone();
         if facts(&mut connection, terms).await? != self.facts {
             return Err(Refusal::EpochLost);
@@ -167,6 +178,7 @@ impl Primary {
         if self.has_jumped(time) {
             return Err(Refusal::ClockJumped);
         }
+        own.agrees_with(duration(time))?;
         // Clocks drift: each look is compared with the one before.
         *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = (duration(time), Stopwatch::start());
         Ok(size)
@@ -174,6 +186,13 @@ impl Primary {
 
     pub(super) fn owns(&self, slot: u16) -> bool {
         slots::owns(&self.slots, slot)
+    }
+
+    /// How far our clock is ahead of the server's, if it is: by the last look, and roughly.
+    pub(super) fn lead(&self, now: UnixTime) -> Duration {
+        let (then, ago) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let ahead = now.since(UnixTime::EPOCH).saturating_sub(then.saturating_add(ago.elapsed()));
+        ahead.saturating_sub(Duration::from_millis(100))
     }
 
     /// Whether the server's clock shows something else than it should.
@@ -204,7 +223,7 @@ fn epoch_life(terms: &Terms) -> u64 {
 }
 
 /// What `TIME` answers: seconds and microseconds.
-fn duration((secs, micros): (i64, i64)) -> Duration {
+pub(super) fn duration((secs, micros): (i64, i64)) -> Duration {
     let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
     Duration::from_secs(unsigned(secs)).saturating_add(Duration::from_micros(unsigned(micros)))
 }
@@ -214,16 +233,29 @@ fn jumped(then: Duration, elapsed: Duration, now: Duration) -> bool {
     then.saturating_add(elapsed).abs_diff(now) > JUMP
 }
 
-/// The server's clock is what all replicas can compare theirs with.
-fn warn_of_difference(time: Duration, now: UnixTime) {
-    let own = now.since(UnixTime::EPOCH);
-    let apart = time.abs_diff(own);
-    if apart > CLOCK_DIFFERENCE {
-        let seconds = apart.as_secs();
-        tracing::warn!(
-            seconds,
-            "the clocks of this machine and of Redis differ; replicas whose clocks differ may accept a proof twice"
-        );
+/// Our own wall clock, read a moment ago.
+#[derive(Debug)]
+pub(super) struct OwnTime {
+    wall: UnixTime,
+    read: Stopwatch,
+}
+
+impl OwnTime {
+    /// It was read just now.
+    pub(super) fn of(wall: UnixTime) -> Self {
+        Self { wall, read: Stopwatch::start() }
+    }
+
+    /// The server's clock is what all replicas compare theirs with: one whose clock differs more would accept what another has forgotten.
+    ///
+    /// # Errors
+    /// It differs.
+    pub(super) fn agrees_with(&self, time: Duration) -> Result<(), Refusal> {
+        let own = self.wall.saturating_add(self.read.elapsed());
+        let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let ahead = own.as_millis().saturating_sub(millis);
+        let borne = Duration::from_millis(ahead.unsigned_abs()) <= CLOCK_DIFFERENCE;
+        if borne { Ok(()) } else { Err(Refusal::ClocksDiffer(ahead)) }
     }
 }
 

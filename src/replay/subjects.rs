@@ -1,0 +1,109 @@
+//! The limit per subject: live proofs of one subject of one issuer, however many keys it has.
+
+use super::memory::{GENERATIONS, Timeline};
+use crate::clock::UnixTime;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Counters in a row: 8 MiB in all, touched as subjects come.
+const COLUMNS: usize = 1 << 14;
+/// Subjects share counters; each has two, in two rows, and the smaller counts. Two subjects share both once in 2^28.
+const ROWS: usize = 2;
+
+/// A count-min sketch of (subject, generation), without a lock: of those that ask at the same time a few may pass too many.
+#[derive(Debug)]
+pub(super) struct Subjects {
+    /// Keyed by chance, so that nobody chooses whom to share counters with.
+    hasher: RandomState,
+    timeline: Timeline,
+    limit: u64,
+    /// A generation in the upper half and its count in the lower, for each generation in a ring of them. A cell of another generation counts
+    /// nothing: nothing is ever cleared.
+    cells: Vec<AtomicU64>,
+}
+
+impl Subjects {
+    pub(super) fn new(limit: usize, retention: Duration, start: UnixTime) -> Self {
+        Self {
+            hasher: RandomState::new(),
+            timeline: Timeline::new(retention, start),
+            limit: u64::try_from(limit).unwrap_or(u64::MAX),
+            cells: std::iter::repeat_with(|| AtomicU64::new(0)).take(ROWS * COLUMNS * ring_len()).collect(),
+        }
+    }
+
+    /// What stands for the subject of an issuer here.
+    pub(super) fn of(&self, issuer: usize, subject: &str) -> u64 {
+        self.hasher.hash_one((issuer, subject))
+    }
+
+    /// Whether the subject may have one more.
+    pub(super) fn has_room(&self, subject: u64, now: UnixTime) -> bool {
+        let first = self.timeline.generation(now).unwrap_or(0);
+        let alive = first..first.saturating_add(GENERATIONS);
+        rings(subject).into_iter().any(|ring| {
+            let cells = self.cells.get(ring..ring.saturating_add(ring_len())).unwrap_or_default();
+            let counts = cells.iter().map(|cell| parts(cell.load(Ordering::Relaxed)));
+            counts.filter(|(mark, _)| alive.contains(mark)).map(|(_, count)| count).sum::<u64>() < self.limit
+        })
+    }
+
+    /// One more has passed.
+    pub(super) fn count(&self, subject: u64, until: UnixTime) {
+        let Some(generation) = self.timeline.generation(until) else { return };
+        for ring in rings(subject) {
+            let place = ring.saturating_add(usize::try_from(generation).unwrap_or(0) % ring_len());
+            let Some(cell) = self.cells.get(place) else { continue };
+            let one_more = |cell: u64| match parts(cell) {
+                (mark, count) if mark == generation => Some(whole(generation, count.saturating_add(1))),
+                _ => Some(whole(generation, 1)),
+            };
+            // It always agrees.
+            let _: Result<u64, u64> = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        }
+    }
+}
+
+fn ring_len() -> usize {
+    usize::try_from(GENERATIONS).unwrap_or(0)
+}
+
+/// Where the subject's rings begin.
+fn rings(subject: u64) -> [usize; ROWS] {
+    let column = |shift: u32| usize::try_from(subject >> shift).unwrap_or(0) % COLUMNS;
+    [column(0), COLUMNS.saturating_add(column(20))].map(|column| column.saturating_mul(ring_len()))
+}
+
+fn parts(cell: u64) -> (u32, u64) {
+    (u32::try_from(cell >> 32).unwrap_or(0), cell & u64::from(u32::MAX))
+}
+
+fn whole(generation: u32, count: u64) -> u64 {
+    u64::from(generation) << 32 | count.min(u64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+    fn at(secs: u64) -> UnixTime {
+        START.saturating_add(Duration::from_secs(secs))
+    }
+
+    #[test]
+    fn a_subject_has_its_limit_until_its_proofs_expire_and_others_theirs() {
+        let subjects = Subjects::new(3, Duration::from_secs(70), START);
+        let (alice, bob, same_name) =
+            (subjects.of(0, "alice"), subjects.of(0, "bob"), subjects.of(1, "alice"));
+        for second in 0..3 {
+            assert!(subjects.has_room(alice, at(second)));
+            subjects.count(alice, at(second + 60));
+        }
+        assert!(!subjects.has_room(alice, at(3)) && !subjects.has_room(alice, at(60)));
+        assert!(subjects.has_room(bob, at(3)) && subjects.has_room(same_name, at(3)));
+        assert!(subjects.has_room(alice, at(72)));
+    }
+}
