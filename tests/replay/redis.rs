@@ -4,6 +4,7 @@ use crate::server::{Server, installed};
 use keyproof::clock::{Clock, Stopwatch, UnixTime};
 use keyproof::jose::Thumbprint;
 use keyproof::replay::{OnStart, Outcome, RedisPlan, RedisServers, ReplayKey, ReplayPlan, Settings, Store};
+use rustix::process::Signal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -292,14 +293,14 @@ async fn a_server_that_hangs_is_refused_in_time_and_comes_back() {
     let options = Options { timeout: Duration::from_millis(100), ..Options::default() };
     let store = open(&[server.url()], options).await;
     let since = store.complete_since();
-    server.signal("STOP");
+    server.signal(Signal::STOP);
     let watch = Stopwatch::start();
     for round in 0..20 {
         assert_eq!(spend(&store, &format!("{round}")).await, Outcome::Unavailable);
     }
     assert!(watch.elapsed() < Duration::from_secs(10), "{:?}", watch.elapsed());
     assert!(!store.is_ready(), "after many, the connection is given up");
-    server.signal("CONT");
+    server.signal(Signal::CONT);
     recover(&store).await;
     // A lost answer may have used the proof up; the store does not say otherwise.
     assert_eq!(spend(&store, "new").await, Outcome::Fresh);

@@ -4,6 +4,7 @@ use crate::log::Log;
 use crate::redis::{CLOCK, Options, open_at, recover, spend, spend_since};
 use crate::server::{Server, free_port, installed};
 use keyproof::replay::{Outcome, RedisServers, Store};
+use rustix::process::Signal;
 
 /// What monitors this port as `replay`; `more` are lines of its configuration.
 fn sentinel(port: u16, quorum: usize, more: &str, arguments: &[&str]) -> Server {
@@ -134,7 +135,7 @@ async fn a_sentinel_that_hangs_or_is_behind_the_times_is_not_the_last_word() {
     let primary = Server::start(&[]);
     let right = sentinel(primary.port, 1, "", &[]);
     let hanging = sentinel(primary.port, 1, "", &[]);
-    hanging.signal("STOP");
+    hanging.signal(Signal::STOP);
     let gone = sentinel(free_port(), 2, "", &[]);
     let replica = Server::start(&["--replicaof", "127.0.0.1", &primary.port.to_string()]);
     let behind = sentinel(replica.port, 2, "", &[]);
@@ -145,7 +146,7 @@ async fn a_sentinel_that_hangs_or_is_behind_the_times_is_not_the_last_word() {
         store.tend(CLOCK.now()).await;
         assert!(store.is_ready(), "{:?}", store.trouble());
     }
-    hanging.signal("CONT");
+    hanging.signal(Signal::CONT);
 }
 
 #[tokio::test]
