@@ -3,11 +3,15 @@
 use super::memory::{GENERATIONS, Timeline};
 use crate::clock::UnixTime;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Counters in a row: 8 MiB in all, touched as subjects come.
+/// Counters in a row: a few MiB in all.
 const COLUMNS: usize = 1 << 14;
+/// Rings of counters that are allocated together, when the first subject comes to one of them: a gateway without traffic needs none.
+const PIECE: usize = 64;
 /// Subjects share counters; each has two, in two rows, and the smaller counts. Two subjects share both once in 2^28.
 const ROWS: usize = 2;
 
@@ -20,7 +24,7 @@ pub(super) struct Subjects {
     limit: u64,
     /// A generation in the upper half and its count in the lower, for each generation in a ring of them. A cell of another generation counts
     /// nothing: nothing is ever cleared.
-    cells: Vec<AtomicU64>,
+    pieces: Box<[OnceLock<Box<[AtomicU64]>>]>,
 }
 
 impl Subjects {
@@ -29,7 +33,7 @@ impl Subjects {
             hasher: RandomState::new(),
             timeline: Timeline::new(retention, start),
             limit: u64::try_from(limit).unwrap_or(u64::MAX),
-            cells: std::iter::repeat_with(|| AtomicU64::new(0)).take(ROWS * COLUMNS * ring_len()).collect(),
+            pieces: std::iter::repeat_with(OnceLock::new).take(ROWS * COLUMNS / PIECE).collect(),
         }
     }
 
@@ -43,7 +47,8 @@ impl Subjects {
         let first = self.timeline.generation(now).unwrap_or(0);
         let alive = first..first.saturating_add(GENERATIONS);
         rings(subject).into_iter().any(|ring| {
-            let cells = self.cells.get(ring..ring.saturating_add(ring_len())).unwrap_or_default();
+            let piece = self.pieces.get(ring / PIECE).and_then(OnceLock::get);
+            let cells = piece.and_then(|piece| piece.get(cells_of(ring))).unwrap_or_default();
             let counts = cells.iter().map(|cell| parts(cell.load(Ordering::Relaxed)));
             counts.filter(|(mark, _)| alive.contains(mark)).map(|(_, count)| count).sum::<u64>() < self.limit
         })
@@ -53,8 +58,12 @@ impl Subjects {
     pub(super) fn count(&self, subject: u64, until: UnixTime) {
         let Some(generation) = self.timeline.generation(until) else { return };
         for ring in rings(subject) {
-            let place = ring.saturating_add(usize::try_from(generation).unwrap_or(0) % ring_len());
-            let Some(cell) = self.cells.get(place) else { continue };
+            let Some(piece) = self.pieces.get(ring / PIECE).map(|piece| piece.get_or_init(new_piece)) else {
+                continue;
+            };
+            let place =
+                cells_of(ring).start.saturating_add(usize::try_from(generation).unwrap_or(0) % ring_len());
+            let Some(cell) = piece.get(place) else { continue };
             let one_more = |cell: u64| match parts(cell) {
                 (mark, count) if mark == generation => Some(whole(generation, count.saturating_add(1))),
                 _ => Some(whole(generation, 1)),
@@ -69,10 +78,20 @@ fn ring_len() -> usize {
     usize::try_from(GENERATIONS).unwrap_or(0)
 }
 
-/// Where the subject's rings begin.
+fn new_piece() -> Box<[AtomicU64]> {
+    std::iter::repeat_with(|| AtomicU64::new(0)).take(PIECE * ring_len()).collect()
+}
+
+/// Where in its piece a ring's cells are.
+fn cells_of(ring: usize) -> Range<usize> {
+    let start = (ring % PIECE).saturating_mul(ring_len());
+    start..start.saturating_add(ring_len())
+}
+
+/// The numbers of the subject's rings.
 fn rings(subject: u64) -> [usize; ROWS] {
     let column = |shift: u32| usize::try_from(subject >> shift).unwrap_or(0) % COLUMNS;
-    [column(0), COLUMNS.saturating_add(column(20))].map(|column| column.saturating_mul(ring_len()))
+    [column(0), COLUMNS.saturating_add(column(20))]
 }
 
 fn parts(cell: u64) -> (u32, u64) {
