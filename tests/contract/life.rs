@@ -31,7 +31,7 @@ async fn a_start_says_until_when_it_vouches_for_nothing() {
     let upstream = ByHand::bind().await;
     let journal = "replay: { journal: journal }";
     let cases = [
-        ("dpop: { leeway: 5s }", "use_dpop_nonce", "replay.on_start: wait", 6),
+        ("dpop: { leeway: 5s }", "use_dpop_nonce", "replay.on_start: wait", 65),
         (WAIT, "not ready until then", "replay.on_start: challenge", 1),
         (journal, "use_dpop_nonce", "replay.on_start: wait", 11),
     ];
