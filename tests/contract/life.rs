@@ -33,7 +33,7 @@ async fn a_start_says_until_when_it_vouches_for_nothing() {
     let cases = [
         ("dpop: { leeway: 5s }", "use_dpop_nonce", "replay.on_start: wait", 65),
         (WAIT, "not ready until then", "replay.on_start: challenge", 1),
-        (journal, "use_dpop_nonce", "replay.on_start: wait", 11),
+        (journal, "use_dpop_nonce", "replay.on_start: wait", 70),
     ];
     for (settings, what, setting, seconds) in cases {
         let begun = now();
