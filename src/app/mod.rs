@@ -1,7 +1,7 @@
 //! Wiring: the only room that knows every other. It builds the gateway from a plan, runs it, and drains it.
 //!
-//! What lives as long as the process is a [`Process`](process::Process): the replay store, the nonce mint, metrics and log. What lives until
-//! the configuration is read again is a [`Generation`](generation::Generation): issuers and their keys, the gate, the doors. Sockets and
+//! What lives as long as the process is a `Process`: the replay store, the nonce mint, metrics and log. What lives until
+//! the configuration is read again is a `Generation`: issuers and their keys, the gate, the doors. Sockets and
 //! open connections belong to neither; they are here.
 
 mod generation;
