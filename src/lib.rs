@@ -13,7 +13,7 @@
 //! 3. [`authorize::Authorizer::verify`] checks credentials, [`token`], binding, [`dpop`] proof, scope and [`identity`], without any effect:
 //!    [`authorize::Verified`].
 //! 4. [`authorize::Authorizer::spend`] does the one atomic insert into the [`replay`] store: [`authorize::Permit`].
-//! 5. [`proxy`] strips what no client may say, sets what we say, and forwards.
+//! 5. [`proxy`] strips what no client may say ([`headers`]), sets what we say, and forwards by [`upstream`].
 //!
 //! Whatever fails is a [`denial::Denial`], and its table says what that means on the wire. Whatever happens is recorded once, by
 //! [`observe::Exchange`], when it is dropped.
@@ -59,7 +59,7 @@
 //! * **The store knows since when it is complete** ([`replay::Store::complete_since`]). A proof that could have been used before is answered
 //!   with a nonce: honest clients retry once, a replay dies. One rule for restart, failover and scale-out. A nonce of this process says by
 //!   its [mark](replay::FirstUse::mark) that it is from after everything that was forgotten, so no clock has to be right for that.
-//! * **Time is an argument.** One `now` a decision.
+//! * **Time is an argument**, and the clock is read again after every wait: for a turn, for keys, for a shared store.
 //! * **One path, one authority.** What matched the route is compared with `htu` and forwarded. What is ambiguous is refused.
 //! * **Strip, then set**, on every route, in every spelling.
 
