@@ -4,12 +4,13 @@
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use keyproof::authorize::{Accept, Challenges, Mode, Policy, Scheme as Presented};
+use keyproof::authorize::{Accept, Challenges, Mode, Policy};
 use keyproof::client::proof::{NewProof, sign};
 use keyproof::clock::UnixTime;
 use keyproof::denial::{Denial, ReplayError};
 use keyproof::dpop::{AcceptanceWindow, Expected, NonceMint, NoncePolicy, ProofError, TargetUri, Verifier};
 use keyproof::gate::Answer;
+use keyproof::headers::AuthScheme;
 use keyproof::headers::Protected;
 use keyproof::identity::IdentityMap;
 use keyproof::jose::{Algorithm, PrivateKey, encode, random, sha256};
@@ -244,7 +245,7 @@ fn refusals(criterion: &mut Criterion) {
                 let kind = black_box(denial).row().kind;
                 let answer = Answer::error(kind.status(), kind.error(), &denial.to_string(), id.clone());
                 let response = respond::carry(answer, ());
-                (response, challenges.render(&policy, denial, Some(Presented::Dpop)))
+                (response, challenges.render(&policy, denial, Some(AuthScheme::Dpop)))
             });
         });
     }

@@ -1,6 +1,6 @@
 //! Which path tells what.
 
-use super::State;
+use super::Facts;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -10,8 +10,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// Answers a request; its body is not read.
-pub(super) fn answer<B>(request: &Request<B>, state: &State) -> Response<Full<Bytes>> {
-    let tell: fn(&State) -> Response<Full<Bytes>> = match request.uri().path() {
+pub(super) fn answer<B>(request: &Request<B>, facts: &Facts) -> Response<Full<Bytes>> {
+    let tell: fn(&Facts) -> Response<Full<Bytes>> = match request.uri().path() {
         "/metrics" => metrics,
         "/livez" => |_| page(StatusCode::OK, TEXT, "ok\n"),
         "/readyz" => ready,
@@ -23,25 +23,25 @@ pub(super) fn answer<B>(request: &Request<B>, state: &State) -> Response<Full<By
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refusal;
     }
-    tell(state)
+    tell(facts)
 }
 
-fn metrics(state: &State) -> Response<Full<Bytes>> {
-    let (content_type, text) = state.metrics.render(state.clock.now());
+fn metrics(facts: &Facts) -> Response<Full<Bytes>> {
+    let (content_type, text) = facts.metrics.render(facts.clock.now());
     page(StatusCode::OK, content_type, text)
 }
 
 /// One line for each thing that is waited for.
-fn ready(state: &State) -> Response<Full<Bytes>> {
-    let reasons = state.readiness.reasons();
+fn ready(facts: &Facts) -> Response<Full<Bytes>> {
+    let reasons = facts.readiness.reasons();
     if reasons.is_empty() {
         return page(StatusCode::OK, TEXT, "ready\n");
     }
     page(StatusCode::SERVICE_UNAVAILABLE, TEXT, reasons.join("\n") + "\n")
 }
 
-fn config(state: &State) -> Response<Full<Bytes>> {
-    page(StatusCode::OK, JSON, format!("{:#}\n", state.config.load()))
+fn config(facts: &Facts) -> Response<Full<Bytes>> {
+    page(StatusCode::OK, JSON, format!("{:#}\n", facts.config.load()))
 }
 
 fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

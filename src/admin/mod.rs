@@ -47,7 +47,7 @@ pub struct Admin {
 
 /// What the admin address tells.
 #[derive(Debug)]
-pub struct State {
+pub struct Facts {
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
     /// What `/readyz` asks.
@@ -76,14 +76,14 @@ impl Admin {
     }
 
     /// Answers until `stop`; requests that have begun then have a second to end.
-    pub async fn run(self, state: Arc<State>, stop: CancellationToken) {
+    pub async fn run(self, facts: Arc<Facts>, stop: CancellationToken) {
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let tasks = TaskTracker::new();
         while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
             match accepted {
                 Ok((stream, _)) => {
                     if let Ok(place) = Arc::clone(&room).try_acquire_owned() {
-                        tasks.spawn(serve(stream, Arc::clone(&state), self.head_timeout, place));
+                        tasks.spawn(serve(stream, Arc::clone(&facts), self.head_timeout, place));
                     }
                 }
                 Err(error) => {
@@ -99,9 +99,9 @@ impl Admin {
 }
 
 /// One connection, one request. What goes wrong on it is the other side's to notice.
-async fn serve(stream: TcpStream, state: Arc<State>, head_timeout: Duration, _place: OwnedSemaphorePermit) {
+async fn serve(stream: TcpStream, facts: Arc<Facts>, head_timeout: Duration, _place: OwnedSemaphorePermit) {
     let service = service_fn(|request| {
-        let response = answer::answer(&request, &state);
+        let response = answer::answer(&request, &facts);
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()

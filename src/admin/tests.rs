@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 struct Running {
     address: SocketAddr,
-    state: Arc<State>,
+    facts: Arc<Facts>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -19,7 +19,7 @@ async fn start() -> Running {
 
 async fn start_with(head_timeout: Duration) -> Running {
     let metrics = Metrics::new("1", &Names { routes: ["orders"].into_iter().collect(), ..Names::default() });
-    let state = Arc::new(State {
+    let facts = Arc::new(Facts {
         metrics: Arc::new(metrics),
         readiness: Readiness::default(),
         config: ArcSwap::from_pointee(json!({ "admin": { "address": "127.0.0.1:0" } })),
@@ -28,9 +28,9 @@ async fn start_with(head_timeout: Duration) -> Running {
     let admin = Admin { head_timeout, ..Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap() };
     let address = admin.local_address().unwrap();
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    tasks.spawn(admin.run(Arc::clone(&state), stop.clone()));
+    tasks.spawn(admin.run(Arc::clone(&facts), stop.clone()));
     tasks.close();
-    Running { address, state, stop, tasks }
+    Running { address, facts, stop, tasks }
 }
 
 impl Running {
@@ -79,7 +79,7 @@ async fn metrics_and_configuration_are_shown() {
     let (head, body) = admin.request("GET /metrics").await;
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
     assert!(body.contains("keyproof_build_info{version=\"1\"} 1\n"), "{body}");
-    admin.state.config.store(Arc::new(json!({ "reloaded": true })));
+    admin.facts.config.store(Arc::new(json!({ "reloaded": true })));
     let (head, body) = admin.request("GET /config").await;
     assert!(head.contains("content-type: application/json"), "{head}");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), json!({ "reloaded": true }));
@@ -88,8 +88,8 @@ async fn metrics_and_configuration_are_shown() {
 #[tokio::test]
 async fn not_ready_says_why_line_by_line() {
     let admin = start().await;
-    admin.state.readiness.waiting("replay", "waiting");
-    admin.state.readiness.waiting("issuer main", "no keys yet");
+    admin.facts.readiness.waiting("replay", "waiting");
+    admin.facts.readiness.waiting("issuer main", "no keys yet");
     let (head, body) = admin.request("GET /readyz").await;
     assert!(head.starts_with("http/1.1 503 "), "{head}");
     assert_eq!(body, "issuer main: no keys yet\nreplay: waiting\n");

@@ -40,7 +40,7 @@ pub struct App {
     addresses: Vec<SocketAddr>,
     admin: Admin,
     admin_address: SocketAddr,
-    state: Arc<admin::State>,
+    state: Arc<admin::Facts>,
     process: Process,
     generation: Arc<Generation>,
 }
@@ -96,7 +96,7 @@ impl App {
         watch_listeners(&process, &listeners);
         history::announce(&plan, &process);
         let generation = Arc::new(Generation::start(&plan, &process));
-        let state = Arc::new(admin::State {
+        let state = Arc::new(admin::Facts {
             metrics: Arc::clone(&process.observer.metrics),
             readiness: readiness::of(&plan, &process, &generation.keys),
             config: ArcSwap::from_pointee(plan.effective),

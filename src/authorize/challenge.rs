@@ -1,7 +1,8 @@
 //! Challenges: what `WWW-Authenticate` says (RFC 9449 section 7.1, RFC 6750 section 3).
 
-use super::{Accept, Policy, Scheme};
+use super::{Accept, Policy};
 use crate::denial::{Denial, Kind};
+use crate::headers::AuthScheme;
 use crate::jose::Algorithm;
 use std::fmt::Write;
 
@@ -19,7 +20,7 @@ impl Challenges {
     }
 
     /// One challenge for each scheme the route takes, DPoP first; none for a refusal that is not about authentication.
-    pub fn render(&self, policy: &Policy, denial: Denial, used: Option<Scheme>) -> Vec<String> {
+    pub fn render(&self, policy: &Policy, denial: Denial, used: Option<AuthScheme>) -> Vec<String> {
         let kind = denial.row().kind;
         if !kind.challenges() {
             return Vec::new();
@@ -32,7 +33,7 @@ impl Challenges {
         policy.accept.schemes().map(challenge).collect()
     }
 
-    fn challenge(&self, scheme: Scheme, policy: &Policy, error: Option<(Kind, Denial)>) -> String {
+    fn challenge(&self, scheme: AuthScheme, policy: &Policy, error: Option<(Kind, Denial)>) -> String {
         let mut text = format!("{} realm=\"keyproof\"", scheme.name());
         if let Some((kind, denial)) = error {
             // Descriptions are fixed texts without quotes or backslashes, so they need no escaping (RFC 6750 section 3).
@@ -41,7 +42,7 @@ impl Challenges {
                 let _ = write!(text, ", scope=\"{}\"", policy.scopes.join(" "));
             }
         }
-        if scheme == Scheme::Dpop {
+        if scheme == AuthScheme::Dpop {
             let _ = write!(text, ", algs=\"{}\"", self.algs);
         }
         text
@@ -51,12 +52,12 @@ impl Challenges {
 /// Which challenges carry the error.
 enum ErrorIn {
     None,
-    One(Scheme),
+    One(AuthScheme),
     All,
 }
 
 impl ErrorIn {
-    fn covers(&self, scheme: Scheme) -> bool {
+    fn covers(&self, scheme: AuthScheme) -> bool {
         match self {
             Self::None => false,
             Self::One(one) => *one == scheme,
@@ -67,10 +68,10 @@ impl ErrorIn {
 
 /// The error goes into the challenge of the scheme that was used, into all where that cannot be told
 /// (RFC 9449 section 7.2), and into the one there is where the route does not take the scheme that was used.
-fn scheme_of_error(kind: Kind, accept: Accept, used: Option<Scheme>) -> ErrorIn {
+fn scheme_of_error(kind: Kind, accept: Accept, used: Option<AuthScheme>) -> ErrorIn {
     match (kind, used) {
         (Kind::Unauthorized, _) => ErrorIn::None,
-        (Kind::InvalidProof | Kind::UseNonce, _) => ErrorIn::One(Scheme::Dpop),
+        (Kind::InvalidProof | Kind::UseNonce, _) => ErrorIn::One(AuthScheme::Dpop),
         (_, Some(scheme)) if accept.schemes().any(|taken| taken == scheme) => ErrorIn::One(scheme),
         (_, _) => ErrorIn::All,
     }
@@ -106,7 +107,7 @@ mod tests {
     use crate::dpop::{NoncePolicy, ProofError};
     use crate::identity::IdentityMap;
 
-    fn render(bearer: bool, denial: Denial, used: Option<Scheme>) -> Vec<String> {
+    fn render(bearer: bool, denial: Denial, used: Option<AuthScheme>) -> Vec<String> {
         let policy = Policy {
             accept: Accept { dpop: true, bearer },
             public: false,
@@ -130,9 +131,9 @@ mod tests {
         let error = "error=\"invalid_token\", error_description=\"a DPoP-bound access token was sent as a Bearer token\"";
         let downgrade = Denial::Binding(BindingError::Downgrade);
         let bearer = format!("Bearer realm=\"keyproof\", {error}");
-        assert_eq!(render(true, downgrade, Some(Scheme::Bearer)), [plain, bearer]);
+        assert_eq!(render(true, downgrade, Some(AuthScheme::Bearer)), [plain, bearer]);
         assert_eq!(
-            render(false, downgrade, Some(Scheme::Bearer)),
+            render(false, downgrade, Some(AuthScheme::Bearer)),
             [format!("DPoP realm=\"keyproof\", {error}, {algs}")]
         );
 
@@ -142,7 +143,7 @@ mod tests {
             "{repeated:?}"
         );
 
-        let proof = render(true, Denial::Proof(ProofError::Htu), Some(Scheme::Dpop));
+        let proof = render(true, Denial::Proof(ProofError::Htu), Some(AuthScheme::Dpop));
         assert!(
             proof[0].contains("error=\"invalid_dpop_proof\"") && !proof[1].contains("error"),
             "{proof:?}"
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_missing_scope_is_named_from_the_configuration() {
-        let challenges = render(false, Denial::InsufficientScope, Some(Scheme::Dpop));
+        let challenges = render(false, Denial::InsufficientScope, Some(AuthScheme::Dpop));
         assert!(challenges[0].contains("error=\"insufficient_scope\""));
         assert!(challenges[0].contains("scope=\"orders:read orders:write\""));
     }
@@ -160,7 +161,7 @@ mod tests {
     fn trouble_of_ours_is_no_challenge() {
         assert!(render(true, Denial::NoRoute, None).is_empty());
         assert!(
-            render(true, Denial::Replay(crate::denial::ReplayError::Full), Some(Scheme::Dpop)).is_empty()
+            render(true, Denial::Replay(crate::denial::ReplayError::Full), Some(AuthScheme::Dpop)).is_empty()
         );
     }
 }

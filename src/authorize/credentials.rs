@@ -2,41 +2,17 @@
 
 use crate::denial::{CredentialsError, Denial, ProofCountError};
 use crate::dpop::ProofError;
-use crate::headers::{DPOP, ascii, is_token, is_token68, only};
+use crate::headers::{AuthScheme, DPOP, ascii, is_token, is_token68, only};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
-
-/// The authentication schemes that carry access tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// `DPoP` (RFC 9449 section 7.1).
-    Dpop,
-    /// `Bearer` (RFC 6750 section 2.1).
-    Bearer,
-}
 
 /// An access token as presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credentials<'a> {
     /// The scheme it came under, whatever kind of token it is.
-    pub scheme: Scheme,
+    pub scheme: AuthScheme,
     /// The token.
     pub token: &'a str,
-}
-
-impl Scheme {
-    /// The scheme of this name, compared without case (RFC 9110 section 11.1).
-    fn from_name(name: &str) -> Option<Self> {
-        [Self::Dpop, Self::Bearer].into_iter().find(|scheme| scheme.name().eq_ignore_ascii_case(name))
-    }
-
-    /// The name in `Authorization` and challenges.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Dpop => "DPoP",
-            Self::Bearer => "Bearer",
-        }
-    }
 }
 
 impl<'a> Credentials<'a> {
@@ -50,7 +26,7 @@ impl<'a> Credentials<'a> {
     pub fn read(
         headers: &'a HeaderMap,
         query: Option<&str>,
-    ) -> Result<Self, (CredentialsError, Option<Scheme>)> {
+    ) -> Result<Self, (CredentialsError, Option<AuthScheme>)> {
         let line = only(headers, &AUTHORIZATION).map_err(|_| (CredentialsError::Repeated, None))?;
         let line = line.ok_or((CredentialsError::Missing, None))?;
         if query.is_some_and(has_access_token) {
@@ -60,13 +36,13 @@ impl<'a> Credentials<'a> {
     }
 
     /// `credentials = scheme 1*SP token68` (RFC 9110 section 11.4).
-    fn parse(line: &'a HeaderValue) -> Result<Self, (CredentialsError, Option<Scheme>)> {
+    fn parse(line: &'a HeaderValue) -> Result<Self, (CredentialsError, Option<AuthScheme>)> {
         let text = ascii(line).ok_or((CredentialsError::Malformed, None))?;
         let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
         if !is_token(name.as_bytes()) {
             return Err((CredentialsError::Malformed, None));
         }
-        let Some(scheme) = Scheme::from_name(name) else {
+        let Some(scheme) = AuthScheme::from_name(name) else {
             return Err((CredentialsError::Missing, None));
         };
         let token = rest.trim_start_matches(' ');
@@ -135,7 +111,7 @@ mod tests {
     fn read(
         lines: &[&str],
         query: Option<&str>,
-    ) -> Result<(Scheme, String), (CredentialsError, Option<Scheme>)> {
+    ) -> Result<(AuthScheme, String), (CredentialsError, Option<AuthScheme>)> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(line.as_bytes()).unwrap());
@@ -148,9 +124,9 @@ mod tests {
         use CredentialsError::{Malformed, Missing, Repeated, TwoWays};
         let token = |scheme, token: &str| Ok((scheme, token.to_owned()));
         let cases: &[(&[&str], Option<&str>, _)] = &[
-            (&["DPoP abc.def-_~+/=="], None, token(Scheme::Dpop, "abc.def-_~+/==")),
-            (&["dpop   abc"], None, token(Scheme::Dpop, "abc")),
-            (&["BEARER abc"], Some("a=access_token"), token(Scheme::Bearer, "abc")),
+            (&["DPoP abc.def-_~+/=="], None, token(AuthScheme::Dpop, "abc.def-_~+/==")),
+            (&["dpop   abc"], None, token(AuthScheme::Dpop, "abc")),
+            (&["BEARER abc"], Some("a=access_token"), token(AuthScheme::Bearer, "abc")),
             (&[], None, Err((Missing, None))),
             (&[], Some("access_token=abc"), Err((Missing, None))),
             (&["Basic dTpw"], None, Err((Missing, None))),
@@ -159,10 +135,10 @@ mod tests {
             (&["DPoP abc", "Bearer abc"], None, Err((Repeated, None))),
             (&["DPoP abc"], Some("x=1&access_token=abc"), Err((TwoWays, None))),
             (&["DPoP abc"], Some("access%5Ftoken"), Err((TwoWays, None))),
-            (&["DPoP"], None, Err((Malformed, Some(Scheme::Dpop)))),
-            (&["DPoP a b"], None, Err((Malformed, Some(Scheme::Dpop)))),
-            (&["Bearer abc, DPoP abc"], None, Err((Malformed, Some(Scheme::Bearer)))),
-            (&["Bearer ="], None, Err((Malformed, Some(Scheme::Bearer)))),
+            (&["DPoP"], None, Err((Malformed, Some(AuthScheme::Dpop)))),
+            (&["DPoP a b"], None, Err((Malformed, Some(AuthScheme::Dpop)))),
+            (&["Bearer abc, DPoP abc"], None, Err((Malformed, Some(AuthScheme::Bearer)))),
+            (&["Bearer ="], None, Err((Malformed, Some(AuthScheme::Bearer)))),
             (&["Bearer\tabc"], None, Err((Malformed, None))),
             (&[""], None, Err((Malformed, None))),
             (&["DPoP \u{e9}"], None, Err((Malformed, None))),

@@ -3,12 +3,12 @@
 //! The checks keep nothing of what they compare, so that a good request pays nothing for this. Whoever was refused is looked at again, within
 //! the same bounds. Nothing that is found here was verified, and nothing decides by it.
 
-use super::credentials::{Credentials, Scheme, proof};
+use super::credentials::{Credentials, proof};
 use super::{Asked, Authorizer, Policy, Refusal};
 use crate::clock::UnixTime;
 use crate::denial::{BindingError, CredentialsError, Denial, ProofCountError};
 use crate::dpop::{Expected, NoncePolicy};
-use crate::headers::DPOP;
+use crate::headers::{AuthScheme, DPOP};
 use crate::token::{Confirmation, VerifiedToken};
 use http::header::AUTHORIZATION;
 
@@ -98,7 +98,7 @@ impl Authorizer {
             | BindingError::DpopNotAccepted
             | BindingError::Unbound => {
                 let scheme = refusal.scheme.map(|scheme| ("scheme", scheme.name().to_owned()));
-                let accepted: Vec<_> = policy.accept.schemes().map(Scheme::name).collect();
+                let accepted: Vec<_> = policy.accept.schemes().map(AuthScheme::name).collect();
                 scheme.into_iter().chain([("scheme_expected", accepted.join(" "))]).collect()
             }
             // What was expected is the token's `jkt`, which stands in every line.
@@ -138,7 +138,7 @@ fn came_to_the_proof(refusal: &Refusal) -> bool {
         | Denial::Unsupported(_)
         | Denial::Body => false,
     };
-    bound && after && refusal.scheme == Some(Scheme::Dpop)
+    bound && after && refusal.scheme == Some(AuthScheme::Dpop)
 }
 
 /// The scheme of credentials that are none of ours.

@@ -13,7 +13,7 @@ mod spend;
 mod verify;
 
 pub use challenge::Challenges;
-pub use credentials::{Credentials, Scheme};
+pub use credentials::Credentials;
 pub use policy::{Accept, Mode, Policy};
 pub use report::PolicyCheck;
 pub use spend::Permit;

@@ -1,7 +1,7 @@
 //! What a route asks of a request.
 
-use super::Scheme;
 use crate::dpop::NoncePolicy;
+use crate::headers::AuthScheme;
 use crate::identity::IdentityMap;
 use crate::token::IssuerId;
 
@@ -44,9 +44,9 @@ pub enum Mode {
 
 impl Accept {
     /// The schemes whose challenges the route's refusals carry, DPoP first.
-    pub fn schemes(self) -> impl Iterator<Item = Scheme> {
-        let dpop = self.dpop.then_some(Scheme::Dpop);
-        let bearer = self.bearer.then_some(Scheme::Bearer);
+    pub fn schemes(self) -> impl Iterator<Item = AuthScheme> {
+        let dpop = self.dpop.then_some(AuthScheme::Dpop);
+        let bearer = self.bearer.then_some(AuthScheme::Bearer);
         dpop.into_iter().chain(bearer)
     }
 }

@@ -1,10 +1,11 @@
 //! Using the proof up: the one atomic insert, and what may be forwarded after it.
 
 use super::verify::{Binding, Evidence};
-use super::{Authorizer, Mode, Policy, Refusal, Scheme, Verified};
+use super::{Authorizer, Mode, Policy, Refusal, Verified};
 use crate::clock::{Clock, Moment, UnixTime};
 use crate::denial::{Denial, ReplayError};
 use crate::dpop::{Nonce, NonceMint, VerifiedProof};
+use crate::headers::AuthScheme;
 use crate::identity::Rendered;
 use crate::replay::{FirstUse, OnStart, Outcome};
 use crate::token::VerifiedToken;
@@ -38,7 +39,7 @@ impl Authorizer {
                 && let Err(error) = self.use_up(proof, token, now, clock).await
             {
                 let (denial, token) = (Denial::Replay(error), Some(Arc::clone(token)));
-                return Err(Refusal { denial, scheme: Some(Scheme::Dpop), token });
+                return Err(Refusal { denial, scheme: Some(AuthScheme::Dpop), token });
             }
             Ok(Permit(match verified.0 {
                 Evidence::Public => Grant::Public,

@@ -1,10 +1,11 @@
 //! The checks in a fixed order, so that an error is predictable.
 
-use super::credentials::{Credentials, Scheme, proof, refused_line};
+use super::credentials::{Credentials, proof, refused_line};
 use super::{Accept, Authorizer, Policy};
 use crate::clock::Moment;
 use crate::denial::{BindingError, Denial};
 use crate::dpop::{Expected, TargetUri, VerifiedProof};
+use crate::headers::AuthScheme;
 use crate::identity::Rendered;
 use crate::jose::{Sha256, Thumbprint, sha256};
 use crate::token::{Confirmation, TokenError, VerifiedToken};
@@ -42,7 +43,7 @@ pub struct Refusal {
     /// The reason.
     pub denial: Denial,
     /// The scheme that was used, where it can be told.
-    pub scheme: Option<Scheme>,
+    pub scheme: Option<AuthScheme>,
     /// The token, where it was verified and something else failed.
     pub token: Option<Arc<VerifiedToken>>,
 }
@@ -106,7 +107,7 @@ impl Authorizer {
         &self,
         policy: &Policy,
         asked: &Asked<'_>,
-        scheme: Scheme,
+        scheme: AuthScheme,
         token: &VerifiedToken,
         hash: &Sha256,
         now: Moment,
@@ -158,24 +159,24 @@ pub(super) fn rendered(policy: &Policy, token: &VerifiedToken) -> Result<Rendere
 /// The key that the client must prove to hold; `None` for a token that is bound to nothing. What the token says decides, never the scheme
 /// alone (RFC 9449 section 7.2).
 pub(super) fn required_key(
-    scheme: Scheme,
+    scheme: AuthScheme,
     token: Confirmation,
     accept: Accept,
 ) -> Result<Option<Thumbprint>, Denial> {
     match (scheme, token) {
-        (Scheme::Bearer, Confirmation::Key(_) | Confirmation::KeyAndCertificate(..)) => {
+        (AuthScheme::Bearer, Confirmation::Key(_) | Confirmation::KeyAndCertificate(..)) => {
             Err(BindingError::Downgrade.into())
         }
-        (Scheme::Bearer, Confirmation::None) if accept.bearer => Ok(None),
-        (Scheme::Bearer, Confirmation::None) => Err(BindingError::BearerNotAccepted.into()),
-        (Scheme::Dpop, Confirmation::None | Confirmation::Certificate(_)) => {
+        (AuthScheme::Bearer, Confirmation::None) if accept.bearer => Ok(None),
+        (AuthScheme::Bearer, Confirmation::None) => Err(BindingError::BearerNotAccepted.into()),
+        (AuthScheme::Dpop, Confirmation::None | Confirmation::Certificate(_)) => {
             Err(BindingError::Unbound.into())
         }
-        (Scheme::Dpop, Confirmation::Key(jkt)) if accept.dpop => Ok(Some(jkt)),
-        (Scheme::Dpop, Confirmation::Key(_)) => Err(BindingError::DpopNotAccepted.into()),
+        (AuthScheme::Dpop, Confirmation::Key(jkt)) if accept.dpop => Ok(Some(jkt)),
+        (AuthScheme::Dpop, Confirmation::Key(_)) => Err(BindingError::DpopNotAccepted.into()),
         // Client certificates are not asked for yet, so what is bound to one cannot be checked: absence denies
         // (RFC 8705 section 3).
-        (Scheme::Bearer, Confirmation::Certificate(_))
-        | (Scheme::Dpop, Confirmation::KeyAndCertificate(..)) => Err(TokenError::Confirmation.into()),
+        (AuthScheme::Bearer, Confirmation::Certificate(_))
+        | (AuthScheme::Dpop, Confirmation::KeyAndCertificate(..)) => Err(TokenError::Confirmation.into()),
     }
 }

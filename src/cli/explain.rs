@@ -5,7 +5,7 @@ mod gateway;
 
 use crate::clock::UnixTime;
 use crate::dpop::{
-    AcceptanceWindow, Check, Expected, NonceMint, NoncePolicy, Outcome, TargetUri, Verifier, shown,
+    AcceptanceWindow, Check, CheckOutcome, Expected, NonceMint, NoncePolicy, TargetUri, Verifier, shown,
 };
 use crate::issuer::fetch;
 use crate::jose::json::{Limits, Object, Value};
@@ -90,14 +90,14 @@ fn explain(args: &ExplainArgs, now: UnixTime, out: &mut impl Write, colour: bool
     writeln!(out)?;
     print(&rows, out, colour)?;
     writeln!(out, "\n{}", closing(&rows))?;
-    Ok(rows.iter().all(|row| row.outcome != Outcome::Failed))
+    Ok(rows.iter().all(|row| row.outcome != CheckOutcome::Failed))
 }
 
 /// One line of the report: a check of section 4.3, or one on the token beside it.
 struct Row {
     label: String,
     what: &'static str,
-    outcome: Outcome,
+    outcome: CheckOutcome,
     expected: String,
     found: String,
 }
@@ -210,22 +210,24 @@ impl Question {
         };
         let found = self.jkt().map_or_else(|| "no valid key".to_owned(), |jkt| jkt.to_string());
         let expected = match (&self.token, self.jwt()) {
-            (None, _) => return row(Outcome::Skipped, "the key of the token, none given".to_owned(), found),
+            (None, _) => {
+                return row(CheckOutcome::Skipped, "the key of the token, none given".to_owned(), found);
+            }
             (Some(_), None) => {
-                return row(Outcome::Skipped, "the key of the token, which is no JWT".to_owned(), found);
+                return row(CheckOutcome::Skipped, "the key of the token, which is no JWT".to_owned(), found);
             }
             (Some(_), Some(token)) => token.jkt,
         };
         let Some(expected) = expected else {
             return row(
-                Outcome::Failed,
+                CheckOutcome::Failed,
                 "a token with cnf.jkt".to_owned(),
                 "none: it is bound to no key".to_owned(),
             );
         };
         let same = self.jkt().is_some_and(|jkt| Thumbprint::parse(&expected) == Some(jkt));
         row(
-            if same { Outcome::Passed } else { Outcome::Failed },
+            if same { CheckOutcome::Passed } else { CheckOutcome::Failed },
             format!("cnf.jkt {}", shown(&expected)),
             found,
         )
@@ -239,19 +241,19 @@ impl Question {
             expected: "made by a key of the issuer".to_owned(),
             found: found.to_owned(),
         };
-        let Some(keys) = &self.keys else { return row(Outcome::Skipped, "no --jwks to verify it with") };
+        let Some(keys) = &self.keys else { return row(CheckOutcome::Skipped, "no --jwks to verify it with") };
         let Some(algorithm) = token.header.alg.as_deref().and_then(Algorithm::from_name) else {
-            return row(Outcome::Failed, "an alg that is not accepted");
+            return row(CheckOutcome::Failed, "an alg that is not accepted");
         };
         let mut tried =
             keys.named(token.header.kid.as_deref(), algorithm).chain(keys.nameless(algorithm)).peekable();
         if tried.peek().is_none() {
-            return row(Outcome::Failed, "no key of this kid and alg in the key set");
+            return row(CheckOutcome::Failed, "no key of this kid and alg in the key set");
         }
         if tried.any(|key| token.jws.verify(algorithm, key).is_ok()) {
-            row(Outcome::Passed, "made by one in the key set")
+            row(CheckOutcome::Passed, "made by one in the key set")
         } else {
-            row(Outcome::Failed, "the signature does not verify")
+            row(CheckOutcome::Failed, "the signature does not verify")
         }
     }
 
@@ -263,11 +265,14 @@ impl Question {
             expected: format!("after {}", seconds(self.now)),
             found,
         };
-        let Some(exp) = token.exp else { return row(Outcome::Failed, "none".to_owned()) };
+        let Some(exp) = token.exp else { return row(CheckOutcome::Failed, "none".to_owned()) };
         let left = exp.seconds_after(self.now);
         // As for a request: the issuer's clock may differ by the leeway.
-        let outcome =
-            if self.now < exp.saturating_add(self.window.leeway) { Outcome::Passed } else { Outcome::Failed };
+        let outcome = if self.now < exp.saturating_add(self.window.leeway) {
+            CheckOutcome::Passed
+        } else {
+            CheckOutcome::Failed
+        };
         let skew = if left < 0.0 { format!("{} s ago", -left) } else { format!("{left} s left") };
         row(outcome, format!("exp {}, {skew}", seconds(exp)))
     }
@@ -324,9 +329,9 @@ fn print(rows: &[Row], out: &mut impl Write, colour: bool) -> std::io::Result<()
     let width = rows.iter().map(|row| row.what.len()).max().unwrap_or(0);
     for row in rows {
         let (word, code) = match row.outcome {
-            Outcome::Passed => ("passed ", "32"),
-            Outcome::Failed => ("failed ", "1;31"),
-            Outcome::Skipped => ("skipped", "2"),
+            CheckOutcome::Passed => ("passed ", "32"),
+            CheckOutcome::Failed => ("failed ", "1;31"),
+            CheckOutcome::Skipped => ("skipped", "2"),
         };
         let word = if colour { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() };
         let (label, what) = (&row.label, row.what);
@@ -337,8 +342,8 @@ fn print(rows: &[Row], out: &mut impl Write, colour: bool) -> std::io::Result<()
 }
 
 fn closing(rows: &[Row]) -> String {
-    let failed = rows.iter().find(|row| row.outcome == Outcome::Failed);
-    let skipped = rows.iter().filter(|row| row.outcome == Outcome::Skipped).count();
+    let failed = rows.iter().find(|row| row.outcome == CheckOutcome::Failed);
+    let skipped = rows.iter().filter(|row| row.outcome == CheckOutcome::Skipped).count();
     match failed {
         Some(row) if row.label.is_empty() => format!("Failed: {}: {}.", row.what, row.found),
         Some(row) => format!("Failed: check {}, {}: {}.", row.label, row.what, row.found),

@@ -4,9 +4,10 @@ mod show;
 
 use crate::client::token::{self, ClientCredentials, TokenEndpoint};
 use crate::client::{
-    Call, ClientError, Credentials, HttpClient, Proof, Scheme, Sent, exchange, proof, repeat, roots,
+    Call, ClientError, Credentials, HttpClient, Proof, Sent, exchange, proof, repeat, roots,
 };
 use crate::clock::Clock;
+use crate::headers::AuthScheme;
 use crate::jose::{Algorithm, KeyFileError, PrivateKey};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
@@ -169,7 +170,7 @@ async fn answer(args: &RequestArgs, out: &mut impl Write, err: &mut impl Write) 
         None if fresh => Proof::Fresh { key: &key, htu: &htu },
         None => Proof::None,
     };
-    let scheme = if args.bearer { Scheme::Bearer } else { Scheme::Dpop };
+    let scheme = if args.bearer { AuthScheme::Bearer } else { AuthScheme::Dpop };
     let mut sent = exchange(&http, &call, &Credentials { scheme, token: &token, proof }, &clock).await?;
     if args.repeat
         && let Some(last) = sent.last()

@@ -14,7 +14,7 @@ pub use self::http::{Answer, ClientError, HttpClient, roots};
 
 use self::proof::NewProof;
 use crate::clock::Clock;
-use crate::headers::DPOP;
+use crate::headers::{AuthScheme, DPOP};
 use crate::jose::PrivateKey;
 use ::http::header::{AUTHORIZATION, HeaderValue};
 use ::http::{HeaderMap, Method, Request, Uri};
@@ -32,15 +32,6 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The body; empty for none.
     pub body: Bytes,
-}
-
-/// The authentication scheme under which the token is presented.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// `DPoP` (RFC 9449 section 7.1).
-    Dpop,
-    /// `Bearer` (RFC 6750): what a thief, or an old client, would try.
-    Bearer,
 }
 
 /// Which proof goes along.
@@ -63,7 +54,7 @@ pub enum Proof<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials<'a> {
     /// The scheme.
-    pub scheme: Scheme,
+    pub scheme: AuthScheme,
     /// The access token.
     pub token: &'a str,
     /// The proof.
@@ -119,10 +110,7 @@ async fn attempt(
     nonce: Option<&str>,
     clock: &Clock,
 ) -> Result<Sent, ClientError> {
-    let scheme = match credentials.scheme {
-        Scheme::Dpop => "DPoP",
-        Scheme::Bearer => "Bearer",
-    };
+    let scheme = credentials.scheme.name();
     let proof = match credentials.proof {
         Proof::Fresh { key, htu } => {
             let new = NewProof { method: &call.method, htu, token: Some(credentials.token), nonce };

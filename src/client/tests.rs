@@ -83,7 +83,7 @@ async fn a_challenge_is_followed_once_with_a_new_proof() {
     let key = PrivateKey::generate(Algorithm::Es256).unwrap();
     let htu = proof::htu(&call(&base).uri);
     let credentials =
-        Credentials { scheme: Scheme::Dpop, token: "tok", proof: Proof::Fresh { key: &key, htu: &htu } };
+        Credentials { scheme: AuthScheme::Dpop, token: "tok", proof: Proof::Fresh { key: &key, htu: &htu } };
     let sent = exchange(&http(), &call(&base), &credentials, &Clock::manual(NOW)).await.unwrap();
     assert_eq!(sent.len(), 2, "one challenge is followed, a second one is an answer");
 
@@ -108,7 +108,8 @@ async fn a_given_proof_is_never_signed_again_and_a_repeat_is_the_same_request() 
     let tasks = TaskTracker::new();
     let asks = [("www-authenticate", r#"DPoP error="use_dpop_nonce""#), ("dpop-nonce", "n-1")];
     let (base, received) = server(&tasks, vec![answer(401, &asks, ""), answer(200, &[], "fine")]).await;
-    let credentials = Credentials { scheme: Scheme::Bearer, token: "tok", proof: Proof::Given("p.r.oof") };
+    let credentials =
+        Credentials { scheme: AuthScheme::Bearer, token: "tok", proof: Proof::Given("p.r.oof") };
     let sent = exchange(&http(), &call(&base), &credentials, &Clock::manual(NOW)).await.unwrap();
     assert_eq!(sent.len(), 1);
     let again = repeat(&http(), &call(&base), &sent[0]).await.unwrap();

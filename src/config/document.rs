@@ -7,7 +7,7 @@
 )]
 
 use super::plan::Authorization;
-use super::problem::{Findings, Place};
+use super::problem::{Findings, Position};
 use super::read::{Entries, List, Read, Spot, about, choice, did_you_mean, object, property, section, words};
 use super::tree::{Node, Placed};
 use super::value::{Pairs, Urls, word};

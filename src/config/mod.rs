@@ -22,7 +22,7 @@ use crate::clock::{Clock, UnixTime};
 use crate::names::Names;
 use crate::net::Proxies;
 use document::Document;
-use problem::{Findings, Place};
+use problem::{Findings, Position};
 use read::Read;
 use std::path::Path;
 use tree::Node;
@@ -64,7 +64,7 @@ fn plan_text(
     findings: &mut Findings,
 ) -> Option<Plan> {
     let mut tree = tree::parse(text, findings)?;
-    let top = Place { line: tree.line, column: tree.column, given: true, ..Place::default() };
+    let top = Position { line: tree.line, column: tree.column, given: true, ..Position::default() };
     if matches!(tree.value, Node::Null) {
         let help = "write what config/minimal.yaml of the documentation has: listeners, public_origins, issuers, upstreams, routes";
         findings.problem(&top, "the file is empty", help);
@@ -74,14 +74,14 @@ fn plan_text(
     let document = Document::read(&tree, top, findings)?;
     let proxies = Proxies::from_environment(environment).map_err(|error| {
         let help = "mend or unset it: it is set in the environment, not in the file";
-        findings.problem(&Place { line: 1, column: 1, ..Place::default() }, error.to_string(), help);
+        findings.problem(&Position { line: 1, column: 1, ..Position::default() }, error.to_string(), help);
     });
     let plan = plan::make(&document, folder, names, now, findings)?;
     Some(Plan { proxies: proxies.ok()?, ..plan })
 }
 
 fn text(file: &Path, findings: &mut Findings) -> Option<String> {
-    let start = Place { line: 1, column: 1, ..Place::default() };
+    let start = Position { line: 1, column: 1, ..Position::default() };
     let mut refuse = |what: String, help: &str| {
         findings.problem(&start, what, help);
         None
@@ -107,7 +107,7 @@ fn text(file: &Path, findings: &mut Findings) -> Option<String> {
                 .count()
                 + 1;
             findings.problem(
-                &Place { line, column: 1, ..Place::default() },
+                &Position { line, column: 1, ..Position::default() },
                 "not UTF-8",
                 "save the file as UTF-8",
             );

@@ -55,7 +55,7 @@ impl std::error::Error for Problems {}
 
 /// A setting's place in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Position {
     pub(super) line: usize,
     pub(super) column: usize,
     /// `routes[0].match.path`
@@ -64,7 +64,7 @@ pub(super) struct Place {
     pub(super) given: bool,
 }
 
-impl Place {
+impl Position {
     /// The setting `key` of the section here, at its own position.
     pub(super) fn key(&self, key: &str, line: usize, column: usize) -> Self {
         let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
@@ -97,13 +97,13 @@ impl Findings {
     }
 
     /// Notes something that must be mended.
-    pub(super) fn problem(&mut self, place: &Place, what: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn problem(&mut self, place: &Position, what: impl Into<String>, help: impl Into<String>) {
         let problem = self.make(place, what.into(), help.into());
         self.problems.push(problem);
     }
 
     /// Notes something that should be known.
-    pub(super) fn warn(&mut self, place: &Place, what: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn warn(&mut self, place: &Position, what: impl Into<String>, help: impl Into<String>) {
         let warning = self.make(place, what.into(), help.into());
         self.warnings.push(warning);
     }
@@ -124,7 +124,7 @@ impl Findings {
         !self.problems.is_empty()
     }
 
-    fn make(&self, place: &Place, what: String, help: String) -> Problem {
+    fn make(&self, place: &Position, what: String, help: String) -> Problem {
         Problem {
             file: self.file.clone(),
             line: place.line,

@@ -1,13 +1,13 @@
 //! From the tree to typed settings, and from the types to the schema: each is described once, by [`section!`] or [`choice!`].
 
-use super::problem::{Findings, Place};
+use super::problem::{Findings, Position};
 use super::tree::{Node, Placed, Text};
 use serde_json::{Map, Value, json};
 
 /// A kind of setting.
 pub(super) trait Read: Sized {
     /// Reads it; what is wrong is noted in `findings`, and `None` says that nothing can be made of it.
-    fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self>;
+    fn read(node: &Placed<Node>, place: Position, findings: &mut Findings) -> Option<Self>;
     /// Its JSON Schema.
     fn schema() -> Value;
     /// Its value, for the effective configuration.
@@ -18,13 +18,13 @@ pub(super) trait Read: Sized {
 #[derive(Clone, Debug)]
 pub(super) struct Spot<T> {
     pub(super) value: T,
-    pub(super) place: Place,
+    pub(super) place: Position,
     /// It has an environment variable's value in it.
     substituted: bool,
 }
 
 impl<T> Spot<T> {
-    pub(super) const fn new(value: T, place: Place) -> Self {
+    pub(super) const fn new(value: T, place: Position) -> Self {
         Self { value, place, substituted: false }
     }
 
@@ -35,7 +35,7 @@ impl<T> Spot<T> {
 }
 
 impl Spot<String> {
-    pub(super) const fn from_text(text: String, substituted: bool, place: Place) -> Self {
+    pub(super) const fn from_text(text: String, substituted: bool, place: Position) -> Self {
         Self { value: text, place, substituted }
     }
 
@@ -63,7 +63,7 @@ pub(super) fn quoted(text: &str) -> String {
 pub(super) struct List<T> {
     /// Those that could be read.
     pub(super) items: Vec<T>,
-    pub(super) place: Place,
+    pub(super) place: Position,
     length: usize,
 }
 
@@ -75,7 +75,7 @@ impl<T> List<T> {
 }
 
 impl<T: Read> Read for List<T> {
-    fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
+    fn read(node: &Placed<Node>, place: Position, findings: &mut Findings) -> Option<Self> {
         let Node::List(nodes) = &node.value else {
             mismatch(
                 &node.value,
@@ -102,7 +102,7 @@ impl<T: Read> Read for List<T> {
 }
 
 /// Notes that something of another kind stands where `expected` should.
-pub(super) fn mismatch(found: &Node, expected: &str, help: &str, place: &Place, findings: &mut Findings) {
+pub(super) fn mismatch(found: &Node, expected: &str, help: &str, place: &Position, findings: &mut Findings) {
     if matches!(found, Node::Null) {
         findings.problem(place, "has no value", format!("give it one ({expected}), or delete the key"));
     } else if !matches!(found, Node::Unusable) {
@@ -113,7 +113,7 @@ pub(super) fn mismatch(found: &Node, expected: &str, help: &str, place: &Place, 
 /// The entries of a section: each known key once; the others are noted.
 pub(super) struct Entries<'a> {
     entries: Vec<(&'a Placed<String>, &'a Placed<Node>)>,
-    place: Place,
+    place: Position,
 }
 
 impl<'a> Entries<'a> {
@@ -121,7 +121,7 @@ impl<'a> Entries<'a> {
     pub(super) fn of(
         node: &'a Placed<Node>,
         known: &[&str],
-        place: &Place,
+        place: &Position,
         findings: &mut Findings,
     ) -> Option<Self> {
         let Node::Map(entries) = &node.value else {
@@ -141,7 +141,7 @@ impl<'a> Entries<'a> {
             } else if known.contains(&key.value.as_str()) {
                 kept.push((key, node));
             } else {
-                let here = Place { path: place.path.clone(), ..here };
+                let here = Position { path: place.path.clone(), ..here };
                 findings.problem(
                     &here,
                     format!("unknown key {}", quoted(&key.value)),
@@ -223,7 +223,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// A default, written as JSON in the description of a section, as a node of the tree.
-fn node(default: &Value, place: &Place) -> Node {
+fn node(default: &Value, place: &Position) -> Node {
     let placed = |value| Placed { value: node(value, place), line: place.line, column: place.column };
     match default {
         Value::Null => Node::Null,
@@ -285,14 +285,14 @@ macro_rules! section {
         #[derive(Clone, Debug)]
         pub(super) struct $section {
             $( $(#[doc = $doc])+ pub(super) $field: section!(@type $kind $type), )+
-            pub(super) place: Place,
+            pub(super) place: Position,
         }
 
         // Not every section's own place is asked for.
-        const _: fn(&$section) -> &Place = |section| &section.place;
+        const _: fn(&$section) -> &Position = |section| &section.place;
 
         impl Read for $section {
-            fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
+            fn read(node: &Placed<Node>, place: Position, findings: &mut Findings) -> Option<Self> {
                 let keys = [$( section!(@key $field $($key)?) ),+];
                 let entries = Entries::of(node, &keys, &place, findings)?;
                 // All keys are read before any default that cannot be gives up, so that all problems are found.
@@ -382,7 +382,7 @@ pub(super) use choice;
 macro_rules! words {
     ($choice:ident { $( $variant:ident = $word:literal, )+ }) => {
         impl Read for Spot<$choice> {
-            fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
+            fn read(node: &Placed<Node>, place: Position, findings: &mut Findings) -> Option<Self> {
                 let words = [$( $word ),+];
                 let word = word(node, &words, place, findings)?;
                 match word.value.as_str() {

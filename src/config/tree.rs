@@ -1,6 +1,6 @@
 //! The YAML as a tree whose every node knows its place, so that one reading finds every problem.
 
-use super::problem::{Findings, Place};
+use super::problem::{Findings, Position};
 use super::variables;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::budget::BudgetBreach;
@@ -78,10 +78,14 @@ pub(super) fn parse(text: &str, findings: &mut Findings) -> Option<Placed<Node>>
             let (line, column) = at.map_or((1, 1), |at| (number(at.line()), number(at.column())));
             if let Some((line, column)) = variables::unquoted(text).filter(|(at, _)| *at <= line) {
                 let what = "a variable inside [ ] or { } without quotes: YAML reads its \"{\" as the beginning of a section";
-                findings.problem(&Place { line, column, ..Place::default() }, what, "quote it: \"${NAME}\"");
+                findings.problem(
+                    &Position { line, column, ..Position::default() },
+                    what,
+                    "quote it: \"${NAME}\"",
+                );
                 return None;
             }
-            let place = Place { line, column, ..Place::default() };
+            let place = Position { line, column, ..Position::default() };
             findings.problem(&place, syntax(&error), "mend the YAML here; nothing after it was read");
             None
         }

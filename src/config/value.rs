@@ -1,13 +1,13 @@
 //! The kinds of single values: text, numbers, booleans, durations, and the words of a choice.
 
-use super::problem::{Findings, Place};
+use super::problem::{Findings, Position};
 use super::read::{List, Read, Spot, mismatch, quoted};
 use super::tree::{Node, Placed};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 impl Read for Spot<String> {
-    fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
+    fn read(node: &Placed<Node>, place: Position, findings: &mut Findings) -> Option<Self> {
         let Node::Text(text) = &node.value else {
             let help = "put it in quotes if it is meant as text";
             mismatch(&node.value, "text", help, &place, findings);
@@ -26,7 +26,7 @@ impl Read for Spot<String> {
 }
 
 impl Read for Spot<bool> {
-    fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
+    fn read(node: &Placed<Node>, place: Position, findings: &mut Findings) -> Option<Self> {
         if let Node::Bool(value) = &node.value {
             return Some(Self::new(*value, place));
         }
@@ -51,7 +51,7 @@ impl Read for Spot<bool> {
 }
 
 impl Read for Spot<u64> {
-    fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
+    fn read(node: &Placed<Node>, place: Position, findings: &mut Findings) -> Option<Self> {
         const HELP: &str = "write digits only, such as 20000";
         let number = if let Node::Integer(number) = &node.value {
             u64::try_from(*number).ok()
@@ -79,7 +79,7 @@ impl Read for Spot<u64> {
 }
 
 impl Read for Spot<Duration> {
-    fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
+    fn read(node: &Placed<Node>, place: Position, findings: &mut Findings) -> Option<Self> {
         const HELP: &str = "write a whole number and a unit: 250ms, 60s, 5m or 1h";
         if let Node::Integer(number) = &node.value {
             findings.problem(&place, format!("the duration {number} has no unit"), HELP);
@@ -134,11 +134,11 @@ pub(super) fn written(duration: Duration) -> String {
 #[derive(Clone, Debug)]
 pub(super) struct Urls {
     pub(super) items: Vec<Spot<String>>,
-    pub(super) place: Place,
+    pub(super) place: Position,
 }
 
 impl Read for Urls {
-    fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
+    fn read(node: &Placed<Node>, place: Position, findings: &mut Findings) -> Option<Self> {
         if matches!(node.value, Node::List(_)) {
             let List { items, .. } = List::read(node, place.clone(), findings)?;
             return Some(Self { items, place });
@@ -180,7 +180,7 @@ pub(super) struct Pairs {
 }
 
 impl Read for Pairs {
-    fn read(node: &Placed<Node>, place: Place, findings: &mut Findings) -> Option<Self> {
+    fn read(node: &Placed<Node>, place: Position, findings: &mut Findings) -> Option<Self> {
         let Node::Map(entries) = &node.value else {
             mismatch(&node.value, "a section", "write it as \"Header-Name: claim\" lines", &place, findings);
             return None;
@@ -211,7 +211,7 @@ impl Read for Pairs {
 pub(super) fn word(
     node: &Placed<Node>,
     words: &[&str],
-    place: Place,
+    place: Position,
     findings: &mut Findings,
 ) -> Option<Spot<String>> {
     if let Node::Text(text) = &node.value {

@@ -1,6 +1,6 @@
 //! `${NAME}` and `${NAME:-default}` in values.
 
-use super::problem::{Findings, Place};
+use super::problem::{Findings, Position};
 use super::tree::{Node, Placed, Text};
 
 /// Looks an environment variable up.
@@ -9,7 +9,7 @@ pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Puts the environment's values into every text of the tree; keys stay as they are.
 pub(super) fn substitute(
     node: &mut Placed<Node>,
-    place: &Place,
+    place: &Position,
     environment: Environment<'_>,
     findings: &mut Findings,
 ) {

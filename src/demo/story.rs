@@ -3,9 +3,10 @@
 use super::stage::{CLIENT_ID, CLIENT_SECRET, Stage};
 use crate::client::token::{self, ClientCredentials, Token};
 use crate::client::{
-    Answer, Call, ClientError, Credentials, HttpClient, Proof, Scheme, Sent, exchange, repeat, roots,
+    Answer, Call, ClientError, Credentials, HttpClient, Proof, Sent, exchange, repeat, roots,
 };
 use crate::clock::Clock;
+use crate::headers::AuthScheme;
 use crate::jose::{Algorithm, PrivateKey};
 use crate::net::Proxies;
 use bytes::Bytes;
@@ -184,8 +185,8 @@ impl<'a> Story<'a> {
             Act::Owner => self.with_key(&self.key, &orders).await,
             Act::AnotherKey => self.with_key(&new_key()?, &orders).await,
             Act::AnotherUrl => self.with_key(&self.key, &self.stage.url("/invoices")).await,
-            Act::NoProof => self.without_proof(Scheme::Dpop).await,
-            Act::Downgrade => self.without_proof(Scheme::Bearer).await,
+            Act::NoProof => self.without_proof(AuthScheme::Dpop).await,
+            Act::Downgrade => self.without_proof(AuthScheme::Bearer).await,
             Act::Replay => match &self.recorded {
                 Some(recorded) => Ok(vec![repeat(&self.http, &self.call, recorded).await?]),
                 None => Ok(Vec::new()),
@@ -194,14 +195,14 @@ impl<'a> Story<'a> {
     }
 
     async fn with_key(&self, key: &PrivateKey, htu: &str) -> Result<Vec<Sent>, ClientError> {
-        self.exchange(Scheme::Dpop, Proof::Fresh { key, htu }).await
+        self.exchange(AuthScheme::Dpop, Proof::Fresh { key, htu }).await
     }
 
-    async fn without_proof(&self, scheme: Scheme) -> Result<Vec<Sent>, ClientError> {
+    async fn without_proof(&self, scheme: AuthScheme) -> Result<Vec<Sent>, ClientError> {
         self.exchange(scheme, Proof::None).await
     }
 
-    async fn exchange(&self, scheme: Scheme, proof: Proof<'_>) -> Result<Vec<Sent>, ClientError> {
+    async fn exchange(&self, scheme: AuthScheme, proof: Proof<'_>) -> Result<Vec<Sent>, ClientError> {
         let credentials = Credentials { scheme, token: &self.token.access_token, proof };
         exchange(&self.http, &self.call, &credentials, &self.clock).await
     }

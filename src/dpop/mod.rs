@@ -12,7 +12,7 @@ mod window;
 
 pub use nonce::{Nonce, NonceMint};
 pub use proof::{MAX_JTI, MAX_PROOF, ProofError};
-pub use report::{Check, Outcome, shown};
+pub use report::{Check, CheckOutcome, shown};
 pub use target::TargetUri;
 pub use verify::{Expected, NoncePolicy, VerifiedProof, Verifier};
 pub use window::AcceptanceWindow;

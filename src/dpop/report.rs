@@ -22,7 +22,7 @@ pub struct Check {
     /// What is checked, in a few words.
     pub what: &'static str,
     /// How it went.
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
     /// What was expected, and what was found (with the skew in seconds, for the time).
     pub expected: String,
     /// What stood there.
@@ -31,7 +31,7 @@ pub struct Check {
 
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CheckOutcome {
     /// It passed.
     Passed,
     /// It failed.
@@ -50,16 +50,16 @@ impl Check {
         found: String,
     ) -> Self {
         match result {
-            Ok(_) => Self { number, what, outcome: Outcome::Passed, expected, found },
+            Ok(_) => Self { number, what, outcome: CheckOutcome::Passed, expected, found },
             Err(error) if found.is_empty() => {
-                Self { number, what, outcome: Outcome::Failed, expected, found: error.to_string() }
+                Self { number, what, outcome: CheckOutcome::Failed, expected, found: error.to_string() }
             }
-            Err(_) => Self { number, what, outcome: Outcome::Failed, expected, found },
+            Err(_) => Self { number, what, outcome: CheckOutcome::Failed, expected, found },
         }
     }
 
     fn skipped(number: u8, what: &'static str, expected: &str, found: String) -> Self {
-        Self { number, what, outcome: Outcome::Skipped, expected: expected.to_owned(), found }
+        Self { number, what, outcome: CheckOutcome::Skipped, expected: expected.to_owned(), found }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Browser clients: which origins a route lets read its answers, and preflights (WHATWG Fetch, "HTTP CORS protocol").
 
-use super::{Answer, Gate, Place, Question};
+use super::{Answer, Gate, Located, Question};
 use crate::config::CorsPlan;
 use crate::headers::{is_token, lists, tokens};
 use crate::names::RouteId;
@@ -28,7 +28,7 @@ impl Gate {
     pub(super) fn preflight(
         &self,
         question: &Question<'_>,
-        place: &Place<'_, '_>,
+        place: &Located<'_, '_>,
         exchange: &Exchange,
     ) -> Option<(Answer, RouteId)> {
         let route = self.asked_about(question, place)?;
@@ -39,7 +39,7 @@ impl Gate {
     }
 
     /// The route that a preflight asks about: the one for the method that it names.
-    pub(super) fn asked_about(&self, question: &Question<'_>, place: &Place<'_, '_>) -> Option<RouteId> {
+    pub(super) fn asked_about(&self, question: &Question<'_>, place: &Located<'_, '_>) -> Option<RouteId> {
         if !is_preflight(question.method, question.headers) {
             return None;
         }

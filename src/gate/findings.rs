@@ -1,6 +1,6 @@
 //! What the log line of a refusal says beside its reason (the answer says none of it).
 
-use super::{Authority, Gate, Place, Question, Rule, Stop};
+use super::{Authority, Gate, Located, Question, Rule, Stop};
 use crate::authorize::{Mode, Refusal};
 use crate::denial::Denial;
 use crate::observe::Exchange;
@@ -16,7 +16,7 @@ impl Gate {
         &self,
         rule: &Rule,
         question: &Question<'_>,
-        place: &Place<'_, '_>,
+        place: &Located<'_, '_>,
         refusal: &Refusal,
         exchange: &mut Exchange,
     ) {

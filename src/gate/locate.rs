@@ -37,7 +37,7 @@ pub struct Site {
 
 /// What was asked, without doubt.
 #[derive(Debug)]
-pub(super) struct Place<'m, 'q> {
+pub(super) struct Located<'m, 'q> {
     pub(super) site: &'m Site,
     pub(super) path: CanonicalPath<'q>,
     number: usize,
@@ -67,7 +67,7 @@ impl Map {
     ///
     /// # Errors
     /// The request means nothing here, or more than one thing.
-    pub(super) fn place<'m, 'q>(&'m self, question: &Question<'q>) -> Result<Place<'m, 'q>, Denial> {
+    pub(super) fn locate<'m, 'q>(&'m self, question: &Question<'q>) -> Result<Located<'m, 'q>, Denial> {
         if matches!(*question.method, Method::CONNECT | Method::TRACE) {
             return Err(Denial::MethodNotAllowed);
         }
@@ -82,7 +82,7 @@ impl Map {
             // No URI has them, and each upstream would decode them in its own way.
             return Err(PathError::Character.into());
         }
-        Ok(Place { site, path, number })
+        Ok(Located { site, path, number })
     }
 
     /// The origins that clients may call us by, for the log.
@@ -94,7 +94,7 @@ impl Map {
     ///
     /// # Errors
     /// None does; or the path has an encoded slash, which the route does not keep.
-    pub(super) fn route(&self, place: &Place<'_, '_>, method: &Method) -> Result<RouteId, Denial> {
+    pub(super) fn route(&self, place: &Located<'_, '_>, method: &Method) -> Result<RouteId, Denial> {
         let keeps = |route: &RouteId| self.keeps_encoded_slashes.get(*route) == Some(&true);
         let choice = self.table.choose(place.number, place.path.as_str(), method);
         match choice {
@@ -114,7 +114,7 @@ impl Map {
     }
 
     /// What `Allow` says there (RFC 9110 section 10.2.1).
-    pub(super) fn allow(&self, place: &Place<'_, '_>) -> Option<HeaderValue> {
+    pub(super) fn allow(&self, place: &Located<'_, '_>) -> Option<HeaderValue> {
         let methods = self.table.methods(place.number, place.path.as_str());
         HeaderValue::try_from(methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", "))
             .ok()
@@ -154,7 +154,7 @@ impl Map {
     }
 }
 
-impl Place<'_, '_> {
+impl Located<'_, '_> {
     /// The question as far as it matters for who may ask.
     pub(super) fn asked<'a>(&'a self, question: &Question<'a>) -> Asked<'a> {
         let target = TargetUri { origin: &self.site.origin, path: self.path.as_str() };
@@ -171,7 +171,7 @@ pub fn route_of<'p>(
     question: &Question<'_>,
 ) -> Result<(Origin, String, &'p RoutePlan), Denial> {
     let map = Map::new(plan);
-    let place = map.place(question)?;
+    let place = map.locate(question)?;
     let id = map.route(&place, question.method)?;
     let route = plan.routes.iter().find(|route| route.id == id).ok_or(Denial::NoRoute)?;
     Ok((place.site.origin.clone(), place.path.as_str().to_owned(), route))

@@ -29,7 +29,7 @@ use crate::observe::{Decision, Exchange};
 use crate::uri::CanonicalPath;
 use evidence::Needs;
 use http::{HeaderValue, Method};
-use locate::{Map, Place};
+use locate::{Located, Map};
 use std::sync::Arc;
 
 /// Decides about requests. One for all doors.
@@ -141,7 +141,7 @@ impl Gate {
         exchange: &mut Exchange,
     ) -> Result<Admission<'g, 'q>, Stop> {
         // What was asked: one authority, one path, one route.
-        let place = self.map.place(question)?;
+        let place = self.map.locate(question)?;
         exchange.path(&place.path);
         if let Some((answer, route)) = self.preflight(question, &place, exchange) {
             exchange.route(route);
@@ -176,7 +176,7 @@ impl Gate {
         &self,
         policy: &Policy,
         question: &Question<'_>,
-        place: &Place<'_, '_>,
+        place: &Located<'_, '_>,
         now: UnixTime,
     ) -> Result<Permit, Refusal> {
         let asked = place.asked(question);
@@ -203,7 +203,7 @@ impl Gate {
         self.authorizer.spend(verified?, now, &self.clock).await
     }
 
-    fn route(&self, place: &Place<'_, '_>, method: &Method) -> Result<(RouteId, &Rule), Stop> {
+    fn route(&self, place: &Located<'_, '_>, method: &Method) -> Result<(RouteId, &Rule), Stop> {
         match self.map.route(place, method) {
             Ok(route) => Ok((route, self.rules.get(route).ok_or(Denial::NoRoute)?)),
             Err(Denial::MethodNotAllowed) => {

@@ -3,6 +3,7 @@
 //! Applications behind CGI, WSGI, Rack or PHP see `X-Auth-Subject`, `X_Auth_Subject` and `X.Auth.Subject` under one name, so names are
 //! compared by their letters and digits alone, without case (RFC 9700 section 4.13; CVE-2025-64484, CVE-2026-30851).
 
+mod auth_scheme;
 mod names;
 mod protected;
 mod read;
@@ -10,6 +11,7 @@ mod reserved;
 mod strip;
 mod table;
 
+pub use auth_scheme::AuthScheme;
 pub use names::{
     DPOP, DPOP_NONCE, TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO,
     X_REQUEST_ID,

@@ -17,10 +17,10 @@ thread_local! {
 
 /// The turns of one thread.
 #[derive(Debug, Default)]
-struct Turns(Mutex<State>);
+struct Turns(Mutex<Queue>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Queue {
     /// Those who wait, in the order in which they came.
     waiting: VecDeque<Waker>,
     /// How many came so far: the number of the last.
@@ -54,7 +54,7 @@ pub(super) fn thread_slept() {
 }
 
 impl Turns {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -80,7 +80,7 @@ impl Turns {
     }
 }
 
-impl State {
+impl Queue {
     fn is_free(&mut self) -> bool {
         std::mem::take(&mut self.rested) && self.waiting.is_empty()
     }

@@ -35,7 +35,7 @@ pub struct LogGuard(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<Buffer>,
     /// As much to write as the thread wants, or the end.
     work: Condvar,
     /// Everything is written.
@@ -43,7 +43,7 @@ struct Shared {
 }
 
 #[derive(Debug)]
-struct State {
+struct Buffer {
     waiting: Vec<u8>,
     /// How many bytes must wait for the thread to be woken: one when it has nothing to do, [`ENOUGH`] while lines
     /// gather, [`NEVER`] when it is awake. Waking is a call to the system even if nobody sleeps.
@@ -75,7 +75,7 @@ impl LogWriter {
     /// # Errors
     /// The thread cannot be started.
     pub fn to(output: impl Write + Send + 'static) -> std::io::Result<(Self, LogGuard)> {
-        let state = State { waiting: Vec::new(), wanted: NEVER, writing: false, closed: false, dropped: 0 };
+        let state = Buffer { waiting: Vec::new(), wanted: NEVER, writing: false, closed: false, dropped: 0 };
         let shared =
             Arc::new(Shared { state: Mutex::new(state), work: Condvar::new(), idle: Condvar::new() });
         let its_own = Arc::clone(&shared);
@@ -108,7 +108,7 @@ impl LogWriter {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -126,7 +126,7 @@ impl Shared {
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             state.wanted = ENOUGH;
-            let few = |state: &mut State| !state.closed && state.waiting.len() < ENOUGH;
+            let few = |state: &mut Buffer| !state.closed && state.waiting.len() < ENOUGH;
             (state, _) =
                 self.work.wait_timeout_while(state, GATHER, few).unwrap_or_else(PoisonError::into_inner);
             state.wanted = NEVER;
@@ -167,7 +167,7 @@ impl Drop for LogGuard {
         let mut state = self.0.lock();
         state.closed = true;
         self.0.work.notify_one();
-        let busy = |state: &mut State| state.writing || !state.waiting.is_empty();
+        let busy = |state: &mut Buffer| state.writing || !state.waiting.is_empty();
         drop(self.0.idle.wait_timeout_while(state, LAST_WORDS, busy));
     }
 }

@@ -24,19 +24,19 @@ pub(super) struct BadExtension;
 
 /// What is known of the place in an HTTP/1.1 connection. Clones are the same one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watch(Arc<Mutex<State>>);
+pub(super) struct Watch(Arc<Mutex<Reading>>);
 
 #[derive(Debug)]
-enum State {
+enum Reading {
     /// Between requests, or in a head: what was read of it.
     Head(Vec<u8>),
     /// In a chunked body.
-    Chunked(Place),
+    Chunked(ChunkReader),
     /// In a body that is not looked at.
     Other,
 }
 
-impl Default for State {
+impl Default for Reading {
     fn default() -> Self {
         Self::Head(Vec::new())
     }
@@ -46,13 +46,13 @@ impl Watch {
     /// A head is complete; checks what has come of its body already.
     pub(super) fn begin<B>(&self, request: &Request<B>) -> Result<(), BadExtension> {
         let mut state = self.state();
-        let State::Head(read) = std::mem::replace(&mut *state, State::Other) else { return Ok(()) };
+        let Reading::Head(read) = std::mem::replace(&mut *state, Reading::Other) else { return Ok(()) };
         if request.headers().contains_key(http::header::TRANSFER_ENCODING)
             && let Some(body) = body_of(&read, request)
         {
-            let mut place = Place::default();
+            let mut place = ChunkReader::default();
             place.read(body)?;
-            *state = State::Chunked(place);
+            *state = Reading::Chunked(place);
         }
         Ok(())
     }
@@ -60,16 +60,16 @@ impl Watch {
     fn read(&self, bytes: &[u8], answering: bool) -> Result<(), BadExtension> {
         let mut state = self.state();
         match &mut *state {
-            State::Chunked(place) if answering => return place.read(bytes),
-            State::Head(read) if read.len() <= MAX_HEAD => read.extend_from_slice(bytes),
-            State::Head(_) => {}
-            State::Chunked(_) | State::Other if answering => {}
-            State::Chunked(_) | State::Other => *state = State::Head(bytes.to_vec()),
+            Reading::Chunked(place) if answering => return place.read(bytes),
+            Reading::Head(read) if read.len() <= MAX_HEAD => read.extend_from_slice(bytes),
+            Reading::Head(_) => {}
+            Reading::Chunked(_) | Reading::Other if answering => {}
+            Reading::Chunked(_) | Reading::Other => *state = Reading::Head(bytes.to_vec()),
         }
         Ok(())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Reading> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -91,7 +91,7 @@ fn body_of<'r, B>(read: &'r [u8], request: &Request<B>) -> Option<&'r [u8]> {
 
 /// Where in a chunked body we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum ChunkReader {
     /// In the digits of a chunk's size.
     Size(u64),
     /// After them, up to the end of the line.
@@ -102,13 +102,13 @@ enum Place {
     Over,
 }
 
-impl Default for Place {
+impl Default for ChunkReader {
     fn default() -> Self {
         Self::Size(0)
     }
 }
 
-impl Place {
+impl ChunkReader {
     fn read(&mut self, bytes: &[u8]) -> Result<(), BadExtension> {
         let mut rest = bytes;
         while let Some((&byte, later)) = rest.split_first() {
@@ -204,21 +204,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Chunks<S> {
 mod tests {
     use super::*;
 
-    fn place(body: &[u8], step: usize) -> Result<Place, BadExtension> {
-        let mut place = Place::default();
+    fn place(body: &[u8], step: usize) -> Result<ChunkReader, BadExtension> {
+        let mut place = ChunkReader::default();
         body.chunks(step).try_for_each(|bytes| place.read(bytes)).map(|()| place)
     }
 
     #[test]
     fn extensions_have_no_control_characters_and_data_may() {
-        let good: [(&[u8], Place); 7] = [
-            (b"0\r\n\r\n", Place::Over),
-            (b"5\r\n\0\r\n\0\x01\r\n0\r\n\r\n", Place::Over),
-            (b"5;a=\"b c\"\r\nhello\r\n00\r\n\r\n", Place::Over),
-            (b"1 ;\ta\r\na\r\n", Place::Size(0)),
-            (b"A\r\nhello", Place::Data(7)),
-            (b"1f", Place::Size(0x1f)),
-            (b"0;a\r\nTrailer: \0\r\n\r\n", Place::Over),
+        let good: [(&[u8], ChunkReader); 7] = [
+            (b"0\r\n\r\n", ChunkReader::Over),
+            (b"5\r\n\0\r\n\0\x01\r\n0\r\n\r\n", ChunkReader::Over),
+            (b"5;a=\"b c\"\r\nhello\r\n00\r\n\r\n", ChunkReader::Over),
+            (b"1 ;\ta\r\na\r\n", ChunkReader::Size(0)),
+            (b"A\r\nhello", ChunkReader::Data(7)),
+            (b"1f", ChunkReader::Size(0x1f)),
+            (b"0;a\r\nTrailer: \0\r\n\r\n", ChunkReader::Over),
         ];
         let bad: [&[u8]; 5] = [b"5;\0\r\nhello", b"5;a=\x01", b"5\0\r\n", b"5;a\x7f", b"5;a\rb\r\n"];
         for step in 1..8 {

@@ -44,10 +44,10 @@ impl Limits {
 
 /// Whether a request is being answered, and the socket's silence therefore not the client's fault.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Busy(Arc<State>);
+pub(super) struct Busy(Arc<Activity>);
 
 #[derive(Debug)]
-struct State {
+struct Activity {
     answering: AtomicBool,
     begun: AtomicUsize,
     /// When the last answer ended, in milliseconds of `age`.
@@ -55,7 +55,7 @@ struct State {
     age: Stopwatch,
 }
 
-impl Default for State {
+impl Default for Activity {
     fn default() -> Self {
         Self {
             answering: AtomicBool::new(false),
@@ -66,7 +66,7 @@ impl Default for State {
     }
 }
 
-impl State {
+impl Activity {
     fn age(&self) -> u64 {
         self.age.elapsed().as_millis().try_into().unwrap_or(u64::MAX)
     }
@@ -101,7 +101,7 @@ impl Busy {
 
 /// A request is being answered while this lives.
 #[derive(Debug)]
-pub(super) struct Answering(Arc<State>);
+pub(super) struct Answering(Arc<Activity>);
 
 impl Drop for Answering {
     fn drop(&mut self) {

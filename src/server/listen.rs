@@ -202,7 +202,7 @@ impl Connections {
     }
 
     /// A place for a connection from here, or none.
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<CountedConnection> {
         let source = self.source(address);
         if let Some(source) = source {
             let mut sources = self.sources();
@@ -213,7 +213,7 @@ impl Connections {
             *count = count.saturating_add(1);
         }
         // From here on `place` gives back what was taken.
-        let place = Place { connections: Arc::clone(self), source };
+        let place = CountedConnection { connections: Arc::clone(self), source };
         let before = self.open.fetch_add(1, Ordering::Relaxed);
         (before < self.limit).then_some(place)
     }
@@ -237,12 +237,12 @@ impl Connections {
 
 /// One connection's place among the listener's; given back when dropped.
 #[derive(Debug)]
-struct Place {
+struct CountedConnection {
     connections: Arc<Connections>,
     source: Option<IpAddr>,
 }
 
-impl Drop for Place {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.connections.open.fetch_sub(1, Ordering::Relaxed);
         if let Some(source) = self.source {
@@ -273,7 +273,7 @@ mod tests {
         Arc::new(Connections { limit, ..Connections::new(trusted) })
     }
 
-    fn enter(connections: &Arc<Connections>, address: &str) -> Option<Place> {
+    fn enter(connections: &Arc<Connections>, address: &str) -> Option<CountedConnection> {
         connections.enter(address.parse().unwrap())
     }
 

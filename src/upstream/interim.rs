@@ -10,12 +10,12 @@ const STATUS: u8 = 9;
 /// HTTP at all is for the real reader to say.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct InterimCount {
-    place: Place,
+    part: AnswerPart,
     count: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum AnswerPart {
     /// In a status line, of which so many bytes came.
     StatusLine(u8),
     /// In the rest of an interim answer's head; the line so far has no byte.
@@ -24,7 +24,7 @@ enum Place {
     Final,
 }
 
-impl Default for Place {
+impl Default for AnswerPart {
     fn default() -> Self {
         Self::StatusLine(0)
     }
@@ -42,28 +42,28 @@ impl InterimCount {
     /// [`TooManyInterim`]: one more than are taken has begun.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(), TooManyInterim> {
         for byte in bytes {
-            self.place = match (self.place, byte) {
-                (Place::Final, _) => return Ok(()),
+            self.part = match (self.part, byte) {
+                (AnswerPart::Final, _) => return Ok(()),
                 // Empty lines before a status line are skipped, as the real reader does.
-                (Place::StatusLine(0), b'\r' | b'\n') => Place::StatusLine(0),
-                (Place::StatusLine(STATUS), b'1') => self.interim()?,
-                (Place::StatusLine(STATUS), _) => Place::Final,
-                (Place::StatusLine(came), _) => Place::StatusLine(came.saturating_add(1)),
-                (Place::Interim { line_is_empty: true }, b'\n') => Place::StatusLine(0),
-                (Place::Interim { .. }, b'\n') => Place::Interim { line_is_empty: true },
-                (same @ Place::Interim { .. }, b'\r') => same,
-                (Place::Interim { .. }, _) => Place::Interim { line_is_empty: false },
+                (AnswerPart::StatusLine(0), b'\r' | b'\n') => AnswerPart::StatusLine(0),
+                (AnswerPart::StatusLine(STATUS), b'1') => self.interim()?,
+                (AnswerPart::StatusLine(STATUS), _) => AnswerPart::Final,
+                (AnswerPart::StatusLine(came), _) => AnswerPart::StatusLine(came.saturating_add(1)),
+                (AnswerPart::Interim { line_is_empty: true }, b'\n') => AnswerPart::StatusLine(0),
+                (AnswerPart::Interim { .. }, b'\n') => AnswerPart::Interim { line_is_empty: true },
+                (same @ AnswerPart::Interim { .. }, b'\r') => same,
+                (AnswerPart::Interim { .. }, _) => AnswerPart::Interim { line_is_empty: false },
             };
         }
         Ok(())
     }
 
-    fn interim(&mut self) -> Result<Place, TooManyInterim> {
+    fn interim(&mut self) -> Result<AnswerPart, TooManyInterim> {
         self.count = self.count.saturating_add(1);
         if self.count > MAX_INTERIM {
             Err(TooManyInterim)
         } else {
-            Ok(Place::Interim { line_is_empty: false })
+            Ok(AnswerPart::Interim { line_is_empty: false })
         }
     }
 }

@@ -32,13 +32,13 @@ pub(super) struct Socket {
 /// The exchange that is now on a connection.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    state: Mutex<State>,
+    state: Mutex<Conversation>,
     /// The upstream takes no more: this connection is at its end.
     deaf: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Conversation {
     /// The request as it goes out, where it may be sent again.
     copy: Vec<u8>,
     copying: bool,
@@ -107,7 +107,7 @@ impl Watch {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Conversation> {
         // No code that can panic runs under the lock; were it to, the state would still be whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

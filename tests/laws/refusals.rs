@@ -3,9 +3,10 @@
 use crate::challenge::{Challenge, parse};
 use crate::world::{CLIENT, NOW, THIEF, ask, headers, policy, proof, token, usual};
 use http::HeaderMap;
-use keyproof::authorize::{Accept, Challenges, Policy, Scheme};
+use keyproof::authorize::{Accept, Challenges, Policy};
 use keyproof::denial::{Denial, Kind};
 use keyproof::dpop::NoncePolicy;
+use keyproof::headers::AuthScheme;
 use keyproof::jose::Algorithm;
 use proptest::prelude::*;
 use serde_json::json;
@@ -21,7 +22,7 @@ proptest! {
         accept in prop::sample::select(vec![(true, false), (false, true), (true, true)]),
         // RFC 6749 section 3.3: any scope that a route may be configured with.
         scopes in prop::collection::vec("[!#-\\[\\]-~]{1,12}", 0..4),
-        used in prop::sample::select(vec![None, Some(Scheme::Dpop), Some(Scheme::Bearer)]),
+        used in prop::sample::select(vec![None, Some(AuthScheme::Dpop), Some(AuthScheme::Bearer)]),
         algorithms in prop::sample::subsequence(
             vec![Algorithm::Es256, Algorithm::EdDsa, Algorithm::Ps256, Algorithm::Es384], 1..4),
     ) {
@@ -71,7 +72,7 @@ fn is_as_the_rfcs_have_it(
     let schemes: Vec<_> = read.iter().map(|challenge| challenge.scheme.as_str()).collect();
     let about_authentication = matches!(kind.status().as_u16(), 401 | 403) || kind == Kind::InvalidRequest;
     let expected: Vec<_> =
-        policy.accept.schemes().map(Scheme::name).filter(|_| about_authentication).collect();
+        policy.accept.schemes().map(AuthScheme::name).filter(|_| about_authentication).collect();
     prop_assert_eq!(schemes, expected, "{:?}", denial);
     let names: Vec<_> = algorithms.iter().map(|algorithm| algorithm.name()).collect();
     for challenge in read {

@@ -5,7 +5,7 @@ use crate::authorize::{Asked, Authorizer, Mode, PolicyCheck};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{self, Plan, RoutePlan};
 use crate::denial::{AuthorityError, Denial};
-use crate::dpop::{Check, Expected, NonceMint, NoncePolicy, Outcome, TargetUri, Verifier, shown};
+use crate::dpop::{Check, CheckOutcome, Expected, NonceMint, NoncePolicy, TargetUri, Verifier, shown};
 use crate::gate::{self, Authority};
 use crate::headers::DPOP;
 use crate::issuer::{KeyKeeper, OnRefresh};
@@ -65,13 +65,13 @@ impl Rehearsal {
         let (origin, path, route) = match gate::route_of(&self.plan, &asked) {
             Ok(found) => found,
             Err(denial) => {
-                let row = Row::new("route", Outcome::Failed, self.served(), refusal(denial));
+                let row = Row::new("route", CheckOutcome::Failed, self.served(), refusal(denial));
                 return Ok(("no route takes it".to_owned(), vec![row]));
             }
         };
         let target = TargetUri { origin: &origin, path: &path };
         let asked = Asked { method: asked.method, target, query: asked.query, headers: &headers };
-        let mut rows = vec![Row::new("route", Outcome::Passed, self.served(), route.name.clone())];
+        let mut rows = vec![Row::new("route", CheckOutcome::Passed, self.served(), route.name.clone())];
         rows.extend(self.checks(question, route, &asked));
         Ok((self.summary(route), rows))
     }
@@ -95,17 +95,27 @@ impl Rehearsal {
         }
         if unknown_nonces {
             let found = "the running gateway made its secret: it is not in the configuration".to_owned();
-            rows.push(Row::new("route nonce", Outcome::Skipped, "one of ours, still good".to_owned(), found));
+            rows.push(Row::new(
+                "route nonce",
+                CheckOutcome::Skipped,
+                "one of ours, still good".to_owned(),
+                found,
+            ));
         }
         let verdict = self.authorizer.verify(&policy, asked, question.now);
         let (outcome, found) = match verdict {
-            Ok(_) => (Outcome::Passed, "every check that can be made here passes".to_owned()),
-            Err(refused) => (Outcome::Failed, refusal(refused.denial)),
+            Ok(_) => (CheckOutcome::Passed, "every check that can be made here passes".to_owned()),
+            Err(refused) => (CheckOutcome::Failed, refusal(refused.denial)),
         };
         rows.push(Row::new("verdict", outcome, "the request is forwarded".to_owned(), found));
         if !policy.public && !question.proof.is_empty() {
             let found = "only the running gateway knows which were".to_owned();
-            rows.push(Row::new("replay", Outcome::Skipped, "a proof that was never used".to_owned(), found));
+            rows.push(Row::new(
+                "replay",
+                CheckOutcome::Skipped,
+                "a proof that was never used".to_owned(),
+                found,
+            ));
         }
         rows
     }
@@ -222,7 +232,7 @@ impl From<PolicyCheck> for Row {
 }
 
 impl Row {
-    fn new(what: &'static str, outcome: Outcome, expected: String, found: String) -> Self {
+    fn new(what: &'static str, outcome: CheckOutcome, expected: String, found: String) -> Self {
         Self { label: String::new(), what, outcome, expected, found }
     }
 
@@ -234,9 +244,9 @@ impl Row {
         found: &str,
     ) -> Self {
         let (outcome, error) = match result {
-            None => (Outcome::Skipped, None),
-            Some(Ok(())) => (Outcome::Passed, None),
-            Some(Err(error)) => (Outcome::Failed, Some(error.to_string())),
+            None => (CheckOutcome::Skipped, None),
+            Some(Ok(())) => (CheckOutcome::Passed, None),
+            Some(Err(error)) => (CheckOutcome::Failed, Some(error.to_string())),
         };
         let found = if found.is_empty() { error.unwrap_or_default() } else { shown(found) };
         Self::new(what, outcome, shown(expected), found)

@@ -1,7 +1,7 @@
 //! What the configuration has a place for and is not built yet. When it is, its line here goes.
 
 use crate::config::document::{Document, ListenerMode, Token};
-use crate::config::problem::{Findings, Place};
+use crate::config::problem::{Findings, Position};
 
 /// Notes every use of what is not built yet.
 pub(super) fn note(document: &Document, findings: &mut Findings) {
@@ -46,6 +46,6 @@ pub(super) fn note(document: &Document, findings: &mut Findings) {
 
 const PROXY: &str = "delete the listener: mode proxy is";
 
-fn refuse(place: &Place, what: &str, help: &str, findings: &mut Findings) {
+fn refuse(place: &Position, what: &str, help: &str, findings: &mut Findings) {
     findings.problem(place, format!("{what} is not supported yet"), help);
 }

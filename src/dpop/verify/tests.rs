@@ -1,7 +1,7 @@
 //! What a proof must be: known answers, a row for every refusal, and the laws of time.
 
 use super::*;
-use crate::dpop::{MAX_JTI, Outcome};
+use crate::dpop::{CheckOutcome, MAX_JTI};
 use crate::jose::{PrivateKey, Secret, encode, sha256};
 use crate::uri::Origin;
 use proptest::prelude::*;
@@ -70,7 +70,7 @@ fn unsigned(header: &str, payload: &str) -> String {
 fn verdict(verifier: &Verifier, proof: &str, expected: &Expected<'_>) -> Result<VerifiedProof, ProofError> {
     let verdict = verifier.verify(proof, expected, NOW);
     let report = verifier.report(proof, expected, NOW);
-    let failed = report.iter().any(|check| check.outcome == Outcome::Failed);
+    let failed = report.iter().any(|check| check.outcome == CheckOutcome::Failed);
     assert_eq!(verdict.is_err(), failed, "{verdict:?} {report:#?}");
     verdict
 }

@@ -54,8 +54,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use table::{Found, Table, scale};
+use window::{Coverage, Window};
 pub(super) use window::{GENERATIONS, Timeline};
-use window::{Place, Window};
 
 /// Live proofs in a shard, about: small enough that two requests seldom meet.
 const PER_SHARD: usize = 4096;
@@ -155,22 +155,22 @@ impl MemoryStore {
             return Outcome::Unavailable;
         }
         let mut window = self.window_at(now);
-        if mark > 0 && window.place(generation) == Place::Before && until >= now.wall {
+        if mark > 0 && window.coverage(generation) == Coverage::Before && until >= now.wall {
             drop(window);
             self.slide_back(now);
             window = self.window.read().unwrap_or_else(PoisonError::into_inner);
         }
-        match window.place(generation) {
-            Place::Remembered => {
+        match window.coverage(generation) {
+            Coverage::Remembered => {
                 self.insert(&window, key, generation, commit).err().unwrap_or(Outcome::Fresh)
             }
-            Place::Forgotten(dropped) if mark >= dropped => {
+            Coverage::Forgotten(dropped) if mark >= dropped => {
                 self.insert(&window, key, generation, commit).err().unwrap_or(Outcome::Fresh)
             }
             // Beyond with a nonce of ours: the clock was set back after the nonce was made. Another nonce will do.
-            Place::Forgotten(_) | Place::Before => Outcome::Forgotten,
-            Place::Beyond if mark > 0 => Outcome::Forgotten,
-            Place::Beyond => Outcome::Unavailable,
+            Coverage::Forgotten(_) | Coverage::Before => Outcome::Forgotten,
+            Coverage::Beyond if mark > 0 => Outcome::Forgotten,
+            Coverage::Beyond => Outcome::Unavailable,
         }
     }
 
@@ -179,13 +179,13 @@ impl MemoryStore {
     pub(super) fn restore(&self, key: ReplayKey, until: UnixTime) -> bool {
         let Some(generation) = self.timeline.generation(until) else { return false };
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
-        match window.place(generation) {
-            Place::Forgotten(_) | Place::Before => return true,
-            Place::Beyond => {
+        match window.coverage(generation) {
+            Coverage::Forgotten(_) | Coverage::Before => return true,
+            Coverage::Beyond => {
                 window.forget(generation..=generation, self.since.latest());
                 return true;
             }
-            Place::Remembered => {}
+            Coverage::Remembered => {}
         }
         let alive = |generation| window.holds(generation);
         let Some(mut shard) = self.shard(key) else { return false };

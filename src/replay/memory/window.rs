@@ -56,7 +56,7 @@ pub(super) struct Window {
 
 /// What the window says of a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Coverage {
     /// All of it is remembered.
     Remembered,
     /// It lies in the window, but some of it was dropped, and this is the mark of that.
@@ -87,12 +87,12 @@ impl Window {
     }
 
     /// Where `generation` lies.
-    pub(super) fn place(&self, generation: u32) -> Place {
+    pub(super) fn coverage(&self, generation: u32) -> Coverage {
         match generation.checked_sub(self.base) {
-            None => Place::Before,
-            Some(GENERATIONS..) => Place::Beyond,
-            Some(offset) if self.usable >> offset & 1 == 1 => Place::Remembered,
-            Some(_) => Place::Forgotten(self.forgotten.mark(generation).unwrap_or(u64::MAX)),
+            None => Coverage::Before,
+            Some(GENERATIONS..) => Coverage::Beyond,
+            Some(offset) if self.usable >> offset & 1 == 1 => Coverage::Remembered,
+            Some(_) => Coverage::Forgotten(self.forgotten.mark(generation).unwrap_or(u64::MAX)),
         }
     }
 

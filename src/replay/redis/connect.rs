@@ -1,8 +1,8 @@
 //! Where the primaries are: one address, Sentinel's answer, or a cluster's map.
 
-use super::refusal::{Refusal, Step, refused};
 use super::sentinel::Sentinels;
 use super::slots::{self, SLOTS};
+use super::unusable::{Step, Unusable, refused};
 use super::url::{RedisServers, Way};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, Value, cmd};
@@ -28,12 +28,12 @@ pub(super) struct Node {
     pub(super) connection: MultiplexedConnection,
     /// All of them outside a cluster.
     pub(super) slots: Vec<(u16, u16)>,
-    pub(super) place: Place,
+    pub(super) place: NodeAddress,
 }
 
 /// Where a primary was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct NodeAddress {
     address: ConnectionAddr,
     cluster: bool,
     slots: Vec<(u16, u16)>,
@@ -60,7 +60,7 @@ impl Topology {
     }
 
     /// Connects to every primary there is.
-    pub(super) async fn find(&self) -> Result<Vec<Node>, Refusal> {
+    pub(super) async fn find(&self) -> Result<Vec<Node>, Unusable> {
         match &self.search {
             Search::Sentinels(sentinels) => {
                 let info = sentinels.primary().await?;
@@ -68,7 +68,7 @@ impl Topology {
                 Ok(vec![Node::alone(open(info, &self.config).await?, address)])
             }
             Search::Nodes(nodes) => {
-                let mut last = Refusal::NoSlots;
+                let mut last = Unusable::NoSlots;
                 for info in nodes {
                     match self.start_at(info, nodes.len() > 1).await {
                         Ok(nodes) => return Ok(nodes),
@@ -83,44 +83,48 @@ impl Topology {
     /// Whether the primaries are still where they were found.
     pub(super) async fn still_at(
         &self,
-        places: &[Place],
+        places: &[NodeAddress],
         connection: Option<MultiplexedConnection>,
-    ) -> Result<(), Refusal> {
-        let Some(first) = places.first() else { return Err(Refusal::NoSlots) };
+    ) -> Result<(), Unusable> {
+        let Some(first) = places.first() else { return Err(Unusable::NoSlots) };
         if let Search::Sentinels(sentinels) = &self.search
             && *sentinels.primary().await?.addr() != first.address
         {
-            return Err(Refusal::Moved);
+            return Err(Unusable::Moved);
         }
         if first.cluster {
-            let mut connection = connection.ok_or(Refusal::NoSlots)?;
+            let mut connection = connection.ok_or(Unusable::NoSlots)?;
             let map = map(&mut connection, &first.address).await?;
             let known = |(address, slots): &(ConnectionAddr, Vec<(u16, u16)>)| {
                 places.iter().any(|place| place.address == *address && place.slots == *slots)
             };
             if map.len() != places.len() || !map.iter().all(known) {
-                return Err(Refusal::Moved);
+                return Err(Unusable::Moved);
             }
         }
         Ok(())
     }
 
     /// What was found cannot be used: other Sentinels, if there are any, may know better.
-    pub(super) async fn distrust(&self, refusal: &Refusal) {
+    pub(super) async fn distrust(&self, refusal: &Unusable) {
         let misled = matches!(
             refusal,
-            Refusal::Redis(_) | Refusal::Slow | Refusal::NoPrimary | Refusal::ReadOnly | Refusal::PrimaryDown
+            Unusable::Redis(_)
+                | Unusable::Slow
+                | Unusable::NoPrimary
+                | Unusable::ReadOnly
+                | Unusable::PrimaryDown
         );
         if let (Search::Sentinels(sentinels), true) = (&self.search, misled) {
             sentinels.distrust().await;
         }
     }
 
-    async fn start_at(&self, info: &ConnectionInfo, must_be_cluster: bool) -> Result<Vec<Node>, Refusal> {
+    async fn start_at(&self, info: &ConnectionInfo, must_be_cluster: bool) -> Result<Vec<Node>, Unusable> {
         let mut connection = open(info.clone(), &self.config).await?;
         if !is_cluster(&mut connection).await? {
             if must_be_cluster {
-                return Err(Refusal::NoCluster);
+                return Err(Unusable::NoCluster);
             }
             return Ok(vec![Node::alone(connection, info.addr().clone())]);
         }
@@ -130,7 +134,7 @@ impl Topology {
             nodes.push(Node {
                 connection,
                 slots: slots.clone(),
-                place: Place { address, cluster: true, slots },
+                place: NodeAddress { address, cluster: true, slots },
             });
         }
         Ok(nodes)
@@ -141,11 +145,11 @@ impl Topology {
 pub(super) async fn open(
     info: ConnectionInfo,
     config: &AsyncConnectionConfig,
-) -> Result<MultiplexedConnection, Refusal> {
+) -> Result<MultiplexedConnection, Unusable> {
     // The library hides why a database cannot be selected, so that is done here.
     let login = info.redis_settings().clone();
     let database = login.db();
-    let client = Client::open(info.set_redis_settings(login.set_db(0))).map_err(Refusal::Redis)?;
+    let client = Client::open(info.set_redis_settings(login.set_db(0))).map_err(Unusable::Redis)?;
     let connected = client.get_multiplexed_async_connection_with_config(config).await;
     let mut connection = connected.map_err(|error| refused(&error, &[]))?;
     if database != 0 {
@@ -158,12 +162,12 @@ pub(super) async fn open(
 impl Node {
     fn alone(connection: MultiplexedConnection, address: ConnectionAddr) -> Self {
         let slots = vec![(0, SLOTS.saturating_sub(1))];
-        Self { connection, slots: slots.clone(), place: Place { address, cluster: false, slots } }
+        Self { connection, slots: slots.clone(), place: NodeAddress { address, cluster: false, slots } }
     }
 }
 
 /// Whether the server says that it belongs to a cluster.
-async fn is_cluster(connection: &mut MultiplexedConnection) -> Result<bool, Refusal> {
+async fn is_cluster(connection: &mut MultiplexedConnection) -> Result<bool, Unusable> {
     let info = cmd("INFO").arg("cluster").query_async(connection).await;
     let info: String = info.map_err(|error| refused(&error, &[Step::plain("+info")]))?;
     Ok(info.lines().any(|line| line.trim() == "cluster_enabled:1"))
@@ -173,13 +177,13 @@ async fn is_cluster(connection: &mut MultiplexedConnection) -> Result<bool, Refu
 async fn map(
     connection: &mut MultiplexedConnection,
     asked: &ConnectionAddr,
-) -> Result<Vec<(ConnectionAddr, Vec<(u16, u16)>)>, Refusal> {
+) -> Result<Vec<(ConnectionAddr, Vec<(u16, u16)>)>, Unusable> {
     let ranges = cmd("CLUSTER").arg("SLOTS").query_async(connection).await;
     let ranges: Vec<Vec<Value>> =
         ranges.map_err(|error| refused(&error, &[Step::plain("+cluster|slots")]))?;
     let mut primaries: Vec<(ConnectionAddr, Vec<(u16, u16)>)> = Vec::new();
     for range in &ranges {
-        let (first, last, address) = read_range(range, asked).ok_or(Refusal::NoSlots)?;
+        let (first, last, address) = read_range(range, asked).ok_or(Unusable::NoSlots)?;
         match primaries.iter_mut().find(|(known, _)| *known == address) {
             Some((_, slots)) => slots.push((first, last)),
             None => primaries.push((address, vec![(first, last)])),
@@ -189,7 +193,7 @@ async fn map(
         slots.sort_unstable();
     }
     if !slots::complete(primaries.iter().flat_map(|(_, slots)| slots.clone()).collect()) {
-        return Err(Refusal::NoSlots);
+        return Err(Unusable::NoSlots);
     }
     Ok(primaries)
 }

@@ -50,13 +50,13 @@
 //! * *A slot on its way* to another node of a cluster is refused until it has arrived.
 
 mod connect;
-mod refusal;
 mod sentinel;
 mod slots;
 mod steps;
 mod tend;
 mod trouble;
 mod unchecked;
+mod unusable;
 mod url;
 mod vet;
 
@@ -68,7 +68,6 @@ use crate::jose::{Secret, encode};
 use ::redis::{RedisError, pipe};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use connect::Topology;
-use refusal::{Refusal, Step, refused};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
@@ -76,6 +75,7 @@ use steps::OwnClock;
 use tokio::sync::Notify;
 use trouble::Trouble;
 use unchecked::Unchecked;
+use unusable::{Step, Unusable, refused};
 pub use url::{BadUrl, RedisServers};
 use vet::{OwnTime, Primary, Terms};
 
@@ -262,12 +262,12 @@ impl RedisStore {
             return Outcome::Replayed;
         }
         if epoch.as_ref() != Some(&primary.epoch) {
-            self.give_up(live, &Refusal::EpochLost);
+            self.give_up(live, &Unusable::EpochLost);
             return Outcome::Forgotten;
         }
         if primary.has_jumped(time) {
             self.renew.store(true, Ordering::SeqCst);
-            self.give_up(live, &Refusal::ClockJumped);
+            self.give_up(live, &Unusable::ClockJumped);
             return Outcome::Forgotten;
         }
         if let Err(refusal) = own.agrees_with(vet::duration(time)) {
@@ -280,14 +280,14 @@ impl RedisStore {
     fn stall(&self, live: &Arc<Live>) -> Outcome {
         if self.stalled.fetch_add(1, Ordering::Relaxed) >= STALLED {
             self.stalled.store(0, Ordering::Relaxed);
-            self.give_up(live, &Refusal::Slow);
+            self.give_up(live, &Unusable::Slow);
         }
         Outcome::Unavailable
     }
 
     fn fail(&self, live: &Arc<Live>, error: &RedisError) -> Outcome {
         let refusal = refused(error, &INSERT);
-        if matches!(refusal, Refusal::OutOfMemory) {
+        if matches!(refusal, Unusable::OutOfMemory) {
             self.complain(&refusal);
             return Outcome::Full;
         }

@@ -4,7 +4,7 @@
 //! server that turns out to be no primary, the next one is asked: a Sentinel that is cut off from the others may be behind them.
 
 use super::connect::{PATIENCE, open};
-use super::refusal::{Refusal, Step, refused};
+use super::unusable::{Step, Unusable, refused};
 use super::url;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, ConnectionInfo, RedisConnectionInfo, cmd};
@@ -48,9 +48,9 @@ impl Sentinels {
     }
 
     /// How to connect to the primary.
-    pub(super) async fn primary(&self) -> Result<ConnectionInfo, Refusal> {
+    pub(super) async fn primary(&self) -> Result<ConnectionInfo, Unusable> {
         let mut asked = self.asked.lock().await;
-        let mut last = Refusal::NoSentinel;
+        let mut last = Unusable::NoSentinel;
         for _ in &self.plan.hosts {
             match self.ask_first(&mut asked).await {
                 Ok(info) => return Ok(info),
@@ -73,7 +73,7 @@ impl Sentinels {
         *asked = Asked { first: if next < self.plan.hosts.len() { next } else { 0 }, connection: None };
     }
 
-    async fn ask_first(&self, asked: &mut Asked) -> Result<ConnectionInfo, Refusal> {
+    async fn ask_first(&self, asked: &mut Asked) -> Result<ConnectionInfo, Unusable> {
         let mut connection = match asked.connection.take() {
             Some(connection) => connection,
             None => self.connect(asked.first).await?,
@@ -82,19 +82,19 @@ impl Sentinels {
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.plan.service);
         let answer = in_time(PATIENCE, question.query_async(&mut connection)).await?;
         let answer: Option<(String, u16)> = answer.map_err(|error| match error.code() {
-            Some("NOAUTH") => Refusal::SentinelPassword,
+            Some("NOAUTH") => Unusable::SentinelPassword,
             _ => refused(&error, &[ASK]),
         })?;
-        let (host, port) = answer.ok_or_else(|| Refusal::UnknownService(self.plan.service.clone()))?;
+        let (host, port) = answer.ok_or_else(|| Unusable::UnknownService(self.plan.service.clone()))?;
         asked.connection = Some(connection);
-        url::server(&host, port, self.plan.tls, self.plan.login.clone()).ok_or(Refusal::NoSentinel)
+        url::server(&host, port, self.plan.tls, self.plan.login.clone()).ok_or(Unusable::NoSentinel)
     }
 
     /// Connects and shows a password. A Sentinel that has none set is asked without one: it often has none where Redis has.
-    async fn connect(&self, place: usize) -> Result<MultiplexedConnection, Refusal> {
-        let (host, port) = self.plan.hosts.get(place).ok_or(Refusal::NoSentinel)?;
+    async fn connect(&self, place: usize) -> Result<MultiplexedConnection, Unusable> {
+        let (host, port) = self.plan.hosts.get(place).ok_or(Unusable::NoSentinel)?;
         let login = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let info = url::server(host, *port, self.plan.tls, login).ok_or(Refusal::NoSentinel)?;
+        let info = url::server(host, *port, self.plan.tls, login).ok_or(Unusable::NoSentinel)?;
         let mut connection = open(info, &self.config).await?;
         let credentials = self.plan.credentials();
         if credentials.is_empty() {
@@ -110,12 +110,12 @@ impl Sentinels {
                 {
                     return Ok(connection);
                 }
-                Err(error) if error.code().is_none() => return Err(Refusal::Redis(error)),
+                Err(error) if error.code().is_none() => return Err(Unusable::Redis(error)),
                 // What Redis says may have the password in it: it is not handed on.
                 Err(_) => {}
             }
         }
-        Err(Refusal::SentinelPassword)
+        Err(Unusable::SentinelPassword)
     }
 }
 
@@ -132,6 +132,6 @@ impl SentinelPlan {
     }
 }
 
-async fn in_time<T>(patience: Duration, answer: impl Future<Output = T>) -> Result<T, Refusal> {
-    tokio::time::timeout(patience, answer).await.map_err(|_| Refusal::Slow)
+async fn in_time<T>(patience: Duration, answer: impl Future<Output = T>) -> Result<T, Unusable> {
+    tokio::time::timeout(patience, answer).await.map_err(|_| Unusable::Slow)
 }

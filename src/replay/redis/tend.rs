@@ -1,6 +1,6 @@
 //! Finds the servers, looks at them every second, and finds them again.
 
-use super::refusal::Refusal;
+use super::unusable::Unusable;
 use super::vet::{OwnTime, Primary};
 use super::{Live, RETRY, RedisStore, WATCH, connect, slots, vet};
 use crate::clock::{Clock, UnixTime};
@@ -18,7 +18,7 @@ impl RedisStore {
             match self.look(&live, &own).await {
                 Ok(()) => return self.be_content(),
                 // Only new proofs are refused: those that are there are known all the same.
-                Err(refusal @ Refusal::OutOfMemory) => return self.complain(&refusal),
+                Err(refusal @ Unusable::OutOfMemory) => return self.complain(&refusal),
                 Err(refusal) => self.give_up(&live, &refusal),
             }
         }
@@ -56,7 +56,7 @@ impl RedisStore {
     }
 
     /// Nothing is asked of these servers any more until they have been vetted again.
-    pub(super) fn give_up(&self, live: &Arc<Live>, refusal: &Refusal) {
+    pub(super) fn give_up(&self, live: &Arc<Live>, refusal: &Unusable) {
         let current = self.live.load();
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, live)) {
             self.live.store(None);
@@ -90,7 +90,7 @@ impl RedisStore {
         self.unchecked.end_if_quiet();
     }
 
-    pub(super) fn complain(&self, refusal: &Refusal) {
+    pub(super) fn complain(&self, refusal: &Unusable) {
         let cause = refusal.to_string();
         if self.trouble.begin(&cause) {
             tracing::error!("the replay store in Redis cannot be used: {cause}");
@@ -98,7 +98,7 @@ impl RedisStore {
     }
 
     /// Finds the primaries, vets each, and asks everything once that will be asked later: what is forbidden shows here.
-    async fn connect(&self, own: &OwnTime) -> Result<(Live, Secret), Refusal> {
+    async fn connect(&self, own: &OwnTime) -> Result<(Live, Secret), Unusable> {
         let connected = self.try_connect(own).await;
         if let Err(refusal) = &connected {
             self.topology.distrust(refusal).await;
@@ -106,10 +106,10 @@ impl RedisStore {
         connected
     }
 
-    async fn try_connect(&self, own: &OwnTime) -> Result<(Live, Secret), Refusal> {
+    async fn try_connect(&self, own: &OwnTime) -> Result<(Live, Secret), Unusable> {
         let mut nodes = self.topology.find().await?;
         let keeper = nodes.iter_mut().find(|node| slots::owns(&node.slots, vet::secret_slot()));
-        let secret = vet::secret(&mut keeper.ok_or(Refusal::NoSlots)?.connection).await?;
+        let secret = vet::secret(&mut keeper.ok_or(Unusable::NoSlots)?.connection).await?;
         let mut primaries = Vec::new();
         for node in nodes {
             let primary = Primary::vet(node, &self.terms, &secret, own, &self.renew).await?;
@@ -121,12 +121,12 @@ impl RedisStore {
     }
 
     /// Looks again whether everything is as it was.
-    async fn look(&self, live: &Live, own: &OwnTime) -> Result<(), Refusal> {
+    async fn look(&self, live: &Live, own: &OwnTime) -> Result<(), Unusable> {
         let mut len = 0_usize;
         for primary in &live.primaries {
             let looked = tokio::time::timeout(connect::PATIENCE, primary.look(&self.terms, own)).await;
-            let size = looked.map_err(|_| Refusal::Slow)?.inspect_err(|refusal| {
-                if matches!(refusal, Refusal::ClockJumped) {
+            let size = looked.map_err(|_| Unusable::Slow)?.inspect_err(|refusal| {
+                if matches!(refusal, Unusable::ClockJumped) {
                     self.renew.store(true, Ordering::SeqCst);
                 }
             })?;

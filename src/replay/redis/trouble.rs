@@ -11,10 +11,10 @@ const STRETCH: Duration = Duration::from_secs(60);
 const CAUSES: usize = 8;
 
 #[derive(Debug, Default)]
-pub(super) struct Trouble(Mutex<State>);
+pub(super) struct Trouble(Mutex<Episode>);
 
 #[derive(Debug, Default)]
-struct State {
+struct Episode {
     /// All that was wrong since trouble began.
     causes: Vec<String>,
     /// What is wrong.
@@ -54,12 +54,12 @@ impl Trouble {
         self.lock().now.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Episode> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Episode {
     fn may_speak(&mut self) -> bool {
         if self.since.as_ref().is_none_or(|since| since.elapsed() >= STRETCH) {
             self.since = Some(Stopwatch::start());

@@ -1,7 +1,7 @@
 //! What a server must be before anything is asked of it, and since when its data is complete.
 
-use super::connect::{Node, Place};
-use super::refusal::{Refusal, Step, refused};
+use super::connect::{Node, NodeAddress};
+use super::unusable::{Step, Unusable, refused};
 use super::{JUMP, slots};
 use crate::clock::{CLOCK_DIFFERENCE, Stopwatch, UnixTime};
 use crate::jose::{encode, random, sha256};
@@ -38,7 +38,7 @@ pub(super) struct Primary {
     pub(super) epoch: String,
     pub(super) complete_since: UnixTime,
     facts: Facts,
-    pub(super) place: Place,
+    pub(super) place: NodeAddress,
     /// The slots it owns; all of them outside a cluster.
     slots: Vec<(u16, u16)>,
     /// What the server's clock showed, and how long ago.
@@ -54,18 +54,18 @@ pub(super) struct Facts {
 }
 
 /// Asks a server what it is.
-pub(super) async fn facts(connection: &mut MultiplexedConnection, terms: &Terms) -> Result<Facts, Refusal> {
+pub(super) async fn facts(connection: &mut MultiplexedConnection, terms: &Terms) -> Result<Facts, Unusable> {
     let info = cmd("INFO").query_async(connection).await;
     let info: String = info.map_err(|error| refused(&error, &[Step::plain("+info")]))?;
     let field = |name: &'static str| {
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.map(|value| value.trim().to_owned()).ok_or(Refusal::NoInfo(name))
+        line.map(|value| value.trim().to_owned()).ok_or(Unusable::NoInfo(name))
     };
     if field("loading")? != "0" {
-        return Err(Refusal::Loading);
+        return Err(Unusable::Loading);
     }
     if field("role")? != "master" {
-        return Err(Refusal::NoPrimary);
+        return Err(Unusable::NoPrimary);
     }
     let policy = match field("maxmemory_policy") {
         Ok(policy) => Ok(policy),
@@ -73,7 +73,7 @@ pub(super) async fn facts(connection: &mut MultiplexedConnection, terms: &Terms)
     };
     match policy {
         Ok(policy) if policy == "noeviction" => {}
-        Ok(policy) => return Err(Refusal::Evicts(policy)),
+        Ok(policy) => return Err(Unusable::Evicts(policy)),
         Err(_) if terms.assume_noeviction => {}
         Err(_) => terms.unknown_policy.call_once(|| {
             tracing::warn!(
@@ -90,14 +90,14 @@ pub(super) async fn facts(connection: &mut MultiplexedConnection, terms: &Terms)
 }
 
 /// Some hosted servers do not tell in `INFO`.
-async fn asked_policy(connection: &mut MultiplexedConnection) -> Result<String, Refusal> {
+async fn asked_policy(connection: &mut MultiplexedConnection) -> Result<String, Unusable> {
     let pair = cmd("CONFIG").arg("GET").arg("maxmemory-policy").query_async(connection).await;
     let pair: Vec<String> = pair.map_err(|error| refused(&error, &[Step::plain("+config|get")]))?;
-    pair.into_iter().nth(1).ok_or(Refusal::NoInfo("maxmemory_policy"))
+    pair.into_iter().nth(1).ok_or(Unusable::NoInfo("maxmemory_policy"))
 }
 
 /// The secret that proofs' keys are made with: the first who comes makes it.
-pub(super) async fn secret(connection: &mut MultiplexedConnection) -> Result<[u8; 32], Refusal> {
+pub(super) async fn secret(connection: &mut MultiplexedConnection) -> Result<[u8; 32], Unusable> {
     let mut pipeline = pipe();
     pipeline.cmd("SET").arg(SECRET_KEY).arg(encode(&random::<32>())).arg("NX").ignore();
     pipeline.cmd("GET").arg(SECRET_KEY);
@@ -121,7 +121,7 @@ impl Primary {
         secret: &[u8; 32],
         own: &OwnTime,
         renew: &AtomicBool,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Unusable> {
         let facts = facts(&mut connection, terms).await?;
         let asked = cmd("TIME").query_async(&mut connection).await;
         let before = duration(asked.map_err(|error| refused(&error, &[Step::plain("+time")]))?);
@@ -139,22 +139,22 @@ impl Primary {
         let answer = pipeline.query_async(&mut connection).await;
         let (epoch, time): (String, (i64, i64)) = answer.map_err(|error| refused(&error, &steps))?;
         let millis = epoch.split_once('.').and_then(|(millis, _)| millis.parse().ok());
-        let complete_since = UnixTime::from_millis(millis.ok_or(Refusal::EpochLost)?);
+        let complete_since = UnixTime::from_millis(millis.ok_or(Unusable::EpochLost)?);
         let time = duration(time);
         if epoch == fresh && time.abs_diff(before) > EPOCH_DELAY {
             // What was lost between the two may have been used after the moment that it names.
             renew.store(true, Ordering::SeqCst);
-            return Err(Refusal::Slow);
+            return Err(Unusable::Slow);
         }
         let clock = Mutex::new((time, Stopwatch::start()));
         Ok(Self { connection, epoch_key, epoch, complete_since, facts, place, slots, clock })
     }
 
     /// Looks again whether all is as it was, and whether proofs can be written. The number of keys in the database.
-    pub(super) async fn look(&self, terms: &Terms, own: &OwnTime) -> Result<usize, Refusal> {
+    pub(super) async fn look(&self, terms: &Terms, own: &OwnTime) -> Result<usize, Unusable> {
         let mut connection = self.connection.clone();
         if facts(&mut connection, terms).await? != self.facts {
-            return Err(Refusal::EpochLost);
+            return Err(Unusable::EpochLost);
         }
         let mut pipeline = pipe();
         pipeline.cmd("GET").arg(&self.epoch_key);
@@ -173,10 +173,10 @@ impl Primary {
         let (epoch, size, time): (Option<String>, usize, (i64, i64)) =
             answer.map_err(|error| refused(&error, &steps))?;
         if epoch.as_ref() != Some(&self.epoch) {
-            return Err(Refusal::EpochLost);
+            return Err(Unusable::EpochLost);
         }
         if self.has_jumped(time) {
-            return Err(Refusal::ClockJumped);
+            return Err(Unusable::ClockJumped);
         }
         own.agrees_with(duration(time))?;
         // Clocks drift: each look is compared with the one before.
@@ -250,12 +250,12 @@ impl OwnTime {
     ///
     /// # Errors
     /// It differs.
-    pub(super) fn agrees_with(&self, time: Duration) -> Result<(), Refusal> {
+    pub(super) fn agrees_with(&self, time: Duration) -> Result<(), Unusable> {
         let own = self.wall.saturating_add(self.read.elapsed());
         let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         let ahead = own.as_millis().saturating_sub(millis);
         let borne = Duration::from_millis(ahead.unsigned_abs()) <= CLOCK_DIFFERENCE;
-        if borne { Ok(()) } else { Err(Refusal::ClocksDiffer(ahead)) }
+        if borne { Ok(()) } else { Err(Unusable::ClocksDiffer(ahead)) }
     }
 }
 

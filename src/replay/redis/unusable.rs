@@ -34,7 +34,7 @@ impl Step {
 
 /// Why servers are not asked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum Unusable {
     #[error("{}", without_arguments(&.0.to_string()))]
     Redis(RedisError),
     #[error("it does not answer in time")]
@@ -115,33 +115,33 @@ fn rounded(millis: u64) -> String {
 }
 
 /// What an error says, in answer to these commands.
-pub(super) fn refused(error: &RedisError, steps: &[Step]) -> Refusal {
+pub(super) fn refused(error: &RedisError, steps: &[Step]) -> Unusable {
     if error.kind() == ErrorKind::AuthenticationFailed {
-        return Refusal::WrongPassword;
+        return Unusable::WrongPassword;
     }
     let errors = error.clone().into_server_errors().unwrap_or_default();
     let forbidden = forbidden(&errors, steps);
     if !forbidden.is_empty() {
-        return Refusal::Forbidden { missing: forbidden.join(" ") };
+        return Unusable::Forbidden { missing: forbidden.join(" ") };
     }
     errors
         .iter()
         .find_map(|(_, error)| by_code(error.code()))
-        .unwrap_or_else(|| Refusal::Redis(error.clone()))
+        .unwrap_or_else(|| Unusable::Redis(error.clone()))
 }
 
-fn by_code(code: &str) -> Option<Refusal> {
+fn by_code(code: &str) -> Option<Unusable> {
     match code {
-        "NOAUTH" => Some(Refusal::NoPassword),
-        "WRONGPASS" => Some(Refusal::WrongPassword),
-        "OOM" => Some(Refusal::OutOfMemory),
-        "READONLY" => Some(Refusal::ReadOnly),
-        "MISCONF" => Some(Refusal::CannotSave),
-        "NOREPLICAS" => Some(Refusal::NoReplicas),
-        "LOADING" => Some(Refusal::Loading),
-        "MASTERDOWN" => Some(Refusal::PrimaryDown),
-        "CLUSTERDOWN" => Some(Refusal::ClusterDown),
-        "MOVED" | "ASK" => Some(Refusal::Moved),
+        "NOAUTH" => Some(Unusable::NoPassword),
+        "WRONGPASS" => Some(Unusable::WrongPassword),
+        "OOM" => Some(Unusable::OutOfMemory),
+        "READONLY" => Some(Unusable::ReadOnly),
+        "MISCONF" => Some(Unusable::CannotSave),
+        "NOREPLICAS" => Some(Unusable::NoReplicas),
+        "LOADING" => Some(Unusable::Loading),
+        "MASTERDOWN" => Some(Unusable::PrimaryDown),
+        "CLUSTERDOWN" => Some(Unusable::ClusterDown),
+        "MOVED" | "ASK" => Some(Unusable::Moved),
         _ => None,
     }
 }
@@ -179,9 +179,9 @@ mod tests {
 
     #[test]
     fn the_whole_rule_is_said_beside_what_is_missing() {
-        let said = Refusal::Forbidden { missing: "+time".to_owned() }.to_string();
+        let said = Unusable::Forbidden { missing: "+time".to_owned() }.to_string();
         assert!(said.contains("allow +time with") && said.ends_with(ACL), "{said}");
-        let said = Refusal::Forbidden { missing: "+select".to_owned() }.to_string();
+        let said = Unusable::Forbidden { missing: "+select".to_owned() }.to_string();
         assert!(said.ends_with("+dbsize +select"), "{said}");
     }
 
@@ -209,8 +209,8 @@ mod tests {
 
     #[test]
     fn a_difference_of_clocks_is_said_with_its_direction() {
-        assert!(Refusal::ClocksDiffer(-30_900).to_string().contains("is 30 s behind its own"));
-        assert!(Refusal::ClocksDiffer(3_600_000).to_string().contains("is 60 minutes ahead of its own"));
+        assert!(Unusable::ClocksDiffer(-30_900).to_string().contains("is 30 s behind its own"));
+        assert!(Unusable::ClocksDiffer(3_600_000).to_string().contains("is 60 minutes ahead of its own"));
     }
 
     #[test]
