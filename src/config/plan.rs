@@ -6,6 +6,7 @@ mod headers;
 mod issuers;
 mod listeners;
 mod names;
+mod origins;
 mod proofs;
 mod replay;
 mod routes;
@@ -186,7 +187,7 @@ pub(super) fn make(
     now: UnixTime,
     findings: &mut Findings,
 ) -> Option<Plan> {
-    let origins = routes::origins(document, findings);
+    let origins = origins::origins(document, findings);
     let now =
         rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs().try_into().ok()?));
     let around = Surroundings { folder, origins: &origins, now };
