@@ -3,7 +3,7 @@
 use super::process::Process;
 use crate::authorize::Authorizer;
 use crate::clock::Clock;
-use crate::config::Plan;
+use crate::config::{Plan, StopPlan};
 use crate::dpop::Verifier;
 use crate::gate::Gate;
 use crate::issuer::{KeyKeeper, OnRefresh};
@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub(super) struct Generation {
     pub(super) keys: Arc<KeyKeeper>,
     pub(super) proxy: Proxy,
+    pub(super) stop: StopPlan,
 }
 
 impl Generation {
@@ -39,7 +40,7 @@ impl Generation {
         let authorizer = Authorizer { issuers, proofs, replay, on_start: plan.replay.on_start };
         let gate = Arc::new(Gate::new(plan, authorizer, Arc::clone(&keys), process.clock.clone()));
         let proxy = Proxy::new(plan, gate, Arc::clone(&process.observer), process.clock.clone());
-        Self { keys, proxy }
+        Self { keys, proxy, stop: plan.stop }
     }
 }
 

@@ -11,7 +11,7 @@ mod readiness;
 
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
-use crate::config::{ListenerPlan, Plan};
+use crate::config::{ListenerPlan, Plan, StopPlan};
 use crate::names::ListenerId;
 use crate::net::workers::Runtimes;
 use crate::observe::{AccessLog, ListenerState};
@@ -26,12 +26,8 @@ use process::Process;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// How long requests in flight may take to end once the process stops.
-const DRAIN: Duration = Duration::from_secs(30);
 
 /// The gateway with everything around it, bound and ready to run.
 #[derive(Debug)]
@@ -51,7 +47,7 @@ struct Bound {
     id: ListenerId,
     listener: Listener,
     tls: Option<Tls>,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
 }
 
 /// Why the gateway does not start.
@@ -87,7 +83,7 @@ impl App {
     /// [`AppError`]; nothing is left running then.
     pub async fn build(plan: Plan, clock: Clock, log: Option<AccessLog>) -> Result<Self, AppError> {
         let listeners = plan.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-        let addresses = listeners.iter().map(|bound| bound.address).collect();
+        let addresses = listeners.iter().flat_map(|bound| bound.addresses.clone()).collect();
         let bind_admin = |source| AppError::Bind { name: "admin".to_owned(), address: plan.admin, source };
         let admin = Admin::bind(plan.admin).await.map_err(bind_admin)?;
         let admin_address = admin.local_address().map_err(bind_admin)?;
@@ -115,7 +111,8 @@ impl App {
         self.admin_address
     }
 
-    /// Serves until `stop`, then lets what is in flight end, for at most 30 seconds. Not ready from the first moment of that on.
+    /// Serves until `stop`. From then on it is not ready; it goes on as before for `limits.drain_delay`, so that whoever chooses among
+    /// gateways can notice, and then lets what is in flight end, for at most `limits.drain_timeout`. The admin address answers to the end.
     pub async fn run(self, stop: CancellationToken) -> Drained {
         self.run_on(Runtimes::default(), stop).await
     }
@@ -126,7 +123,8 @@ impl App {
         let tracker = TaskTracker::new();
         for Bound { id, listener, tls, .. } in self.listeners {
             let serve = Door(Arc::clone(&self.generation));
-            tracker.spawn(listener.run(id, tls, serve, Limits::DEFAULT, drain.clone()));
+            // A task of the drain: it ends when nobody is left whom the system has connected and we have not accepted.
+            drain.spawn(listener.run(id, tls, serve, Limits::DEFAULT, drain.clone()));
         }
         let stop_admin = CancellationToken::new();
         tracker.spawn(self.admin.run(Arc::clone(&self.state), stop_admin.clone()));
@@ -134,7 +132,9 @@ impl App {
 
         stop.cancelled().await;
         self.state.readiness.waiting("draining", "the process is stopping");
-        let drained = drain.stop(DRAIN).await;
+        let StopPlan { delay, timeout } = self.generation.stop;
+        tokio::time::sleep(delay).await;
+        let drained = drain.stop(timeout).await;
         self.process.end().await;
         stop_admin.cancel();
         tracker.wait().await;
@@ -159,8 +159,8 @@ fn bind(plan: &ListenerPlan) -> Result<Bound, AppError> {
     let tls = tls.map_err(|source| AppError::Tls { name: plan.name.clone(), source })?;
     let in_words = |source| AppError::Bind { name: plan.name.clone(), address: plan.address, source };
     let listener = Listener::bind(plan.address, plan.trusted_proxies.clone()).map_err(in_words)?;
-    let address = listener.local_addr().map_err(in_words)?;
-    Ok(Bound { id: plan.id, listener, tls, address })
+    let addresses = listener.local_addresses().map_err(in_words)?;
+    Ok(Bound { id: plan.id, listener, tls, addresses })
 }
 
 fn watch_listeners(process: &Process, listeners: &[Bound]) {

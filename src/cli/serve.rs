@@ -17,7 +17,8 @@ Examples:
   keyproof serve --config /etc/keyproof/keyproof.yaml
   keyproof serve --log text --log-level debug
 
-Signals: SIGTERM and SIGINT stop it once the requests in flight are answered, within 30 seconds; a second one at once.
+Signals: SIGTERM and SIGINT stop it: after limits.drain_delay it takes no more connections, and
+what runs has limits.drain_timeout to end. A second one ends it at once, with exit code 70.
 
 Exit codes: 0 after a drained stop; 64 configuration; 70 internal; 71 cannot listen on an address.";
 

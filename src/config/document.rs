@@ -41,6 +41,8 @@ section! {
     Document {
         /// Where clients, or front proxies, come in.
         listeners: required(List<Listener>),
+        /// How long a stop may take.
+        limits: default(Limits, json!({})),
         /// Where the operator comes in.
         admin: default(Admin, json!({})),
         /// The origins that clients put into htu, such as https://api.example.com; a request for any other authority gets 421.
@@ -73,6 +75,17 @@ section! {
         /// The networks whose X-Forwarded-* and X-Original-* headers describe the request, such as 10.0.0.0/8. Required with forward_auth
         /// and ext_authz_grpc; on a proxy listener optional, for the client's address and an X-Forwarded-Host where the front rewrites Host.
         trusted_proxies: default(List<Text>, json!([])),
+    }
+}
+
+section! {
+    /// How long a stop may take.
+    Limits {
+        /// How long requests may take to end once the listeners have closed, which is after drain_delay; then they are cut off. At most 24h.
+        drain_timeout: default(Span, json!("30s")),
+        /// For so long after SIGTERM connections and requests are taken as before, while /readyz says no: whoever chooses among gateways has
+        /// to notice first. At most 24h.
+        drain_delay: default(Span, json!("0s")),
     }
 }
 

@@ -14,7 +14,7 @@ mod variables;
 pub use document::schema;
 pub use plan::{
     Authorization, CorsPlan, IssuerPlan, KeySource, ListenerPlan, OnStart, Plan, RedisPlan, ReplayPlan,
-    RoutePlan, TlsPlan, UpstreamPlan,
+    RoutePlan, StopPlan, TlsPlan, UpstreamPlan,
 };
 pub use problem::{Problem, Problems};
 

@@ -13,7 +13,7 @@ mod routes;
 mod unsupported;
 mod upstreams;
 
-use super::document::Document;
+use super::document::{Document, Limits};
 use super::problem::Findings;
 use super::read::Read;
 use crate::authorize::Policy;
@@ -39,6 +39,8 @@ pub struct Plan {
     pub names: Names,
     /// Where clients come in.
     pub listeners: Vec<ListenerPlan>,
+    /// How the process stops.
+    pub stop: StopPlan,
     /// Where `/metrics`, `/livez`, `/readyz` and `/config` are served.
     pub admin: SocketAddr,
     /// What clients put into `htu`.
@@ -80,6 +82,15 @@ pub struct ListenerPlan {
     pub tls: Option<TlsPlan>,
     /// Whose `X-Forwarded-For` is believed for the client's address, and whose `X-Forwarded-Host` for the authority.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+}
+
+/// How the process stops.
+#[derive(Clone, Copy, Debug)]
+pub struct StopPlan {
+    /// How long connections are still taken once it is not ready.
+    pub delay: Duration,
+    /// How long requests may take to end after that.
+    pub timeout: Duration,
 }
 
 /// Certificate and key, read and found to fit each other.
@@ -193,6 +204,7 @@ pub(super) fn make(
     let around = Surroundings { folder, origins: &origins, now };
     let listeners = listeners::plan(document, &around, &mut names.listeners, findings);
     let admin = listeners::admin(document, findings);
+    let stop = stop(&document.limits, findings);
     let issuers = issuers::plan(document, folder, findings);
     let proofs = proofs::plan(&document.dpop, folder, findings);
     let replay = replay::plan(&document.replay, folder, findings);
@@ -205,6 +217,7 @@ pub(super) fn make(
     Some(Plan {
         names,
         listeners,
+        stop,
         admin: admin?,
         origins,
         issuers,
@@ -219,4 +232,11 @@ pub(super) fn make(
         proxies: Proxies::default(),
         effective: document.effective(),
     })
+}
+
+fn stop(limits: &Limits, findings: &mut Findings) -> StopPlan {
+    let most = Duration::from_secs(24 * 3600);
+    proofs::between(&limits.drain_delay, Duration::ZERO, most, findings);
+    proofs::between(&limits.drain_timeout, Duration::ZERO, most, findings);
+    StopPlan { delay: limits.drain_delay.value, timeout: limits.drain_timeout.value }
 }

@@ -2,8 +2,9 @@
 
 use super::chunks::{Chunks, Watch};
 use super::deadline::{Busy, Deadlines, Limits};
+use super::drain::LastCall;
 use super::listen::Arrival;
-use super::malformed::{Watched, check_http2};
+use super::malformed::{Traffic, Watched, check_http2};
 use crate::names::ListenerId;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH};
@@ -81,13 +82,9 @@ pub(super) async fn run<S: Serve>(socket: TcpStream, address: SocketAddr, arriva
     let Some(tls) = &arrival.tls else {
         return http1(socket, peer(Protocol::Http1), arrival).await;
     };
-    let handshake = tls.acceptor().accept(socket);
-    let handshake = tokio::select! {
-        biased;
-        handshake = tokio::time::timeout(arrival.limits.handshake, handshake) => handshake,
-        () = arrival.drain.stopping() => return,
-    };
-    let socket = match handshake {
+    // A drain does not cut it off: the client's first request may come with its end.
+    let handshake = tokio::time::timeout(arrival.limits.handshake, tls.acceptor().accept(socket));
+    let socket = match handshake.await {
         Ok(Ok(socket)) => socket,
         Ok(Err(error)) => return arrival.refusals(address).handshake(&error),
         Err(late) => return arrival.refusals(address).handshake(&late),
@@ -110,11 +107,13 @@ async fn http1<S: Serve>(
     let watch = Watch::default();
     let refusals = arrival.refusals(peer.address);
     let told = refusals.clone();
-    let socket = Deadlines::new(socket, busy.clone(), arrival.limits);
+    let last_call = arrival.drain.last_call();
+    let socket = Deadlines::new(socket, busy.clone(), arrival.limits, last_call.clone());
     let socket = TokioIo::new(Chunks::new(socket, watch.clone(), busy.clone(), refusals.clone()));
     let serve = arrival.serve.clone();
     let service = service_fn(move |request| {
         let (serve, peer, answering) = (serve.clone(), Arc::clone(&peer), busy.begin());
+        let last_call = last_call.clone();
         let checked = watch.begin(&request).inspect_err(|bad| refusals.malformed(bad));
         async move {
             if checked.is_err() {
@@ -122,7 +121,11 @@ async fn http1<S: Serve>(
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 return Ok(response);
             }
-            let response = serve.serve(&peer, request).await;
+            let mut response = serve.serve(&peer, request).await;
+            // Only who is told will send nothing more. An answer whose head has gone out before cannot say it any more.
+            if last_call.get().is_some() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(response.map(|body| Answer { body: Some(body), _answering: answering }))
         }
     });
@@ -139,10 +142,9 @@ async fn http1<S: Serve>(
     let end = tokio::select! {
         biased;
         end = &mut connection => end,
-        () = arrival.drain.stopping() => {
-            Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
-        }
+        // Not hyper's own way to end: it closes an idle connection at once, and one whose answer says nothing of an end after that. Polled
+        // again, `Deadlines` sees that the last call has come.
+        () = arrival.drain.stopping() => (&mut connection).await,
     };
     // How else a connection ends is the client's business; what was answered on it is recorded elsewhere.
     let Err(error) = end else { return };
@@ -179,8 +181,9 @@ async fn http2<S: Serve>(
     let _always = busy.begin();
     let limits = Limits { half_closed: Duration::ZERO, ..arrival.limits };
     let refusals = arrival.refusals(peer.address);
-    let socket = TokioIo::new(Watched::new(Deadlines::new(socket, busy, limits), refusals.clone()));
+    let socket = Deadlines::new(socket, busy, limits, LastCall::default());
     let streams = Streams::default();
+    let socket = TokioIo::new(Watched::new(socket, refusals.clone(), streams.traffic()));
     let counted = streams.clone();
     let serve = arrival.serve.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -209,18 +212,21 @@ async fn http2<S: Serve>(
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     let mut connection = pin!(builder.serve_connection(socket, service));
-    tokio::select! {
+    let linger = arrival.limits.linger;
+    let patience = tokio::select! {
         biased;
         _ = connection.as_mut() => return,
-        () = arrival.drain.stopping() => {}
-        () = streams.idle(arrival.limits.idle) => {}
-    }
-    // GOAWAY; streams that are open finish. An idle peer that does not close in turn is not waited for.
+        () = arrival.drain.stopping() => arrival.drain.last_call().get().unwrap_or(linger),
+        () = streams.idle(arrival.limits.idle) => linger,
+    };
+    // A GOAWAY that refuses no stream yet, and a PING; once that is answered, whatever the client began before it read the first is here,
+    // and a second GOAWAY names the last stream (RFC 9113 section 6.8). Streams that are open finish, and then h2 closes the connection.
+    // A peer that does not answer is not waited for.
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
         _ = connection.as_mut() => {}
-        () = streams.idle(arrival.limits.linger) => {}
+        () = streams.silent(patience) => {}
     }
 }
 
@@ -232,6 +238,7 @@ struct Streams(Arc<Counts>);
 struct Counts {
     open: AtomicUsize,
     ever: AtomicUsize,
+    traffic: Traffic,
 }
 
 struct Open(Arc<Counts>);
@@ -243,12 +250,27 @@ impl Streams {
         Open(Arc::clone(&self.0))
     }
 
+    /// What counts the bytes of the connection.
+    fn traffic(&self) -> Traffic {
+        self.0.traffic.clone()
+    }
+
     /// Done when no stream was open or opened for `limit`, give or take another `limit`.
     async fn idle(&self, limit: Duration) {
+        self.none_while(limit, || self.0.ever.load(Ordering::Relaxed)).await;
+    }
+
+    /// The same where nothing came or went either: the end of an answer may wait in h2 for a client that reads slowly.
+    async fn silent(&self, limit: Duration) {
+        self.none_while(limit, || self.0.traffic.moved()).await;
+    }
+
+    /// Done when no stream was open at the end of a `limit` in which this has not changed.
+    async fn none_while(&self, limit: Duration, sign: impl Fn() -> usize) {
         loop {
-            let before = self.0.ever.load(Ordering::Relaxed);
+            let before = sign();
             tokio::time::sleep(limit).await;
-            if self.0.open.load(Ordering::Relaxed) == 0 && self.0.ever.load(Ordering::Relaxed) == before {
+            if self.0.open.load(Ordering::Relaxed) == 0 && sign() == before {
                 return;
             }
         }

@@ -1,6 +1,7 @@
 //! Deadlines on a connection's socket: for a request's head, for idling, for a client that does not read, and
 //! for its leaving.
 
+use super::drain::LastCall;
 use crate::clock::Stopwatch;
 use crate::net::poll_write_gathered;
 use std::io;
@@ -122,12 +123,17 @@ pub(super) struct Deadlines<S> {
     /// How many requests had begun when we last looked.
     begun: usize,
     limits: Limits,
+    last_call: LastCall,
+    /// When we noticed that the drain had begun, in milliseconds of the connection's age.
+    called_at: Option<u64>,
     reading: Timer<Silence>,
     writing: Timer<()>,
     lingering: Timer<()>,
     half_closed: Timer<usize>,
     /// A part of the next head is here (or must come, on a new connection).
     in_head: bool,
+    /// Nothing has come yet.
+    is_new: bool,
     /// The client has said its last.
     at_end: bool,
     leaving: Leaving,
@@ -139,6 +145,8 @@ enum Silence {
     Head(usize),
     /// While a request is answered, or none is there.
     Quiet,
+    /// The same once the listener has closed.
+    LastCall,
 }
 
 #[derive(Debug)]
@@ -152,27 +160,34 @@ enum Leaving {
 const LINGER_BYTES: usize = 1 << 20;
 
 impl<S> Deadlines<S> {
-    pub(super) fn new(socket: S, busy: Busy, limits: Limits) -> Self {
+    pub(super) fn new(socket: S, busy: Busy, limits: Limits, last_call: LastCall) -> Self {
         Self {
             socket,
             busy,
             begun: 0,
             limits,
+            last_call,
+            called_at: None,
             reading: Timer::default(),
             writing: Timer::default(),
             lingering: Timer::default(),
             half_closed: Timer::default(),
             in_head: true,
+            is_new: true,
             at_end: false,
             leaving: Leaving::No,
         }
     }
 
-    /// Fails when the client has been silent for too long.
+    /// Fails when the client has been silent for too long, or ends what it can send when nothing more is waited for.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.busy.begun() != self.begun {
             self.begun = self.busy.begun();
             self.in_head = false;
+        }
+        let last_call = self.last_call.get().filter(|_| self.is_new || !self.in_head);
+        if let Some(patience) = last_call {
+            return self.poll_last_call(patience, cx).map(Ok);
         }
         if self.in_head {
             ready!(self.reading.poll(Silence::Head(self.begun), self.limits.head, cx));
@@ -189,8 +204,25 @@ impl<S> Deadlines<S> {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
+    /// Done when an idle client has had its time to send one more request. To hyper that looks as if the client had ended its side: it
+    /// closes the connection in order, and nothing that the client still sends is answered by a reset.
+    fn poll_last_call(&mut self, patience: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        let called_at = *self.called_at.get_or_insert_with(|| self.busy.0.age());
+        loop {
+            let since = Duration::from_millis(self.busy.0.age().saturating_sub(called_at));
+            let idle = self.busy.idle_for();
+            let left = patience.saturating_sub(idle.min(since)).min(self.limits.idle.saturating_sub(idle));
+            if left.is_zero() {
+                return Poll::Ready(());
+            }
+            ready!(self.reading.poll(Silence::LastCall, left, cx));
+            self.reading.clear();
+        }
+    }
+
     fn took(&mut self, read: usize) {
         self.at_end |= read == 0;
+        self.is_new = false;
         self.in_head = !self.busy.is_set();
     }
 }

@@ -3,20 +3,39 @@
 use crate::net::workers::{Runtimes, Seat};
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// How long an idle client may still send a request, where the drain has time enough.
+const LAST_CALL: Duration = Duration::from_secs(5);
 
 /// What listeners and connections run on. Clones are the same drain.
 #[derive(Clone, Debug, Default)]
 pub struct Drain {
     tasks: TaskTracker,
+    /// The connections that were accepted before the drain began.
+    earlier: TaskTracker,
     stopping: Signal,
+    last_call: LastCall,
     aborting: Signal,
     runtimes: Runtimes,
+}
+
+/// How long idle clients may still send a request: nothing is said before the drain begins. Clones are the same.
+///
+/// A client that has not been told cannot know that its next request comes too late: its bytes may be on their way when we close.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastCall(Arc<OnceLock<Duration>>);
+
+impl LastCall {
+    pub(super) fn get(&self) -> Option<Duration> {
+        self.0.get().copied()
+    }
 }
 
 /// What every connection waits for all its life. Clones are the same signal.
@@ -116,9 +135,29 @@ impl Drain {
         self.stopping.is_given()
     }
 
-    /// Stops accepting, tells every connection to finish what it is doing, waits up to `limit`, then cuts off
-    /// what is left.
+    /// What the connections of this drain look at.
+    pub(super) fn last_call(&self) -> LastCall {
+        self.last_call.clone()
+    }
+
+    /// A connection that begins now holds this to its end; `None` where the drain has begun.
+    pub(super) fn earlier(&self) -> Option<TaskTrackerToken> {
+        (!self.is_stopping()).then(|| self.earlier.token())
+    }
+
+    /// Done when no connection is left from before the drain, but no later than idle ones are closed.
+    pub(super) async fn earlier_are_over(&self) {
+        let patience = self.last_call.get().unwrap_or(LAST_CALL);
+        // Over or not: somebody else can take the new ones now.
+        let _late = tokio::time::timeout(patience, self.earlier.wait()).await;
+    }
+
+    /// Closes the listeners, lets every connection finish what it is doing and every idle one send one more request, waits up to `limit`,
+    /// then cuts off what is left.
     pub async fn stop(&self, limit: Duration) -> Drained {
+        // Half of a short time is left for the answers to what comes last. It is set once: a drain begins once.
+        self.last_call.0.set(LAST_CALL.min(limit / 2)).ok();
+        self.earlier.close();
         self.stopping.give();
         self.tasks.close();
         if tokio::time::timeout(limit, self.tasks.wait()).await.is_ok() {

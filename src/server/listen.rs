@@ -1,4 +1,4 @@
-//! Accepting, without parking or spinning when files run out.
+//! Accepting, without parking or spinning when files run out, and without a reset for who was connected when it ends.
 
 use super::connection::{self, Serve};
 use super::deadline::Limits;
@@ -7,12 +7,15 @@ use super::malformed::Refusals;
 use super::tls::Tls;
 use crate::names::ListenerId;
 use ipnet::IpNet;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -23,11 +26,15 @@ const MAX_CONNECTIONS: usize = 10_000;
 const MAX_PER_SOURCE: usize = 256;
 /// How long to wait when the system has no file for a connection.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
+/// How long the handshakes of TCP may take that have begun when a listener closes.
+const HANDSHAKES: Duration = Duration::from_millis(100);
 
 /// A bound listener.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
+    sockets: Vec<TcpListener>,
+    /// Another process holds the sockets too: what we do not accept, the next one will.
+    handed_over: bool,
     connections: Arc<Connections>,
 }
 
@@ -65,18 +72,17 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Self {
-            socket: TcpListener::from_std(socket.into())?,
-            connections: Arc::new(Connections::new(trusted)),
-        })
+        let connections = Arc::new(Connections::new(trusted));
+        let sockets = vec![TcpListener::from_std(socket.into())?];
+        Ok(Self { sockets, handed_over: false, connections })
     }
 
     /// Where it listens: the port the system chose, where none was named.
     ///
     /// # Errors
     /// What the system says.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+    pub fn local_addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.sockets.iter().map(TcpListener::local_addr).collect()
     }
 
     /// Its connections, for metrics.
@@ -85,6 +91,9 @@ impl Listener {
     }
 
     /// Accepts and serves until `drain` stops; connections are tasks of `drain`. `listener` says which one this is.
+    ///
+    /// Then it closes, but loses nobody: whom the system has connected already is served. With sockets that were handed over, new clients are
+    /// served until those from before are done, so that they wait no longer for the next process than it takes to start.
     pub async fn run<S: Serve>(
         self,
         listener: ListenerId,
@@ -95,23 +104,35 @@ impl Listener {
     ) {
         let connections = self.connections();
         let arrival = Arc::new(Arrival { listener, tls, serve, drain: drain.clone(), limits, connections });
-        let mut out_of_files = false;
+        self.accept_until(drain.stopping(), &arrival).await;
+        if self.handed_over {
+            self.accept_until(drain.earlier_are_over(), &arrival).await;
+        } else {
+            self.close(&arrival).await;
+        }
+    }
+
+    async fn accept_until<S: Serve>(&self, end: impl Future<Output = ()>, arrival: &Arc<Arrival<S>>) {
+        let mut end = pin!(end);
+        let (mut out_of_files, mut accepted) = (false, 0_usize);
         loop {
-            let accepted = tokio::select! {
+            let arrived = tokio::select! {
                 biased;
-                () = drain.stopping() => return,
-                accepted = self.socket.accept() => accepted,
+                () = &mut end => return,
+                arrived = self.accept(accepted) => arrived,
             };
-            match accepted {
+            accepted = accepted.wrapping_add(1);
+            match arrived {
                 Ok((socket, address)) => {
                     out_of_files = false;
-                    self.admit(socket, address, &arrival);
+                    admit(socket, address, arrival);
                 }
                 // The client left before we came to it.
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut out_of_files, true) {
-                        tracing::warn!(listener = listener.0, %error, "cannot accept connections, trying again");
+                        let listener = arrival.listener.0;
+                        tracing::warn!(listener, %error, "cannot accept connections, trying again");
                     }
                     tokio::time::sleep(OUT_OF_FILES).await;
                 }
@@ -119,33 +140,90 @@ impl Listener {
         }
     }
 
-    /// Serves a connection, or closes it at once where there are too many.
-    ///
-    /// Its future is in a box: a task that can be aborted has room for its future twice.
-    fn admit<S: Serve>(&self, socket: TcpStream, address: SocketAddr, arrival: &Arc<Arrival<S>>) {
-        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        if let Some(place) = self.connections.enter(address.ip()) {
-            let arrival = Arc::clone(arrival);
-            let drain = arrival.drain.clone();
-            let Some(seat) = drain.seat() else {
-                return drain.spawn(Box::pin(async move {
-                    connection::run(socket, address, &arrival).await;
-                    drop(place);
-                }));
-            };
-            // A socket is watched by the runtime that it was made on.
-            let Ok(socket) = socket.into_std() else { return };
-            drain.spawn_on(
-                seat,
-                Box::pin(async move {
-                    if let Ok(socket) = TcpStream::from_std(socket) {
-                        connection::run(socket, address, &arrival).await;
+    /// The next connection of any socket; each is asked first in its turn.
+    async fn accept(&self, turn: usize) -> io::Result<(TcpStream, SocketAddr)> {
+        let count = self.sockets.len();
+        let first = turn.checked_rem(count).unwrap_or(0);
+        poll_fn(|cx| {
+            let mut sockets = self.sockets.iter().cycle().skip(first).take(count);
+            let ready = sockets.find_map(|socket| match socket.poll_accept(cx) {
+                Poll::Ready(arrived) => Some(arrived),
+                Poll::Pending => None,
+            });
+            ready.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+
+    /// Closes the sockets. The system connects clients before we accept them, and they may have sent a request: closing would answer them
+    /// with a reset. So those that come now are no longer heard (they try again, and are refused), and all others are accepted first.
+    async fn close<S: Serve>(self, arrival: &Arc<Arrival<S>>) {
+        if self.sockets.iter().all(|socket| hear_no_more(socket).is_ok()) {
+            let patience = arrival.drain.last_call().get().map_or(HANDSHAKES, |last| last.min(HANDSHAKES));
+            self.accept_until(tokio::time::sleep(patience), arrival).await;
+        }
+        // By hand: the runtime may not know yet that a connection is there.
+        for socket in self.sockets.into_iter().filter_map(|socket| socket.into_std().ok()) {
+            loop {
+                match socket.accept() {
+                    Ok((accepted, address)) => {
+                        if accepted.set_nonblocking(true).is_ok()
+                            && let Ok(accepted) = TcpStream::from_std(accepted)
+                        {
+                            admit(accepted, address, arrival);
+                        }
                     }
-                    drop(place);
-                }),
-            );
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(_) => break,
+                }
+            }
         }
     }
+}
+
+/// Makes the system drop every SYN that comes to this socket: whoever sends it tries again after a second.
+fn hear_no_more(socket: &TcpListener) -> io::Result<()> {
+    /// The byte of a TCP header with the flags (RFC 9293 section 3.1), and SYN among them.
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 2;
+    /// Classic BPF: load a byte, jump if a bit is set, return how much is kept.
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_IF_SET: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    SockRef::from(socket).attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
+        SockFilter::new(JUMP_IF_SET, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])
+}
+
+/// Serves a connection, or closes it at once where there are too many.
+///
+/// Its future is in a box: a task that can be aborted has room for its future twice.
+fn admit<S: Serve>(socket: TcpStream, address: SocketAddr, arrival: &Arc<Arrival<S>>) {
+    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+    let Some(place) = arrival.connections.enter(address.ip()) else { return };
+    let arrival = Arc::clone(arrival);
+    let drain = arrival.drain.clone();
+    let held = (place, drain.earlier());
+    let Some(seat) = drain.seat() else {
+        return drain.spawn(Box::pin(async move {
+            connection::run(socket, address, &arrival).await;
+            drop(held);
+        }));
+    };
+    // A socket is watched by the runtime that it was made on.
+    let Ok(socket) = socket.into_std() else { return };
+    drain.spawn_on(
+        seat,
+        Box::pin(async move {
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                connection::run(socket, address, &arrival).await;
+            }
+            drop(held);
+        }),
+    );
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {

@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -73,17 +74,37 @@ pub(super) struct Watched<S> {
     socket: S,
     frames: Frames,
     refusals: Refusals,
+    traffic: Traffic,
+}
+
+/// How often bytes came or went on a connection. Clones count the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Traffic(Arc<AtomicUsize>);
+
+impl Traffic {
+    pub(super) fn moved(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn moves<T>(&self, poll: &Poll<T>) {
+        if poll.is_ready() {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(socket: S, refusals: Refusals) -> Self {
-        Self { socket, frames: Frames::default(), refusals }
+    pub(super) fn new(socket: S, refusals: Refusals, traffic: Traffic) -> Self {
+        Self { socket, frames: Frames::default(), refusals, traffic }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_read(cx, buf)
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.socket).poll_read(cx, buf);
+        this.traffic.moves(&poll);
+        poll
     }
 }
 
@@ -99,6 +120,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let poll = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
+        this.traffic.moves(&poll);
         if let Poll::Ready(Ok(written)) = poll {
             let mut left = written;
             for buf in bufs {

@@ -47,6 +47,11 @@ impl Raw {
     pub async fn connect(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).await.expect("the server accepts");
         socket.set_nodelay(true).unwrap();
+        Self::of(socket)
+    }
+
+    /// A connection that is there.
+    pub fn of(socket: TcpStream) -> Self {
         Self { socket, received: Vec::new() }
     }
 

@@ -1,48 +1,230 @@
 //! Stopping without dropping anybody, and what one connection cannot do to another.
 
-use super::gateway::{Setup, eventually};
+use super::gateway::{Gateway, Setup, eventually};
+use super::http2::{Certificate, get};
 use keyproof::server::Drained;
+use std::io::Write;
 use std::time::Duration;
 use support::raw::Raw;
 use support::upstream::{ByHand, Recording};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
+/// Longer than anything here takes; whoever is idle has half of it at most, and no more than five seconds.
+const LONG: Duration = Duration::from_secs(30);
+
 #[tokio::test]
-async fn a_drain_finishes_what_is_in_flight_and_closes_what_is_idle() {
+async fn a_drain_finishes_what_is_in_flight_and_takes_nobody_new() {
     let upstream = ByHand::bind().await;
     let gateway = Setup::to(upstream.address()).start();
-    let mut idle = Raw::connect(gateway.address).await;
-    idle.send(GET).await;
-    let mut connection = upstream.accept().await;
-    connection.request().await;
-    connection.send(OK).await;
-    assert_eq!(idle.answer().await.unwrap().status, 200);
-    let mut fresh = Raw::connect(gateway.address).await;
     let mut busy = Raw::connect(gateway.address).await;
     busy.send(GET).await;
+    let mut connection = upstream.accept().await;
     connection.request().await;
 
-    let drain = gateway.drain.clone();
-    let stopped = tokio::spawn(async move { drain.stop(Duration::from_secs(30)).await });
-    assert!(idle.closes().await);
-    assert!(fresh.closes().await);
+    let stopped = stop(&gateway, LONG);
     eventually(|| gateway.drain.is_stopping()).await;
+    // It is not heard at all, or refused.
     assert!(TcpStream::connect(gateway.address).await.is_err(), "still accepting");
     assert!(!stopped.is_finished());
 
     connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n").await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let head = busy.read_until(b"\r\n\r\n").await.unwrap();
+    assert!(String::from_utf8(head).unwrap().to_ascii_lowercase().contains("\r\nconnection: close\r\n"));
     assert!(!stopped.is_finished());
     connection.send("2\r\ncd\r\n0\r\n\r\n").await;
-    let answer = busy.answer().await.unwrap();
-    assert_eq!((answer.text().as_str(), answer.header("connection")), ("abcd", Some("close")));
-    assert!(busy.closes().await);
-    drop((idle, fresh, busy));
+    assert_eq!(busy.rest().await, b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n");
+    drop(busy);
     assert_eq!(stopped.await.unwrap(), Drained::Finished);
     assert_eq!((gateway.open)(), 0);
+}
+
+/// A client cannot know that the gateway stops before it is told, and its request may be on its way.
+#[tokio::test]
+async fn who_was_not_told_of_the_end_may_send_one_more_request() {
+    let upstream = Recording::start(OK).await;
+    let gateway = Setup::to(upstream.address).start();
+    let mut idle = Raw::connect(gateway.address).await;
+    idle.send(GET).await;
+    assert_eq!(idle.answer().await.unwrap().header("connection"), None);
+    let mut fresh = Raw::connect(gateway.address).await;
+    let mut begun = Raw::connect(gateway.address).await;
+    begun.send(&GET[..20]).await;
+    eventually(|| (gateway.open)() == 3).await;
+
+    let stopped = stop(&gateway, LONG);
+    eventually(|| gateway.drain.is_stopping()).await;
+    begun.send(&GET[20..]).await;
+    for (client, what) in [(&mut begun, "begun"), (&mut fresh, "fresh"), (&mut idle, "idle")] {
+        if what != "begun" {
+            client.send(GET).await;
+        }
+        let answer = client.answer().await.unwrap_or_else(|| panic!("{what}: no answer"));
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{what}");
+        assert!(client.closes().await, "{what}");
+    }
+    drop((idle, fresh, begun));
+    assert_eq!(stopped.await.unwrap(), Drained::Finished);
+}
+
+#[tokio::test]
+async fn an_answer_that_could_not_say_it_is_not_the_last() {
+    let upstream = ByHand::bind().await;
+    let gateway = Setup::to(upstream.address()).start();
+    let mut client = Raw::connect(gateway.address).await;
+    client.send(GET).await;
+    let mut connection = upstream.accept().await;
+    connection.request().await;
+    connection.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab").await;
+    let head = client.read_until(b"ab").await.unwrap();
+    assert!(!String::from_utf8(head).unwrap().contains("close"), "it was not stopping yet");
+
+    let stopped = stop(&gateway, LONG);
+    eventually(|| gateway.drain.is_stopping()).await;
+    connection.send("cd").await;
+    assert_eq!(client.read_exactly(2).await.unwrap(), b"cd");
+    client.send(GET).await;
+    connection.request().await;
+    connection.send(OK).await;
+    assert_eq!(client.answer().await.unwrap().header("connection"), Some("close"));
+    assert!(client.closes().await);
+    drop(client);
+    assert_eq!(stopped.await.unwrap(), Drained::Finished);
+}
+
+#[tokio::test]
+async fn who_has_nothing_to_say_is_not_waited_for_to_the_end() {
+    let upstream = Recording::start(OK).await;
+    let gateway = Setup::to(upstream.address).start();
+    let mut idle = Raw::connect(gateway.address).await;
+    idle.send(GET).await;
+    assert_eq!(idle.answer().await.unwrap().status, 200);
+    let mut fresh = Raw::connect(gateway.address).await;
+    eventually(|| (gateway.open)() == 2).await;
+    let stopped = stop(&gateway, Duration::from_secs(2));
+    assert!(idle.closes().await && fresh.closes().await);
+    drop((idle, fresh));
+    assert_eq!(stopped.await.unwrap(), Drained::Finished);
+}
+
+/// The system connects a client before the gateway has accepted it, and its request is here already.
+#[tokio::test]
+async fn nobody_who_was_connected_is_reset() {
+    let upstream = Recording::start(OK).await;
+    let gateway = Setup::to(upstream.address).start();
+    // Without a wait in between, the listener's task has not run yet when the drain begins.
+    let clients: Vec<std::net::TcpStream> = (0..50)
+        .map(|_| {
+            let mut client = std::net::TcpStream::connect(gateway.address).unwrap();
+            client.write_all(GET.as_bytes()).unwrap();
+            client.set_nonblocking(true).unwrap();
+            client
+        })
+        .collect();
+    assert_eq!((gateway.open)(), 0);
+    let stopped = stop(&gateway, LONG);
+    for client in clients {
+        let mut client = Raw::of(TcpStream::from_std(client).unwrap());
+        assert_eq!(client.answer().await.expect("an answer").header("connection"), Some("close"));
+    }
+    assert_eq!(stopped.await.unwrap(), Drained::Finished);
+}
+
+#[tokio::test]
+async fn a_handshake_that_has_begun_is_finished_and_its_request_answered() {
+    let certificate = Certificate::new(2030);
+    let upstream = Recording::start(OK).await;
+    let gateway = Setup { tls: Some(certificate.load()), ..Setup::to(upstream.address) }.start();
+    let (one, two) = (Raw::connect(gateway.address).await, Raw::connect(gateway.address).await);
+    eventually(|| (gateway.open)() == 2).await;
+    let stopped = stop(&gateway, LONG);
+    eventually(|| gateway.drain.is_stopping()).await;
+
+    let mut http1 = certificate.handshake_on(one.socket, &[b"http/1.1"]).await.unwrap();
+    http1.write_all(GET.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    http1.read_to_end(&mut answer).await.unwrap();
+    assert!(String::from_utf8(answer).unwrap().to_ascii_lowercase().contains("\r\nconnection: close\r\n"));
+    drop(http1);
+
+    let mut http2 = certificate.http2_on(two.socket).await;
+    assert_eq!(http2.send(get("/")).await.unwrap().status(), 200);
+    drop(http2);
+    assert_eq!(stopped.await.unwrap(), Drained::Finished);
+}
+
+/// RFC 9113 section 6.8: first the news, and only after a round trip which stream was the last.
+#[tokio::test]
+async fn http2_is_told_in_two_steps() {
+    /// The preface, an empty SETTINGS, and the acknowledgement of the server's.
+    const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0";
+    /// `GET https://a/` on stream 1: indexed fields of the static table, and `:authority: a` in plain (RFC 7541 section 6).
+    const ASK: &[u8] = b"\0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x41\x01a";
+    let certificate = Certificate::new(2030);
+    let upstream = Recording::start(OK).await;
+    let gateway = Setup { tls: Some(certificate.load()), ..Setup::to(upstream.address) }.start();
+    let mut client = certificate.handshake(gateway.address, &[b"h2"]).await.unwrap();
+    client.write_all(HELLO).await.unwrap();
+    while frame(&mut client).await.kind != SETTINGS {}
+    let stopped = stop(&gateway, LONG);
+    let first = until(&mut client, GOAWAY).await;
+    assert_eq!(first.payload[..8], [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0], "no stream is refused yet");
+    // What the client had sent before it could read that is answered.
+    client.write_all(ASK).await.unwrap();
+    let ping = until(&mut client, PING).await;
+    client.write_all(&[&[0, 0, 8, PING, 1, 0, 0, 0, 0], &ping.payload[..]].concat()).await.unwrap();
+    let mut kinds = Vec::new();
+    let last = loop {
+        let frame = frame(&mut client).await;
+        kinds.push(frame.kind);
+        if frame.kind == GOAWAY {
+            break frame;
+        }
+    };
+    assert_eq!(last.payload[..8], [0, 0, 0, 1, 0, 0, 0, 0], "stream 1 was the last");
+    while !kinds.contains(&DATA) {
+        kinds.push(frame(&mut client).await.kind);
+    }
+    assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0, "and then it closes");
+    drop(client);
+    assert_eq!(stopped.await.unwrap(), Drained::Finished);
+}
+
+const DATA: u8 = 0;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+
+struct Frame {
+    kind: u8,
+    payload: Vec<u8>,
+}
+
+/// The next frame (RFC 9113 section 4.1).
+async fn frame(socket: &mut (impl AsyncRead + Unpin)) -> Frame {
+    let mut head = [0; 9];
+    socket.read_exact(&mut head).await.expect("a frame");
+    let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+    let mut payload = vec![0; length];
+    socket.read_exact(&mut payload).await.expect("a whole frame");
+    Frame { kind: head[3], payload }
+}
+
+async fn until(socket: &mut (impl AsyncRead + Unpin), kind: u8) -> Frame {
+    loop {
+        let frame = frame(socket).await;
+        if frame.kind == kind {
+            return frame;
+        }
+    }
+}
+
+fn stop(gateway: &Gateway, limit: Duration) -> tokio::task::JoinHandle<Drained> {
+    let drain = gateway.drain.clone();
+    tokio::spawn(async move { drain.stop(limit).await })
 }
 
 #[tokio::test]

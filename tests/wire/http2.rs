@@ -60,6 +60,15 @@ impl Certificate {
         address: SocketAddr,
         alpn: &[&[u8]],
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        self.handshake_on(TcpStream::connect(address).await?, alpn).await
+    }
+
+    /// The same on a connection that is there.
+    pub(super) async fn handshake_on(
+        &self,
+        socket: TcpStream,
+        alpn: &[&[u8]],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
         let mut config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
@@ -68,12 +77,15 @@ impl Certificate {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        let socket = TcpStream::connect(address).await?;
         TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), socket).await
     }
 
     pub(super) async fn http2(&self, gateway: &Gateway) -> Client {
-        let socket = self.handshake(gateway.address, &[b"h2"]).await.unwrap();
+        self.http2_on(TcpStream::connect(gateway.address).await.unwrap()).await
+    }
+
+    pub(super) async fn http2_on(&self, socket: TcpStream) -> Client {
+        let socket = self.handshake_on(socket, &[b"h2"]).await.unwrap();
         let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .handshake(TokioIo::new(socket))
