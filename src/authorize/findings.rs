@@ -121,23 +121,13 @@ fn came_to_the_proof(refusal: &Refusal) -> bool {
         Some(Confirmation::Key(_) | Confirmation::KeyAndCertificate(..)) => true,
         Some(Confirmation::None | Confirmation::Certificate(_)) | None => false,
     };
-    let after = match refusal.denial {
+    let after = matches!(
+        refusal.denial,
         Denial::Proof(_)
-        | Denial::InsufficientScope
-        | Denial::Replay(_)
-        | Denial::Binding(BindingError::Key | BindingError::Identity) => true,
-        Denial::Authority(_)
-        | Denial::Path(_)
-        | Denial::TargetTooLong
-        | Denial::NoRoute
-        | Denial::MethodNotAllowed
-        | Denial::Credentials(_)
-        | Denial::Token(_)
-        | Denial::Binding(_)
-        | Denial::ProofCount(_)
-        | Denial::Unsupported(_)
-        | Denial::Body => false,
-    };
+            | Denial::InsufficientScope
+            | Denial::Replay(_)
+            | Denial::Binding(BindingError::Key | BindingError::Identity)
+    );
     bound && after && refusal.scheme == Some(AuthScheme::Dpop)
 }
 

@@ -37,27 +37,16 @@ impl Gate {
     }
 
     fn whereabouts(&self, question: &Question<'_>, stop: &Stop) -> Vec<Finding> {
-        match stop.refusal.denial {
-            Denial::Authority(_) => {
-                authorities(question).into_iter().chain([("origins", self.map.served().to_owned())]).collect()
-            }
-            Denial::MethodNotAllowed => {
-                let allow = stop.allow.as_ref().and_then(|allow| allow.to_str().ok());
-                allow.map(|allow| ("allow", allow.to_owned())).into_iter().collect()
-            }
-            Denial::Path(_)
-            | Denial::TargetTooLong
-            | Denial::NoRoute
-            | Denial::Credentials(_)
-            | Denial::Token(_)
-            | Denial::Binding(_)
-            | Denial::ProofCount(_)
-            | Denial::Proof(_)
-            | Denial::InsufficientScope
-            | Denial::Replay(_)
-            | Denial::Unsupported(_)
-            | Denial::Body => Vec::new(),
+        let denial = stop.refusal.denial;
+        if let Denial::Authority(_) = denial {
+            return authorities(question)
+                .into_iter()
+                .chain([("origins", self.map.served().to_owned())])
+                .collect();
         }
+        let allow = stop.allow.as_ref().filter(|_| matches!(denial, Denial::MethodNotAllowed));
+        let allow = allow.and_then(|allow| allow.to_str().ok());
+        allow.map(|allow| ("allow", allow.to_owned())).into_iter().collect()
     }
 }
 

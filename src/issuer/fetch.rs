@@ -1,6 +1,7 @@
 //! Fetching a document: bounded in size and time, no redirects.
 
 use crate::net::{self, Interim, MAX_INTERIM, Proxies};
+use crate::token::MAX_DOCUMENT;
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, USER_AGENT};
 use http::{HeaderMap, Request, StatusCode, Uri};
@@ -13,8 +14,6 @@ use std::time::Duration;
 use tokio::time::timeout;
 use url::Url;
 
-/// The largest key set or metadata document, in bytes.
-pub const MAX_DOCUMENT: usize = 256 * 1024;
 /// How much of a response head is read before it is given up, in bytes; hyper looks after each read, so it
 /// may be twice that.
 const MAX_HEAD: usize = 32 * 1024;

@@ -1,13 +1,13 @@
 //! One issuer's keys: obtained, published, kept while they cannot be obtained again.
 
 use super::discovery::{self, DiscoveryError};
-use super::fetch::{Document, FetchError, Fetcher, MAX_DOCUMENT};
+use super::fetch::{Document, FetchError, Fetcher};
 use super::progress::{Advice, MissingKey, Progress};
 use super::{Means, OnRefresh, Refreshed, Timing};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{IssuerPlan, KeySource};
 use crate::jose;
-use crate::token::{IssuerId, Issuers, KeySet, KeySetError, LeftOut};
+use crate::token::{IssuerId, Issuers, KeySet, KeySetError, LeftOut, MAX_DOCUMENT};
 use bytes::Bytes;
 use std::io::{self, Read};
 use std::path::Path;

@@ -14,7 +14,7 @@ mod progress;
 mod tests;
 
 pub use discovery::{Tried, first_good, well_known};
-pub use fetch::{Document, FetchError, MAX_DOCUMENT, fetch};
+pub use fetch::{Document, FetchError, fetch};
 
 use crate::clock::Clock;
 use crate::config::{IssuerPlan, KeySource};

@@ -7,14 +7,14 @@ mod proxy;
 mod rotation;
 
 use super::{
-    FetchError, Fetcher, KeyKeeper, MAX_DOCUMENT, Means, OnRefresh, Proxies, Refreshed, RootCertStore,
-    TIMING, Timing, fetch,
+    FetchError, Fetcher, KeyKeeper, Means, OnRefresh, Proxies, Refreshed, RootCertStore, TIMING, Timing,
+    fetch,
 };
 use crate::clock::{Clock, UnixTime};
 use crate::config::{IssuerPlan, KeySource};
 use crate::jose::{Algorithm, PrivateKey, sha256};
 use crate::net::MAX_INTERIM;
-use crate::token::{ClaimNames, IssuerId, IssuerRules, Issuers, KeySet, TokenError};
+use crate::token::{ClaimNames, IssuerId, IssuerRules, Issuers, KeySet, MAX_DOCUMENT, TokenError};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs;

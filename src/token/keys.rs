@@ -4,8 +4,8 @@ use crate::jose::json::{JsonError, Limits, Object, Outline, Value};
 use crate::jose::{Algorithm, JwkError, PublicKey};
 use std::fmt::{Display, Formatter};
 
-/// The longest document, in bytes.
-const MAX_DOCUMENT: usize = 256 * 1024;
+/// The longest document of an issuer that is read, in bytes.
+pub const MAX_DOCUMENT: usize = 256 * 1024;
 /// How many keys a set may have, usable or not (fault 8: a set is read while requests wait).
 const MAX_KEYS: usize = 64;
 /// How much of a `kid` is shown.

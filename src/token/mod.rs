@@ -17,7 +17,7 @@ mod verify;
 
 pub use claims::{Confirmation, VerifiedToken};
 pub use issuer::{Issuer, IssuerId, IssuerRules};
-pub use keys::{KeySet, KeySetError, LeftOut, Reason};
+pub use keys::{KeySet, KeySetError, LeftOut, MAX_DOCUMENT, Reason};
 pub use names::{Claim, ClaimNames};
 pub use report::TokenCheck;
 pub use verify::{Issuers, MAX_TOKEN, TokenError};
