@@ -127,27 +127,15 @@ impl House {
     }
 
     /// Stops the gateway and starts another one with the same configuration, folder and clock.
-    pub async fn restarted(self) -> Self {
+    pub async fn restarted(mut self) -> Self {
         let file = self.configuration();
-        let Self { upstream, clock, issuer, client, certificate, present, stop, running, folder, .. } = self;
-        drop(stop);
-        running.await.unwrap();
+        drop(self.stop);
+        self.running.await.unwrap();
         let (log, access_log) = Log::begin();
-        let (gateway, admin, stop, running) = run_with(&file, &clock, Some(access_log)).await;
-        Self {
-            gateway,
-            admin,
-            upstream,
-            clock,
-            issuer,
-            client,
-            certificate,
-            log,
-            present,
-            stop,
-            running,
-            folder,
-        }
+        (self.gateway, self.admin, self.stop, self.running) =
+            run_with(&file, &self.clock, Some(access_log)).await;
+        self.log = log;
+        self
     }
 
     /// A token for the client's key, with every claim of RFC 9068; `changes` replace claims, `null` removes them.
