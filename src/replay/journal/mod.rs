@@ -7,9 +7,10 @@
 //! stopped: a proof counts as used only once its record is in the file, and what a process wrote survives the
 //! process. Nothing is forced to the disk, so it does not survive the machine: after a restart of the kernel
 //! the records are read, but do not vouch, and [`super::Store::complete_since`] is the start again. The same
-//! goes for whatever else leaves doubt: a damaged or half-written record, a missing segment, another format
-//! version, a capacity too small for what was read, or other [`super::Settings::terms`], under which
-//! something that was dropped might be accepted again.
+//! goes for whatever else leaves doubt: a record that is missing or damaged, a missing file or one that is not the very
+//! file that was written, an older copy, another format version, a capacity too small for what was read, or other
+//! [`super::Settings::terms`], under which something that was dropped might be accepted again. `docs/replay.md` lists
+//! what is noticed, [`doubt`] how.
 //!
 //! A write that fails is [`Outcome::Unavailable`], and the proof is not used up. The segment is given up,
 //! marked for successors, and another begun, at most ten times a second; a successor is told that the journal
@@ -20,22 +21,30 @@
 //!
 //! # What it costs
 //!
-//! One `pwrite` of 32 bytes for each accepted proof, 1-2 us, on the thread that serves the request and under
+//! One `pwrite` of 32 bytes for each accepted proof, into one of two files by turns, 1-2 us, on the thread that serves the request and under
 //! the locks of the proof's shard: a disk that stalls stalls the acceptance of proofs, as it must. Segments
-//! are begun and dropped by [`super::Store::tend`]; a request does it only where nobody tends.
+//! are begun and dropped by [`super::Store::tend`]; a request does it only where nobody tends, or where 16,384 proofs came within a second.
 
+mod doubt;
+mod hold;
+mod pair;
 mod recover;
 mod segment;
+mod witness;
 mod writer;
 
 use super::{MemoryStore, OpenError, Outcome, ReplayKey, Settings, Since};
 use crate::clock::{Clock, Moment, UnixTime};
 use crate::jose::{Secret, random};
-use segment::Header;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use doubt::Now;
+use hold::Hold;
+use pair::Pair;
+use recover::{Content, Found};
+use segment::{Header, Part};
+use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use writer::{Kept, Writer};
@@ -52,8 +61,8 @@ pub struct JournalStore {
     /// Why the last write failed, while none has succeeded since.
     trouble: Mutex<Option<String>>,
     begins_empty: bool,
-    /// Holds the directory for as long as the store lives.
-    _lock: File,
+    /// The directory, for as long as the store lives: dropped after the writer.
+    hold: Mutex<Hold>,
 }
 
 impl JournalStore {
@@ -65,13 +74,14 @@ impl JournalStore {
     pub fn open(directory: &Path, settings: &Settings<'_>, clock: &Clock) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Journal { path: directory.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-        let lock = lock(directory)?;
-        let past = Past::read(directory, settings, clock.now()).map_err(failed)?;
+        let hold = Hold::take(directory)?;
+        let past = Past::read(directory, &hold, settings, clock.now()).map_err(failed)?;
         let slice = (settings.retention / PER_RETENTION).max(std::time::Duration::from_secs(1));
-        let writer = Writer::begin(directory.to_owned(), past.header, past.kept, slice).map_err(failed)?;
+        let writer =
+            Writer::begin(directory.to_owned(), past.header, past.kept, past.last, slice).map_err(failed)?;
         let (begins_empty, writer) = (past.begins_empty, Mutex::new(writer));
         let (failures, trouble) = (AtomicU64::new(0), Mutex::default());
-        Ok(Self { memory: past.memory, writer, failures, trouble, begins_empty, _lock: lock })
+        Ok(Self { memory: past.memory, writer, failures, trouble, begins_empty, hold: Mutex::new(hold) })
     }
 
     /// Whether what it found does not vouch for the time before it was opened.
@@ -102,13 +112,28 @@ impl JournalStore {
     pub fn tend(&self, now: impl Into<Moment>) {
         let now = now.into();
         self.memory.advance(now);
-        let tended = self.writer().tend(now.wall);
+        let tended = self.keep_hold(now.wall).and_then(|()| self.writer().tend(now.wall));
         match tended {
             Ok(()) => self.recovered(),
             Err(error) => {
                 let _: Outcome = self.count(&error);
             }
         }
+    }
+
+    /// Nothing is written while another process might be writing too. Whatever that has taken is not known here afterwards.
+    fn keep_hold(&self, now: UnixTime) -> io::Result<()> {
+        let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer();
+        if !hold.is_held() {
+            writer.bar(now);
+            hold.take_again(|directory| writer.owns_all(directory))?;
+        }
+        if writer.is_barred() {
+            self.memory.since.raise(now);
+            writer.unbar(hold.seal()?);
+        }
+        Ok(())
     }
 
     /// Why proofs cannot be written down, if they cannot.
@@ -159,87 +184,72 @@ struct Past {
     memory: MemoryStore,
     header: Header,
     kept: Vec<Kept>,
+    last: Option<Pair>,
     begins_empty: bool,
 }
 
 impl Past {
-    fn read(directory: &Path, settings: &Settings<'_>, now: UnixTime) -> io::Result<Self> {
-        let boot = boot_id();
-        let terms = settings.terms_hash();
-        let found = recover::survey(directory, boot, terms)?;
-        let never = UnixTime::from_millis(i64::MIN);
-        let mut header = found.newest.clone().unwrap_or_else(|| Header {
-            sequence: 0,
-            from: 0,
-            origin: now,
-            since: now,
-            dropped: never,
-            terms,
-            boot: [0; 16],
-            secret: random(),
-        });
+    fn read(directory: &Path, hold: &Hold, settings: &Settings<'_>, now: UnixTime) -> io::Result<Self> {
+        let here = Now { directory, lock: hold.seal()?, boot: boot_id(), terms: settings.terms_hash() };
+        let found = recover::survey(directory)?;
+        let newest = found.segments.last();
+        let mut header = newest.map_or_else(|| first_header(now), |newest| newest.header.clone());
         let (capacity, limit) = (settings.plan.capacity, settings.plan.per_key_limit);
         let mut memory =
             MemoryStore::with_secret(Secret::new(&header.secret), capacity, limit, settings.retention, now);
         memory.forget_to(header.dropped, now);
-        let (kept, damage) = take_in(&memory, &found.segments, header.from)?;
-        let doubt = found.doubt.or(damage);
+        let (contents, all) = take_in(&memory, &found)?;
+        let crowded = (!all).then_some("it holds more than the capacity");
+        let doubt = doubt::doubt(&found, &contents, &here).or(crowded);
         if let Some(doubt) = doubt {
             tracing::warn!(directory = %directory.display(), "the replay journal does not vouch for the past: {doubt}");
-            header.since = since_in_doubt(&header, now, settings);
+            header.since = doubt::since_in_doubt(&header, now, settings.retention / PER_RETENTION);
             header.from = header.sequence.saturating_add(1);
         }
         memory.since = Since::new(header.since);
-        (header.origin, header.terms, header.boot) = (now, terms, boot.unwrap_or_default());
-        Ok(Self { memory, header, kept, begins_empty: doubt.is_some() })
+        (header.origin, header.terms, header.lock) = (now, here.terms, here.lock);
+        header.boot = here.boot.unwrap_or_default();
+        let last = newest.zip(contents.last()).and_then(|(newest, content)| newest.reopen(content));
+        let kept = found.segments.into_iter().zip(contents).map(|(segment, content)| segment.kept(&content));
+        Ok(Self {
+            memory,
+            header,
+            kept: kept.collect(),
+            last: last.transpose()?,
+            begins_empty: doubt.is_some(),
+        })
     }
 }
 
-/// Reads all segments into `memory`. What was damaged or found no room speaks against them.
-fn take_in(
-    memory: &MemoryStore,
-    segments: &[(PathBuf, Header)],
-    from: u64,
-) -> io::Result<(Vec<Kept>, Option<&'static str>)> {
-    let (mut kept, mut doubt) = (Vec::new(), None);
-    for (path, header) in segments {
-        let (segment, whole) = recover::replay(path, header, |key, until| {
-            // Also what has expired, as far as its generation is still remembered: the clock may go back.
-            if !memory.restore(key, until) {
-                doubt = Some("it holds more than the capacity");
-            }
-        })?;
-        kept.push(segment);
-        // The end of one that was given up is torn, and its successor's header counts on it no more.
-        if !whole && header.sequence >= from {
-            doubt = Some("a record is damaged");
-        }
+/// What the first segment begins with.
+fn first_header(now: UnixTime) -> Header {
+    Header {
+        sequence: 0,
+        from: 0,
+        origin: now,
+        since: now,
+        dropped: UnixTime::from_millis(i64::MIN),
+        terms: 0,
+        before: 0,
+        before_seal: 0,
+        lock: 0,
+        part: Part::Even,
+        file: 0,
+        born: false,
+        times_tell: false,
+        boot: [0; 16],
+        secret: random(),
     }
-    Ok((kept, doubt))
 }
 
-/// The start, or what is known of an even later time that has been before: the clock may have gone back.
-fn since_in_doubt(newest: &Header, now: UnixTime, settings: &Settings<'_>) -> UnixTime {
-    let was = if newest.origin > now {
-        newest.origin.saturating_add(settings.retention / PER_RETENTION)
-    } else {
-        now
-    };
-    now.max(was).max(newest.since)
-}
-
-fn lock(directory: &Path) -> Result<File, OpenError> {
-    let path = directory.join("lock");
-    recover::only_a_file(&path)
-        .map_err(|source| OpenError::Journal { path: directory.to_owned(), source })?;
-    let failed = |source| OpenError::Journal { path: directory.to_owned(), source };
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: directory.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
+/// Reads all segments into `memory`. `false`: there was more than has room in it.
+fn take_in(memory: &MemoryStore, found: &Found) -> io::Result<(Vec<Content>, bool)> {
+    let mut all = true;
+    // Also what has expired, as far as its generation is still remembered: the clock may go back.
+    let mut restore = |key, until| all &= memory.restore(key, until);
+    let read = found.segments.iter().map(|segment| segment.read(&mut restore));
+    let contents = read.collect::<io::Result<_>>()?;
+    Ok((contents, all))
 }
 
 /// Which run of the kernel this is, where it tells.

@@ -1,62 +1,97 @@
-//! Reading what a predecessor left, and deciding what it is worth.
+//! Reading what a predecessor left. What it is worth is for [`super::doubt`] to say.
 
-use super::segment::{HEADER, Header, RECORD};
-use super::writer::{BROKEN, Kept, UNBORN, WHOLE};
+use super::pair::{BROKEN, ODD, Pair, UNBORN, WHOLE, path_of};
+use super::segment::{END, End, HEADER, Header, LENGTH, Part, RECORD};
+use super::witness;
+use super::writer::Kept;
 use crate::clock::UnixTime;
 use crate::replay::ReplayKey;
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+
+/// So many records are read at once.
+const CHUNK: usize = 2048;
 
 /// What was found.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// The newest readable segment's header.
-    pub(super) newest: Option<Header>,
-    /// The segments that can be read, oldest first.
-    pub(super) segments: Vec<(PathBuf, Header)>,
-    /// Why it does not vouch for the past, if it does not.
-    pub(super) doubt: Option<&'static str>,
+    /// What can be read, oldest first.
+    pub(super) segments: Vec<Segment>,
+    /// There were files that cannot be read, and are removed.
+    pub(super) unreadable: bool,
+    /// The last segment had said what comes after it, and that had only been prepared.
+    pub(super) interrupted: bool,
+    /// Whether the last that happened to the directory was that files came and went.
+    pub(super) untouched: bool,
+}
+
+/// The files that say that they belong to one segment: two, if nothing is wrong.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) header: Header,
+    pub(super) files: Vec<OnDisk>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct OnDisk {
+    pub(super) path: PathBuf,
+    pub(super) header: Header,
+    /// `None` where it is damaged.
+    pub(super) end: Option<End>,
+    pub(super) found: Metadata,
+}
+
+/// What was read from a segment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Content {
+    pub(super) even: u64,
+    pub(super) odd: u64,
+    /// The latest `until` in it.
+    pub(super) latest: UnixTime,
+    /// No record is damaged, and none is missing between others of its file.
+    pub(super) whole: bool,
 }
 
 /// Lists the segments and reads their headers. Files that can no longer be read are removed.
 ///
 /// # Errors
 /// The directory or a file in it cannot be read.
-pub(super) fn survey(directory: &Path, boot: Option<[u8; 16]>, terms: u64) -> io::Result<Found> {
-    let mut found = Found { newest: None, segments: Vec::new(), doubt: None };
+pub(super) fn survey(directory: &Path) -> io::Result<Found> {
+    let untouched = witness::untouched(&std::fs::metadata(directory)?);
+    let (mut segments, mut unreadable) = (BTreeMap::<u64, Segment>::new(), false);
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
-        if matches!(path.extension().and_then(|extension| extension.to_str()), Some(WHOLE | BROKEN | UNBORN))
-        {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some(WHOLE | BROKEN | ODD | UNBORN)) {
             only_a_file(&path)?;
-        }
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some(WHOLE | BROKEN) => paths.push(path),
-            Some(UNBORN) => std::fs::remove_file(&path)?,
-            _ => {}
+            paths.push(path);
         }
     }
     paths.sort_unstable();
     for path in paths {
-        match read_header(&path)? {
-            Some(header) => found.segments.push((path, header)),
-            None => {
-                found.doubt = Some("a segment has another format version or a damaged header");
-                std::fs::remove_file(&path)?;
-            }
+        if path.extension().is_some_and(|extension| extension == UNBORN) {
+            std::fs::remove_file(&path)?;
+        } else if let Some(file) = OnDisk::read(&path)? {
+            let new = || Segment { header: file.header.clone(), files: Vec::new() };
+            segments.entry(file.header.sequence).or_insert_with(new).files.push(file);
+        } else {
+            unreadable = true;
+            std::fs::remove_file(&path)?;
         }
     }
-    let Some((path, newest)) = found.segments.last().cloned() else {
-        found.doubt = found.doubt.or(Some("it is new"));
-        return Ok(found);
-    };
-    found.doubt = found.doubt.or_else(|| doubt(&found.segments, &path, &newest, boot, terms));
+    let mut segments: Vec<Segment> = segments.into_values().collect();
+    let interrupted = segments.pop_if(|last| last.is_only_prepared());
+    for file in interrupted.iter().flat_map(|segment| &segment.files) {
+        std::fs::remove_file(&file.path)?;
+    }
     // Keys made with another secret say nothing.
-    found.segments.retain(|(_, header)| header.secret == newest.secret);
-    found.newest = Some(newest);
-    Ok(found)
+    let secret = segments.last().map(|newest| newest.header.secret);
+    segments.retain(|segment| Some(segment.header.secret) == secret);
+    Ok(Found { segments, unreadable, interrupted: interrupted.is_some(), untouched })
 }
 
 /// Whatever has the name of a file of ours is one, or is not there. Opening a FIFO would wait for ever.
@@ -83,64 +118,119 @@ pub(super) fn only_a_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What speaks against believing the segments that the newest one counts on.
-fn doubt(
-    segments: &[(PathBuf, Header)],
-    last: &Path,
-    newest: &Header,
-    boot: Option<[u8; 16]>,
-    terms: u64,
-) -> Option<&'static str> {
-    let all = || segments.iter().map(|(_, header)| header).filter(|header| header.sequence >= newest.from);
-    let mut due = newest.from;
-    let complete =
-        all().all(|header| std::mem::replace(&mut due, header.sequence.saturating_add(1)) == header.sequence);
-    if boot.is_none() || all().any(|header| Some(header.boot) != boot) {
-        Some("the machine was restarted")
-    } else if !complete {
-        Some("a segment is missing")
-    } else if all().any(|header| header.secret != newest.secret) {
-        Some("its segments do not belong together")
-    } else if last.extension().is_some_and(|extension| extension == BROKEN) {
-        Some("writing to it had failed")
-    } else if newest.terms != terms {
-        Some("the acceptance window or the nonce lifetime was changed")
-    } else {
-        None
+impl Segment {
+    /// Whether the process was killed while it began this one, before there could be a record in it.
+    fn is_only_prepared(&self) -> bool {
+        let prepared = |file: &OnDisk| !file.header.born && file.end == Some(End::Open);
+        let all = self.files.iter().all(prepared) || self.files.len() == 2 && self.files.iter().any(prepared);
+        all && self
+            .read(|_, _| {})
+            .is_ok_and(|content| content.even == 0 && content.odd == 0 && content.whole)
     }
-}
 
-/// Reads a segment's records one after the other. `false`: one was damaged or half written, and what follows
-/// it was not read.
-///
-/// # Errors
-/// The file cannot be read.
-pub(super) fn replay(
-    path: &Path,
-    header: &Header,
-    mut each: impl FnMut(ReplayKey, UnixTime),
-) -> io::Result<(Kept, bool)> {
-    let mut kept =
-        Kept { path: path.to_owned(), sequence: header.sequence, latest: UnixTime::from_millis(i64::MIN) };
-    let mut reader = BufReader::with_capacity(1 << 16, File::open(path)?);
-    reader.seek_relative(HEADER.try_into().unwrap_or(i64::MAX))?;
-    loop {
-        let mut record = [0; RECORD];
-        match fill(&mut reader, &mut record)? {
-            0 => return Ok((kept, true)),
-            RECORD => {}
-            _ => return Ok((kept, false)),
+    /// Reads all records.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn read(&self, mut each: impl FnMut(ReplayKey, UnixTime)) -> io::Result<Content> {
+        let mut content = Content { even: 0, odd: 0, latest: UnixTime::from_millis(i64::MIN), whole: true };
+        for file in &self.files {
+            let mut records = 0_u64;
+            content.whole &= file.read_records(|key, until| {
+                records = records.saturating_add(1);
+                content.latest = content.latest.max(until);
+                each(key, until);
+            })?;
+            match file.header.part {
+                Part::Even => content.even = content.even.saturating_add(records),
+                Part::Odd => content.odd = content.odd.saturating_add(records),
+            }
         }
-        let Some((key, until)) = header.read(&record) else { return Ok((kept, false)) };
-        kept.latest = kept.latest.max(until);
-        each(key, until);
+        Ok(content)
+    }
+
+    /// Its two files, if it has them, to say in them what comes after it.
+    pub(super) fn reopen(&self, content: &Content) -> Option<io::Result<Pair>> {
+        let (even, odd) = self.part(Part::Even).zip(self.part(Part::Odd))?;
+        Some(Pair::reopen(&even.path, &odd.path, self.header.sequence, content.count()))
+    }
+
+    pub(super) fn kept(self, content: &Content) -> Kept {
+        let (sequence, latest) = (self.header.sequence, content.latest);
+        Kept { paths: self.files.into_iter().map(|file| file.path).collect(), sequence, latest }
+    }
+
+    /// The file with these records.
+    pub(super) fn part(&self, part: Part) -> Option<&OnDisk> {
+        self.files.iter().find(|file| file.header.part == part)
     }
 }
 
-fn read_header(path: &Path) -> io::Result<Option<Header>> {
-    let mut bytes = [0; HEADER];
-    let whole = fill(&mut File::open(path)?, &mut bytes)? == HEADER;
-    Ok(if whole { Header::decode(&bytes) } else { None })
+impl OnDisk {
+    /// `None` where its header cannot be read.
+    fn read(path: &Path) -> io::Result<Option<Self>> {
+        let mut file = File::open(path)?;
+        let mut bytes = [0; HEADER];
+        if fill(&mut file, &mut bytes)? < HEADER {
+            return Ok(None);
+        }
+        let header = bytes.first_chunk::<END>().and_then(Header::decode);
+        let Some((header, mark)) = header.zip(bytes.last_chunk::<RECORD>()) else { return Ok(None) };
+        let end = End::decode(mark, header.sequence);
+        Ok(Some(Self { path: path.to_owned(), header, end, found: file.metadata()? }))
+    }
+
+    /// Whether it is the file that was written: neither a copy, nor under another name, nor longer or shorter.
+    pub(super) fn is_the_one(&self, directory: &Path) -> bool {
+        let extensions: &[&str] = match self.header.part {
+            Part::Even => &[WHOLE, BROKEN],
+            Part::Odd => &[ODD],
+        };
+        let named = |extension: &&str| path_of(directory, self.header.sequence, extension) == self.path;
+        extensions.iter().any(named)
+            && self.header.file == witness::identity(&self.found)
+            && self.found.len() == LENGTH
+    }
+
+    /// Whether writing to it had failed.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.path.extension().is_some_and(|extension| extension == BROKEN)
+    }
+
+    /// `false`: one was damaged, or there is something behind the last. What can be read was read all the same.
+    fn read_records(&self, mut each: impl FnMut(ReplayKey, UnixTime)) -> io::Result<bool> {
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(HEADER.try_into().unwrap_or(0)))?;
+        let (mut chunk, zeroes) = (vec![0; CHUNK * RECORD], vec![0; CHUNK * RECORD]);
+        let (mut whole, mut ended, mut index) = (true, false, 0_u64);
+        loop {
+            let filled = fill(&mut file, &mut chunk)?;
+            let bytes = chunk.get(..filled).unwrap_or_default();
+            if filled < chunk.len() && bytes.len() % RECORD != 0 {
+                whole = false;
+            }
+            if zeroes.get(..filled) == Some(bytes) {
+                // Nearly all of a file, and what lies there must be nothing.
+                ended = true;
+                index = index.saturating_add(CHUNK.try_into().unwrap_or(0));
+            } else {
+                for record in bytes.as_chunks::<RECORD>().0 {
+                    if *record == [0; RECORD] {
+                        ended = true;
+                    } else if let Some((key, until)) = self.header.read(record, index) {
+                        whole &= !ended;
+                        each(key, until);
+                    } else {
+                        whole = false;
+                    }
+                    index = index.saturating_add(1);
+                }
+            }
+            if filled < chunk.len() {
+                return Ok(whole);
+            }
+        }
+    }
 }
 
 /// As many bytes as there are, up to the buffer's length.

@@ -2,7 +2,10 @@ use super::*;
 use crate::replay::{OnStart, ReplayPlan};
 use proptest::prelude::*;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
+
+mod damage;
 
 const START: UnixTime = UnixTime::from_secs(1_700_000_000);
 
@@ -53,7 +56,7 @@ fn since(store: &JournalStore) -> UnixTime {
 /// The newest segment.
 fn newest(directory: &Path) -> PathBuf {
     let paths = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.extension().is_some_and(|extension| extension == writer::WHOLE)).max().unwrap()
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == pair::WHOLE)).max().unwrap()
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn expired_segments_are_dropped_whole() {
         );
     }
     let files = std::fs::read_dir(directory.path()).unwrap().count();
-    assert!(files <= 11, "{files} files for 70 s of proofs in slices of 8.75 s, and the lock");
+    assert!(files <= 21, "{files} files for 70 s of proofs in slices of 8.75 s, and the lock");
 }
 
 /// A run that accepted nothing leaves an empty segment; dropping it before its elders looked like a loss.
@@ -148,7 +151,7 @@ fn doubt_falls_back_to_the_start() {
         ("another boot", false, |path, _| {
             let bytes = std::fs::read(path).unwrap();
             let header = Header { boot: [1; 16], ..Header::decode(bytes.first_chunk().unwrap()).unwrap() };
-            std::fs::write(path, [&header.encode(), &bytes[segment::HEADER..]].concat()).unwrap();
+            std::fs::write(path, [&header.encode(), &bytes[segment::END..]].concat()).unwrap();
         }),
         ("a torn tail", false, |path, _| {
             let bytes = std::fs::read(path).unwrap();
@@ -167,7 +170,7 @@ fn doubt_falls_back_to_the_start() {
             std::fs::remove_file(path.with_file_name("00000000000000000002.used")).unwrap()
         }),
         ("a failed write", false, |path, _| {
-            std::fs::rename(path, path.with_extension(writer::BROKEN)).unwrap()
+            std::fs::rename(path, path.with_extension(pair::BROKEN)).unwrap()
         }),
         ("a smaller capacity", false, |_, terms| terms.plan.capacity = 2),
         ("another acceptance window", false, |_, terms| terms.terms[0] = Duration::from_secs(120)),
@@ -334,11 +337,14 @@ fn event() -> impl Strategy<Value = Event> {
 
 /// The machine stops: the newest segment keeps only what had reached the disk, and the kernel is another one.
 fn crash(directory: &Path, keep: usize) {
-    let path = newest(directory);
-    let bytes = std::fs::read(&path).unwrap();
-    let header = Header { boot: [1; 16], ..Header::decode(bytes.first_chunk().unwrap()).unwrap() };
-    let all = [&header.encode(), &bytes[segment::HEADER..]].concat();
-    std::fs::write(&path, &all[..all.len().saturating_sub(keep)]).unwrap();
+    let even = newest(directory);
+    for (path, keep) in [(even.with_extension(pair::ODD), keep / 2), (even, keep)] {
+        let bytes = std::fs::read(&path).unwrap();
+        let header = Header { boot: [1; 16], ..Header::decode(bytes.first_chunk().unwrap()).unwrap() };
+        let all = [&header.encode(), &bytes[segment::END..]].concat();
+        let written = all.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+        std::fs::write(&path, &all[..written.saturating_sub(keep)]).unwrap();
+    }
 }
 
 proptest! {

@@ -1,11 +1,10 @@
 //! Appending: one small write per accepted proof, a new segment every slice of time, old ones dropped whole.
 
-use super::segment::{HEADER, Header, RECORD};
+use super::pair::{BROKEN, ODD, Pair, WHOLE, path_of};
+use super::segment::{End, Header};
 use crate::clock::UnixTime;
 use crate::replay::ReplayKey;
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,27 +18,31 @@ pub(super) struct Writer {
     /// The newest segment's header; the next one's begins as a copy.
     pub(super) header: Header,
     slice: Duration,
-    /// Where it is written, and how far; `None` after a failure.
-    open: Option<(File, u64)>,
+    /// Where it is written; `None` after a failure.
+    open: Option<Pair>,
+    /// The segment before the next one, while it has not been told that there is one.
+    last: Option<Pair>,
     /// The latest `until` in the newest segment.
     latest: UnixTime,
     /// The segments before it.
     kept: Vec<Kept>,
     failed_at: Option<UnixTime>,
     restamp: bool,
+    /// The directory is not ours at the moment.
+    barred: bool,
 }
 
 /// A segment that is no longer written.
 #[derive(Debug)]
 pub(super) struct Kept {
-    pub(super) path: PathBuf,
+    pub(super) paths: Vec<PathBuf>,
     pub(super) sequence: u64,
     /// The latest `until` in it.
     pub(super) latest: UnixTime,
 }
 
 impl Writer {
-    /// Begins the segment that `header` describes, after `kept`.
+    /// Begins the segment that `header` describes, after `kept`, whose newest is `last`.
     ///
     /// # Errors
     /// The segment could not be begun.
@@ -47,12 +50,14 @@ impl Writer {
         directory: PathBuf,
         header: Header,
         kept: Vec<Kept>,
+        last: Option<Pair>,
         slice: Duration,
     ) -> io::Result<Self> {
         let now = header.origin;
         let latest = UnixTime::from_millis(i64::MIN);
+        let (failed_at, restamp, barred) = (None, false, false);
         let mut writer =
-            Self { directory, header, slice, open: None, latest, kept, failed_at: None, restamp: false };
+            Self { directory, header, slice, open: None, last, latest, kept, failed_at, restamp, barred };
         writer.next_segment(now)?;
         Ok(writer)
     }
@@ -62,24 +67,16 @@ impl Writer {
     /// # Errors
     /// It is not written down. The journal vouches for what comes after the next segment's beginning only.
     pub(super) fn append(&mut self, key: ReplayKey, until: UnixTime, now: UnixTime) -> io::Result<()> {
-        if self.failed_at.is_some_and(|failed| now >= failed && now.since(failed) < RETRY) {
+        if self.barred || self.failed_at.is_some_and(|failed| now >= failed && now.since(failed) < RETRY) {
             return Err(io::Error::other("the journal could not be written a moment ago"));
         }
-        if self.is_due(now) || self.header.record(key, until).is_none() {
+        let is_full = self.open.as_ref().is_some_and(Pair::is_full);
+        if is_full || self.is_due(now) || !self.header.has_room_for(until) {
             self.next_segment(now).inspect_err(|_| self.give_up(now))?;
         }
-        let record = self.header.record(key, until).ok_or(io::ErrorKind::InvalidInput)?;
         self.latest = self.latest.max(until);
         let written = match &mut self.open {
-            // A short write leaves half a record: no less a failure than none.
-            Some((file, end)) => match file.write_at(&record, *end) {
-                Ok(RECORD) => {
-                    *end = end.saturating_add(RECORD.try_into().unwrap_or(0));
-                    Ok(())
-                }
-                Ok(_) => Err(io::ErrorKind::StorageFull.into()),
-                Err(error) => Err(error),
-            },
+            Some(pair) => pair.append(&self.header, key, until),
             None => Err(io::ErrorKind::NotConnected.into()),
         };
         written.inspect_err(|_| self.give_up(now))
@@ -90,13 +87,12 @@ impl Writer {
     /// # Errors
     /// It could not be begun.
     pub(super) fn tend(&mut self, now: UnixTime) -> io::Result<()> {
-        // What is written to a file that was removed is written nowhere.
-        let removed = |file: &File| file.metadata().map_or(true, |found| found.nlink() == 0);
-        if self.open.as_ref().is_some_and(|(file, _)| removed(file)) {
+        if self.open.as_ref().is_some_and(|pair| !pair.is_there()) {
             self.give_up(now);
         }
         let has_gone_back = now < self.header.origin.saturating_sub(self.slice);
-        if self.is_due(now) || has_gone_back {
+        let is_filling = self.open.as_ref().is_some_and(Pair::is_filling);
+        if is_filling || has_gone_back || self.is_due(now) {
             self.next_segment(now).inspect_err(|_| self.give_up(now))?;
         }
         Ok(())
@@ -109,78 +105,129 @@ impl Writer {
         self.restamp = true;
     }
 
+    /// Nothing is written until [`Writer::unbar`].
+    pub(super) fn bar(&mut self, now: UnixTime) {
+        self.give_up(now);
+        self.barred = true;
+    }
+
+    pub(super) const fn is_barred(&self) -> bool {
+        self.barred
+    }
+
+    /// The directory is ours again, with this seal of its lock file.
+    pub(super) fn unbar(&mut self, lock: u64) {
+        self.header.lock = lock;
+        self.barred = false;
+    }
+
+    /// Whether all segments in the directory are of this process.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn owns_all(&self, directory: &Path) -> io::Result<bool> {
+        let mut all = true;
+        for entry in std::fs::read_dir(directory)? {
+            let path = entry?.path();
+            let is_one = path.extension().is_some_and(|extension| extension == WHOLE || extension == ODD);
+            all &= !is_one || self.kept.iter().any(|kept| kept.paths.contains(&path));
+        }
+        Ok(all)
+    }
+
     fn is_due(&self, now: UnixTime) -> bool {
         self.open.is_none() || self.restamp || now >= self.header.origin.saturating_add(self.slice)
     }
 
     /// The segment is marked, so that a successor does not take it for whole, and no longer written.
-    fn give_up(&mut self, now: UnixTime) {
-        if self.open.take().is_some() {
-            let path = segment_path(&self.directory, self.header.sequence);
-            let broken = path.with_extension(BROKEN);
-            let path = if std::fs::rename(&path, &broken).is_ok() { broken } else { path };
-            self.kept.push(Kept { path, sequence: self.header.sequence, latest: self.latest });
+    pub(super) fn give_up(&mut self, now: UnixTime) {
+        if let Some(pair) = self.open.take() {
+            // It may well fail, like what was written before.
+            drop(pair.end(End::Succeeded));
+            self.keep();
+            let even = path_of(&self.directory, self.header.sequence, WHOLE);
+            let broken = path_of(&self.directory, self.header.sequence, BROKEN);
+            if std::fs::rename(even, &broken).is_ok()
+                && let Some(path) = self.kept.last_mut().and_then(|kept| kept.paths.first_mut())
+            {
+                *path = broken;
+            }
         }
         self.failed_at = Some(now);
+    }
+
+    fn keep(&mut self) {
+        let sequence = self.header.sequence;
+        let paths = [WHOLE, ODD].map(|extension| path_of(&self.directory, sequence, extension)).to_vec();
+        self.kept.push(Kept { paths, sequence, latest: self.latest });
     }
 
     /// Begins a segment at `now`. What has expired is dropped after the new header has said so: at no moment
     /// is something gone and not accounted for.
     fn next_segment(&mut self, now: UnixTime) -> io::Result<()> {
-        let sequence = self.header.sequence.saturating_add(1);
-        if self.open.is_some() {
-            let path = segment_path(&self.directory, self.header.sequence);
-            self.kept.push(Kept { path, sequence: self.header.sequence, latest: self.latest });
-        }
         // From here on the old one is kept whatever happens: nothing may be appended to what counts as
         // finished.
-        self.open = None;
+        if let Some(pair) = self.open.take() {
+            self.keep();
+            self.last = Some(pair);
+        }
         // Only from the front: a successor takes a gap for a loss.
         let expired = self.kept.iter().take_while(|kept| kept.latest < now).count();
+        let mut header = self.next_header(now, expired);
+        let pair = Pair::create(&self.directory, &header)?;
+        // One that cannot be written any more is told once.
+        let told = self
+            .last
+            .take()
+            .map_or(Ok(0), |last| last.end(End::Succeeded).inspect(|_| self.last = Some(last)));
+        header.before_seal = told?;
+        pair.bear(&self.directory, &mut header)?;
+        self.last = None;
+        for path in self.kept.drain(..expired).flat_map(|kept| kept.paths) {
+            // One that cannot be removed is read again by a successor, which does no harm.
+            drop(std::fs::remove_file(path));
+        }
+        self.open = Some(pair);
+        self.latest = UnixTime::from_millis(i64::MIN);
+        (self.header, self.failed_at, self.restamp) = (header, None, false);
+        Ok(())
+    }
+
+    /// What the next segment says, if so many of those that are kept are dropped.
+    fn next_header(&self, now: UnixTime, expired: usize) -> Header {
+        let sequence = self.header.sequence.saturating_add(1);
         let dropped = self.kept.iter().take(expired).map(|kept| kept.latest).max();
         let oldest = self.kept.get(expired).map(|kept| kept.sequence);
         let (from, since) = match self.failed_at {
             Some(_) => (sequence, self.header.since.max(now)),
             None => (oldest.unwrap_or(sequence).max(self.header.from), self.header.since),
         };
-        let header = Header {
+        Header {
             sequence,
             from,
             origin: now,
             since,
             dropped: dropped.map_or(self.header.dropped, |dropped| dropped.max(self.header.dropped)),
+            before: self.last.as_ref().map_or(0, Pair::records),
+            before_seal: 0,
+            born: false,
+            times_tell: false,
             ..self.header.clone()
-        };
-        let file = create(&self.directory, &header)?;
-        for kept in self.kept.drain(..expired) {
-            // One that cannot be removed is read again by a successor, which does no harm.
-            drop(std::fs::remove_file(&kept.path));
         }
-        self.open = Some((file, HEADER.try_into().unwrap_or(0)));
-        self.latest = UnixTime::from_millis(i64::MIN);
-        (self.header, self.failed_at, self.restamp) = (header, None, false);
-        Ok(())
+    }
+
+    /// Stands for a `kill -9`: nothing more is written.
+    #[cfg(test)]
+    pub(super) fn die(&mut self) {
+        self.open = None;
     }
 }
 
-/// The extension of a segment.
-pub(super) const WHOLE: &str = "used";
-/// The extension of one to which writing failed.
-pub(super) const BROKEN: &str = "broken";
-/// The extension of one whose header is not yet written.
-pub(super) const UNBORN: &str = "new";
-
-/// The name of a segment; names are in order.
-pub(super) fn segment_path(directory: &Path, sequence: u64) -> PathBuf {
-    directory.join(format!("{sequence:020}.{WHOLE}"))
-}
-
-/// A segment appears with its header in it or not at all.
-fn create(directory: &Path, header: &Header) -> io::Result<File> {
-    let path = segment_path(directory, header.sequence);
-    let unborn = path.with_extension(UNBORN);
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unborn)?;
-    file.write_all_at(&header.encode(), 0)?;
-    std::fs::rename(&unborn, &path)?;
-    Ok(file)
+impl Drop for Writer {
+    /// The process ends as it should. Without these words a successor takes it for killed, which does no harm.
+    fn drop(&mut self) {
+        if let Some(pair) = self.open.take() {
+            drop(pair.end(End::Closed));
+        }
+    }
 }
