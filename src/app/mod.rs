@@ -6,18 +6,21 @@
 
 mod generation;
 mod history;
+mod notify;
 mod process;
 mod readiness;
 
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
-use crate::config::{ListenerPlan, Plan, StopPlan};
+use crate::config::{ListenAddress, ListenerPlan, Plan, StopPlan};
 use crate::names::ListenerId;
 use crate::net::workers::Runtimes;
 use crate::observe::{AccessLog, ListenerState};
 use crate::proxy::Body;
 use crate::replay;
-use crate::server::{Drain, Drained, Limits, Listener, Peer, Serve, Tls, TlsError};
+use crate::server::{
+    Drain, Drained, HandedOver, HandedOverError, Limits, Listener, Peer, Serve, Tls, TlsError,
+};
 use arc_swap::ArcSwap;
 use generation::Generation;
 use http::{Request, Response};
@@ -63,6 +66,14 @@ pub enum AppError {
         /// What the system says.
         source: io::Error,
     },
+    /// systemd did not hand over what a listener names.
+    #[error("listener {name}: {source}")]
+    HandedOver {
+        /// The listener's name.
+        name: String,
+        /// What is missing.
+        source: HandedOverError,
+    },
     /// A certificate or key that was fine when the configuration was checked is not any more.
     #[error("listener {name}: {source}")]
     Tls {
@@ -82,7 +93,22 @@ impl App {
     /// # Errors
     /// [`AppError`]; nothing is left running then.
     pub async fn build(plan: Plan, clock: Clock, log: Option<AccessLog>) -> Result<Self, AppError> {
-        let listeners = plan.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        Self::build_on(&HandedOver::default(), plan, clock, log).await
+    }
+
+    /// The same with sockets that systemd handed over.
+    ///
+    /// # Errors
+    /// [`AppError`]; nothing is left running then.
+    pub async fn build_on(
+        handed_over: &HandedOver,
+        plan: Plan,
+        clock: Clock,
+        log: Option<AccessLog>,
+    ) -> Result<Self, AppError> {
+        let bound = plan.listeners.iter().map(|listener| bind(listener, handed_over));
+        let listeners = bound.collect::<Result<Vec<_>, _>>()?;
+        warn_of_unused(handed_over, &plan);
         let addresses = listeners.iter().flat_map(|bound| bound.addresses.clone()).collect();
         let bind_admin = |source| AppError::Bind { name: "admin".to_owned(), address: plan.admin, source };
         let admin = Admin::bind(plan.admin).await.map_err(bind_admin)?;
@@ -129,10 +155,12 @@ impl App {
         let stop_admin = CancellationToken::new();
         tracker.spawn(self.admin.run(Arc::clone(&self.state), stop_admin.clone()));
         tracker.close();
+        notify::ready();
 
         stop.cancelled().await;
         self.state.readiness.waiting("draining", "the process is stopping");
         let StopPlan { delay, timeout } = self.generation.stop;
+        notify::stopping(self.generation.stop);
         tokio::time::sleep(delay).await;
         let drained = drain.stop(timeout).await;
         self.process.end().await;
@@ -154,13 +182,32 @@ impl Serve for Door {
     }
 }
 
-fn bind(plan: &ListenerPlan) -> Result<Bound, AppError> {
+fn bind(plan: &ListenerPlan, handed_over: &HandedOver) -> Result<Bound, AppError> {
     let tls = plan.tls.as_ref().map(|tls| Tls::load(&tls.certificate, &tls.private_key)).transpose();
     let tls = tls.map_err(|source| AppError::Tls { name: plan.name.clone(), source })?;
-    let in_words = |source| AppError::Bind { name: plan.name.clone(), address: plan.address, source };
-    let listener = Listener::bind(plan.address, plan.trusted_proxies.clone()).map_err(in_words)?;
-    let addresses = listener.local_addresses().map_err(in_words)?;
+    let listener = match &plan.address {
+        ListenAddress::Own(address) => Listener::bind(*address, plan.trusted_proxies.clone())
+            .map_err(|source| AppError::Bind { name: plan.name.clone(), address: *address, source })?,
+        ListenAddress::Systemd(name) => handed_over
+            .listener(name, plan.trusted_proxies.clone())
+            .map_err(|source| AppError::HandedOver { name: plan.name.clone(), source })?,
+    };
+    let addresses = listener.addresses();
     Ok(Bound { id: plan.id, listener, tls, addresses })
+}
+
+/// Who connects to such a socket waits for an answer that nobody will give.
+fn warn_of_unused(handed_over: &HandedOver, plan: &Plan) {
+    let names = plan.listeners.iter().filter_map(|listener| match &listener.address {
+        ListenAddress::Systemd(name) => Some(name.as_str()),
+        ListenAddress::Own(_) => None,
+    });
+    for socket in handed_over.besides(&names.collect::<Vec<_>>()) {
+        tracing::warn!(
+            socket,
+            "systemd handed over a socket that no listener has as its address: write systemd:{socket}, or take its .socket unit away"
+        );
+    }
 }
 
 fn watch_listeners(process: &Process, listeners: &[Bound]) {

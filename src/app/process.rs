@@ -2,13 +2,20 @@
 
 use super::AppError;
 use crate::clock::{CLOCK_DIFFERENCE, Clock};
-use crate::config::{OnStart, Plan};
+use crate::config::{OnStart, Plan, StopPlan};
 use crate::dpop::NonceMint;
 use crate::observe::{AccessLog, Metrics, Observer, ReplayState};
 use crate::replay::{self, Store};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How long a process takes to end after its drain, at most.
+const SPARE: Duration = Duration::from_secs(2);
+/// How often a journal that another process has is asked for.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// The replay store, the nonce mint, metrics, log and clock: no reload may lose what they remember.
 #[derive(Debug)]
@@ -58,13 +65,13 @@ impl Process {
 
 /// Opens the replay store and sees to it that what it says of the past is true for every replica with our nonce secret.
 async fn open_store(plan: &Plan, mint: &NonceMint, clock: &Clock) -> Result<Store, AppError> {
-    let start = clock.moment();
     let settings = replay::Settings {
         plan: &plan.replay,
         retention: mint.retention(plan.window),
         terms: &[plan.window.max_age, plan.window.leeway, plan.nonce_lifetime],
     };
-    let store = Store::open(&settings, clock).await?;
+    let store = open_when_free(&settings, plan.stop, clock).await?;
+    let start = clock.moment();
     if store.begins_empty() {
         if !plan.nonce_secrets.is_empty() {
             // A nonce from before the start may say that it is from after it, if a replica with a faster clock made it.
@@ -76,6 +83,32 @@ async fn open_store(plan: &Plan, mint: &NonceMint, clock: &Clock) -> Result<Stor
         }
     }
     Ok(store)
+}
+
+/// Opens the store. Where another process has its journal, which may be ending, it is waited for as long as an end may take.
+async fn open_when_free(
+    settings: &replay::Settings<'_>,
+    stop: StopPlan,
+    clock: &Clock,
+) -> Result<Store, replay::OpenError> {
+    let patience = stop.delay.saturating_add(stop.timeout).saturating_add(SPARE);
+    let mut over = pin!(tokio::time::sleep(patience));
+    let mut told = false;
+    loop {
+        match Store::open(settings, clock).await {
+            Err(replay::OpenError::InUse { path }) if !over.is_elapsed() => {
+                if !std::mem::replace(&mut told, true) {
+                    let (journal, seconds) = (path.display(), patience.as_secs());
+                    tracing::warn!(%journal, "another process has the replay journal: waiting {seconds} s for it to end");
+                }
+            }
+            opened => return opened,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = over.as_mut() => {}
+        }
+    }
 }
 
 /// Lets the store do what no request should wait for.

@@ -5,7 +5,8 @@ use crate::clock::Clock;
 use crate::config;
 use crate::net::workers::{self, Runtimes, Workers};
 use crate::observe::{self, AccessLog, LogFormat, LogWriter};
-use crate::server::Drained;
+use crate::replay;
+use crate::server::{Drained, HandedOver};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,7 +21,8 @@ Examples:
 Signals: SIGTERM and SIGINT stop it: after limits.drain_delay it takes no more connections, and
 what runs has limits.drain_timeout to end. A second one ends it at once, with exit code 70.
 
-Exit codes: 0 after a drained stop; 64 configuration; 70 internal; 71 cannot listen on an address.";
+Exit codes: 0 after a drained stop; 64 configuration; 70 internal; 71 cannot have what it needs: an
+address, a socket of systemd, the journal.";
 
 /// Run the gateway
 ///
@@ -52,6 +54,8 @@ enum LogStyle {
 
 /// Runs the gateway until SIGTERM or SIGINT, then drains it. A second signal ends it at once.
 pub(super) fn run(args: &ServeArgs) -> ExitCode {
+    // First of all: it removes variables from the environment, which only a process without threads may do.
+    let handed_over = handed_over();
     let (plan, warnings) = match super::configuration(&args.config, "--config FILE") {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -84,17 +88,28 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         Err(error) => return internal(&error),
     };
     let log = AccessLog::new(writer, format, &args.log_level);
-    runtime.block_on(serve(plan, log, workers.runtimes()))
+    runtime.block_on(serve(plan, &handed_over, log, workers.runtimes()))
 }
 
-async fn serve(plan: config::Plan, log: AccessLog, runtimes: Runtimes) -> ExitCode {
+fn handed_over() -> HandedOver {
+    #[expect(clippy::disallowed_methods, reason = "the command line reads the environment")]
+    HandedOver::take(std::env::var("LISTEN_FDNAMES").ok().as_deref())
+}
+
+async fn serve(plan: config::Plan, handed_over: &HandedOver, log: AccessLog, runtimes: Runtimes) -> ExitCode {
     let stop = CancellationToken::new();
     // The handlers are in place before anybody can see that we are up.
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return internal(&error),
     };
-    let app = match App::build(plan, Clock::system(), Some(log)).await {
+    let building = App::build_on(handed_over, plan, Clock::system(), Some(log));
+    let built = tokio::select! {
+        built = building => built,
+        // Nothing was begun that would have to end first.
+        () = signals.stop() => return ExitCode::SUCCESS,
+    };
+    let app = match built {
         Ok(app) => app,
         Err(error) => return refused_to_start(&error),
     };
@@ -154,7 +169,10 @@ fn refused_to_start(error: &AppError) -> ExitCode {
     tracing::error!(%error, "the gateway does not start");
     eprintln!("keyproof: {error}");
     match error {
-        AppError::Bind { .. } => ExitCode::from(super::CANNOT_BIND),
+        // What another process has may be free when the service is started again; a wrong configuration stays wrong.
+        AppError::Bind { .. }
+        | AppError::HandedOver { .. }
+        | AppError::Replay(replay::OpenError::InUse { .. }) => ExitCode::from(super::CANNOT_BIND),
         AppError::Tls { .. } | AppError::Replay(_) => ExitCode::from(super::USAGE),
     }
 }

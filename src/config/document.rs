@@ -66,7 +66,8 @@ section! {
     Listener {
         /// Its name, a metric label: letters, digits, ".", "_" and "-".
         name: required(Text),
-        /// The IP address and port it listens on, such as 0.0.0.0:8443 or [::]:8443.
+        /// The IP address and port it listens on, such as 0.0.0.0:8443 or [::]:8443; or systemd:NAME, the sockets that systemd hands over under
+        /// the name that FileDescriptorName= gives them.
         address: required(Text),
         /// Certificate and key. Absent: plain HTTP, with a warning unless the address is loopback.
         tls: optional(Tls),

@@ -13,8 +13,8 @@ mod variables;
 
 pub use document::schema;
 pub use plan::{
-    Authorization, CorsPlan, IssuerPlan, KeySource, ListenerPlan, OnStart, Plan, RedisPlan, ReplayPlan,
-    RoutePlan, StopPlan, TlsPlan, UpstreamPlan,
+    Authorization, CorsPlan, IssuerPlan, KeySource, ListenAddress, ListenerPlan, OnStart, Plan, RedisPlan,
+    ReplayPlan, RoutePlan, StopPlan, TlsPlan, UpstreamPlan,
 };
 pub use problem::{Problem, Problems};
 

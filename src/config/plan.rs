@@ -77,11 +77,20 @@ pub struct ListenerPlan {
     /// Its name: a metric label.
     pub name: String,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
     /// Absent: plain HTTP.
     pub tls: Option<TlsPlan>,
     /// Whose `X-Forwarded-For` is believed for the client's address, and whose `X-Forwarded-Host` for the authority.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+}
+
+/// Where a listener's connections come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// An address that we bind.
+    Own(SocketAddr),
+    /// The sockets of this name that systemd hands over.
+    Systemd(String),
 }
 
 /// How the process stops.

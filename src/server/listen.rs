@@ -7,7 +7,7 @@ use super::malformed::Refusals;
 use super::tls::Tls;
 use crate::names::ListenerId;
 use ipnet::IpNet;
-use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
@@ -77,12 +77,16 @@ impl Listener {
         Ok(Self { sockets, handed_over: false, connections })
     }
 
-    /// Where it listens: the port the system chose, where none was named.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn local_addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(TcpListener::local_addr).collect()
+    /// Listens on sockets that another process holds too.
+    pub(super) fn on(sockets: Vec<std::net::TcpListener>, trusted: Vec<IpNet>) -> io::Result<Self> {
+        let connections = Arc::new(Connections::new(trusted));
+        let sockets = sockets.into_iter().map(TcpListener::from_std).collect::<io::Result<_>>()?;
+        Ok(Self { sockets, handed_over: true, connections })
+    }
+
+    /// Where it listens: the ports the system chose, where none was named.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
     /// Its connections, for metrics.
@@ -182,7 +186,9 @@ impl Listener {
 }
 
 /// Makes the system drop every SYN that comes to this socket: whoever sends it tries again after a second.
+#[cfg(target_os = "linux")]
 fn hear_no_more(socket: &TcpListener) -> io::Result<()> {
+    use socket2::SockFilter;
     /// The byte of a TCP header with the flags (RFC 9293 section 3.1), and SYN among them.
     const FLAGS: u32 = 13;
     const SYN: u32 = 2;
@@ -190,12 +196,18 @@ fn hear_no_more(socket: &TcpListener) -> io::Result<()> {
     const LOAD_BYTE: u16 = 0x30;
     const JUMP_IF_SET: u16 = 0x45;
     const RETURN: u16 = 0x06;
-    SockRef::from(socket).attach_filter(&[
+    socket2::SockRef::from(socket).attach_filter(&[
         SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
         SockFilter::new(JUMP_IF_SET, 0, 1, SYN),
         SockFilter::new(RETURN, 0, 0, 0),
         SockFilter::new(RETURN, 0, 0, u32::MAX),
     ])
+}
+
+/// Elsewhere it cannot be told so; whoever comes between the last that is accepted and the end is reset.
+#[cfg(not(target_os = "linux"))]
+fn hear_no_more(_: &TcpListener) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Serves a connection, or closes it at once where there are too many.

@@ -4,7 +4,7 @@ mod chunks;
 mod connection;
 mod deadline;
 mod drain;
-
+mod handed_over;
 mod listen;
 mod malformed;
 mod tls;
@@ -12,6 +12,6 @@ mod tls;
 pub use connection::{Peer, Protocol, Serve};
 pub use deadline::Limits;
 pub use drain::{Drain, Drained};
-
+pub use handed_over::{HandedOver, HandedOverError};
 pub use listen::{Connections, Listener};
 pub use tls::{Tls, TlsError};

@@ -11,6 +11,12 @@ mod issuers;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod load;
+#[cfg(test)]
+mod replacement;
+#[cfg(test)]
 mod rollout;
+#[cfg(test)]
+mod stops;
 #[cfg(test)]
 mod stranger;

@@ -3,7 +3,8 @@
 use keyproof::jose::{Algorithm, PrivateKey, encode, sha256};
 use rustix::process::{Pid, Signal};
 use serde_json::{Map, Value, json};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,8 @@ pub(crate) struct Stranger {
     pub(crate) issuer: PrivateKey,
     client: PrivateKey,
     folder: tempfile::TempDir,
+    /// What it listens on, where that is handed over.
+    socket: Option<TcpListener>,
 }
 
 impl Stranger {
@@ -40,28 +43,46 @@ impl Stranger {
         settings: &str,
         routes: &str,
     ) -> Self {
+        Self::starts_on(None, folder, upstream, listener, settings, routes).await
+    }
+
+    /// The same with a socket that the process gets as from systemd, under the name `web`.
+    pub(crate) async fn starts_on(
+        socket: Option<TcpListener>,
+        folder: tempfile::TempDir,
+        upstream: SocketAddr,
+        listener: &str,
+        settings: &str,
+        routes: &str,
+    ) -> Self {
         let issuer = PrivateKey::generate(Algorithm::Es256).unwrap();
         publish(folder.path(), &[("one", &issuer)]);
         let file = folder.path().join("keyproof.yaml");
-        std::fs::write(&file, configuration(upstream, listener, settings, routes)).unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_keyproof"))
-            .args(["serve", "--config"])
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let address = if socket.is_some() { "systemd:web" } else { "127.0.0.1:0" };
+        std::fs::write(&file, configuration(address, upstream, listener, settings, routes)).unwrap();
+        let process = launch(folder.path(), socket.as_ref());
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let client = PrivateKey::generate(Algorithm::Es256).unwrap();
-        let mut stranger = Self { process, gateway: nowhere, admin: nowhere, issuer, client, folder };
-        stranger.gateway = stranger.logged_address("listening").await;
-        stranger.admin = stranger.logged_address("admin").await;
-        while stranger.page("/readyz").await.status != 200 {
+        let mut stranger = Self { process, gateway: nowhere, admin: nowhere, issuer, client, folder, socket };
+        stranger.is_up().await;
+        stranger
+    }
+
+    /// Ends the process as an orchestrator does, and starts the next.
+    pub(crate) async fn restarts(&mut self) -> ExitStatus {
+        self.terminate();
+        let status = self.ends().await;
+        self.process = launch(self.folder.path(), self.socket.as_ref());
+        self.is_up().await;
+        status
+    }
+
+    async fn is_up(&mut self) {
+        self.gateway = self.logged_address("listening").await;
+        self.admin = self.logged_address("admin").await;
+        while self.page("/readyz").await.status != 200 {
             sleep(Duration::from_millis(20)).await;
         }
-        stranger
     }
 
     /// Replaces the issuer's keys.
@@ -165,13 +186,22 @@ impl Stranger {
 
     /// How the process ends.
     pub(crate) async fn end(mut self) -> (ExitStatus, String) {
-        let status = loop {
+        let status = self.ends().await;
+        (status, self.log())
+    }
+
+    async fn ends(&mut self) -> ExitStatus {
+        loop {
             match self.process.try_wait().unwrap() {
-                Some(status) => break status,
+                Some(status) => return status,
                 None => sleep(Duration::from_millis(10)).await,
             }
-        };
-        (status, self.log())
+        }
+    }
+
+    /// The folder of its configuration.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     async fn logged_address(&mut self, message: &str) -> SocketAddr {
@@ -226,12 +256,48 @@ fn replace(folder: &Path, jwks: &str) {
     std::fs::rename(folder.join("jwks.new"), folder.join("jwks.json")).unwrap();
 }
 
-fn configuration(upstream: SocketAddr, listener: &str, settings: &str, routes: &str) -> String {
+/// Starts the program in a folder that has its configuration, with its words in the file `log`.
+fn launch(folder: &Path, socket: Option<&TcpListener>) -> Child {
+    let log = std::fs::File::create(folder.join("log")).unwrap();
+    let mut command = match socket {
+        None => Command::new(env!("CARGO_BIN_EXE_keyproof")),
+        Some(socket) => handed(&[socket.as_fd()], "web"),
+    };
+    command.args(["serve", "--config"]).arg(folder.join("keyproof.yaml"));
+    if socket.is_none() {
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap());
+    }
+    command.stderr(log).spawn().unwrap()
+}
+
+/// The program with sockets handed over as systemd does it: from descriptor 3 on, with its process number and these names.
+///
+/// A shell puts them there, which gets the first as its input and a second as its output; the program writes to what is its error output.
+pub(crate) fn handed(sockets: &[BorrowedFd<'_>], names: &str) -> Command {
+    let script = format!(
+        r#"export LISTEN_PID=$$ LISTEN_FDS={} LISTEN_FDNAMES={names}; exec "$0" "$@" 3<&0 4<&1 >&2 </dev/null"#,
+        sockets.len()
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_keyproof")]);
+    let own = |socket: &BorrowedFd<'_>| Stdio::from(socket.try_clone_to_owned().unwrap());
+    command.stdin(sockets.first().map_or_else(Stdio::null, own));
+    command.stdout(sockets.get(1).map_or_else(Stdio::null, own));
+    command
+}
+
+fn configuration(
+    address: &str,
+    upstream: SocketAddr,
+    listener: &str,
+    settings: &str,
+    routes: &str,
+) -> String {
     format!(
         r#"
 listeners:
   - name: public
-    address: 127.0.0.1:0
+    address: {address}
 {listener}
 admin:
   address: 127.0.0.1:0

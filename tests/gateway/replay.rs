@@ -174,7 +174,9 @@ async fn a_journal_vouches_for_the_time_before_the_start() {
 
 #[tokio::test]
 async fn two_processes_do_not_share_a_journal() {
-    let house = House::with(ORDERS, "replay: { journal: state }").await;
+    // Another process may take so long to end, and is waited for.
+    let settings = "replay: { journal: state }\nlimits: { drain_timeout: 0s }";
+    let house = House::with(ORDERS, settings).await;
     let (plan, _) = keyproof::config::load(&house.configuration()).unwrap();
     let error = keyproof::app::App::build(plan, house.clock.clone(), None).await.unwrap_err();
     assert!(error.to_string().contains("is in use by another process"), "{error}");

@@ -49,7 +49,7 @@ impl Setup {
         let page =
             Page { upstream: Arc::new(Upstream::new(&plan)), pace: self.pace, record: Arc::clone(&record) };
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Vec::new()).unwrap();
-        let address = listener.local_addresses().unwrap()[0];
+        let address = listener.addresses()[0];
         let drain = Drain::new();
         let connections = listener.connections();
         let counts = Arc::clone(&connections);

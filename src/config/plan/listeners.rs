@@ -1,6 +1,6 @@
 //! Listeners and the admin address.
 
-use super::{ListenerPlan, Surroundings, files, names, unsupported};
+use super::{ListenAddress, ListenerPlan, Surroundings, files, names, unsupported};
 use crate::config::document::{Document, Listener, ListenerMode};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
@@ -36,7 +36,7 @@ fn one(
     ids: &mut Register<ListenerId>,
     findings: &mut Findings,
 ) -> Option<ListenerPlan> {
-    let address = listener.address.as_ref().and_then(|text| Some((text, socket_address(text, findings)?)));
+    let address = listener.address.as_ref().and_then(|text| Some((text, listen_address(text, findings)?)));
     let tls = listener.tls.as_ref().map(|tls| files::tls(tls, around, findings));
     let trusted_proxies: Vec<IpNet> =
         listener.trusted_proxies.items.iter().filter_map(|text| network(text, findings)).collect();
@@ -48,15 +48,28 @@ fn one(
         );
     }
     let (text, address) = address?;
-    if listener.tls.is_none() && !address.ip().is_loopback() {
-        findings.warn(
-            &text.place,
-            format!("plain HTTP on {address}: tokens and proofs can be read on the way"),
-            "add tls, or listen on 127.0.0.1 behind a front that ends TLS",
-        );
+    if listener.tls.is_none() {
+        warn_of_plain_http(text, &address, findings);
     }
     let name = listener.name.as_ref()?.value.clone();
     Some(ListenerPlan { id: ids.id(&name), name, address, tls: tls.flatten(), trusted_proxies })
+}
+
+fn warn_of_plain_http(text: &Text, address: &ListenAddress, findings: &mut Findings) {
+    let (what, help) = match address {
+        ListenAddress::Own(address) if address.ip().is_loopback() => return,
+        ListenAddress::Own(address) => (
+            format!("plain HTTP on {address}: tokens and proofs can be read on the way"),
+            "add tls, or listen on 127.0.0.1 behind a front that ends TLS",
+        ),
+        ListenAddress::Systemd(name) => (
+            format!(
+                "plain HTTP on {SYSTEMD}{name}: unless systemd listens on loopback for it, tokens and proofs can be read on the way"
+            ),
+            "add tls, or write ListenStream=127.0.0.1:PORT behind a front that ends TLS",
+        ),
+    };
+    findings.warn(&text.place, what, help);
 }
 
 /// The admin address, which is no listener's.
@@ -64,7 +77,15 @@ pub(super) fn admin(document: &Document, findings: &mut Findings) -> Option<Sock
     let admin = &document.admin.address;
     let mut seen: Vec<(&Text, SocketAddr)> = Vec::new();
     let listeners = document.listeners.iter().flat_map(|list| &list.items);
+    let mut names: Vec<&Text> = Vec::new();
     for text in listeners.filter_map(|listener| listener.address.as_ref()) {
+        if text.value.starts_with(SYSTEMD) {
+            if let Some(other) = names.iter().find(|other| other.value == text.value) {
+                let what = format!("{} is taken by {}", text.shown(), other.place.path);
+                findings.problem(&text.place, what, "give each listener sockets of its own");
+            }
+            names.push(text);
+        }
         let Ok(address) = text.value.parse::<SocketAddr>() else { continue };
         match seen.iter().find(|(_, other)| clash(address, *other)) {
             Some((other, _)) => {
@@ -93,6 +114,24 @@ fn clash(one: SocketAddr, other: SocketAddr) -> bool {
         && (one.ip() == other.ip()
             || everywhere(one)
             || (other.ip().is_unspecified() && one.is_ipv4() == other.is_ipv4()))
+}
+
+/// What stands before the name of sockets that systemd hands over.
+const SYSTEMD: &str = "systemd:";
+
+fn listen_address(text: &Text, findings: &mut Findings) -> Option<ListenAddress> {
+    let Some(name) = text.value.strip_prefix(SYSTEMD) else {
+        return socket_address(text, findings).map(ListenAddress::Own);
+    };
+    // What FileDescriptorName= takes (systemd.socket(5)).
+    let fits = |byte: u8| byte != b':' && (byte == b' ' || byte.is_ascii_graphic());
+    if !(1..=255).contains(&name.len()) || !name.bytes().all(fits) {
+        let what = format!("{} names no socket of systemd", text.shown());
+        let help = "write systemd:NAME with the name that FileDescriptorName= has in the .socket unit, without a colon";
+        findings.problem(&text.place, what, help);
+        return None;
+    }
+    Some(ListenAddress::Systemd(name.to_owned()))
 }
 
 fn socket_address(text: &Text, findings: &mut Findings) -> Option<SocketAddr> {
