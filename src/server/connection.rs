@@ -23,6 +23,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 /// The head of an HTTP/1.1 request, in bytes. It may have 100 fields: hyper's own limit, which is not set here because only then are
 /// the fields parsed on the stack.
@@ -219,6 +220,15 @@ async fn http2<S: Serve>(
         () = arrival.drain.stopping() => arrival.drain.last_call().get().unwrap_or(linger),
         () = streams.idle(arrival.limits.idle) => linger,
     };
+    if !streams.any() {
+        // As in HTTP/1.1: who has asked nothing yet may ask once before it is told.
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = streams.first() => {}
+            () = tokio::time::sleep(patience) => {}
+        }
+    }
     // A GOAWAY that refuses no stream yet, and a PING; once that is answered, whatever the client began before it read the first is here,
     // and a second GOAWAY names the last stream (RFC 9113 section 6.8). Streams that are open finish, and then h2 closes the connection.
     // A peer that does not answer is not waited for.
@@ -238,6 +248,7 @@ struct Streams(Arc<Counts>);
 struct Counts {
     open: AtomicUsize,
     ever: AtomicUsize,
+    first: Notify,
     traffic: Traffic,
 }
 
@@ -246,8 +257,20 @@ struct Open(Arc<Counts>);
 impl Streams {
     fn open(&self) -> Open {
         self.0.open.fetch_add(1, Ordering::Relaxed);
-        self.0.ever.fetch_add(1, Ordering::Relaxed);
+        if self.0.ever.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.0.first.notify_one();
+        }
         Open(Arc::clone(&self.0))
+    }
+
+    /// Whether there was one.
+    fn any(&self) -> bool {
+        self.0.ever.load(Ordering::Relaxed) > 0
+    }
+
+    /// Done when the first is opened.
+    async fn first(&self) {
+        self.0.first.notified().await;
     }
 
     /// What counts the bytes of the connection.

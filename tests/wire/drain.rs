@@ -5,6 +5,7 @@ use super::http2::{Certificate, get};
 use keyproof::server::Drained;
 use std::io::Write;
 use std::time::Duration;
+use support::h2::{self, Frame};
 use support::raw::Raw;
 use support::upstream::{ByHand, Recording};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -159,63 +160,65 @@ async fn a_handshake_that_has_begun_is_finished_and_its_request_answered() {
 /// RFC 9113 section 6.8: first the news, and only after a round trip which stream was the last.
 #[tokio::test]
 async fn http2_is_told_in_two_steps() {
-    /// The preface, an empty SETTINGS, and the acknowledgement of the server's.
-    const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0";
-    /// `GET https://a/` on stream 1: indexed fields of the static table, and `:authority: a` in plain (RFC 7541 section 6).
-    const ASK: &[u8] = b"\0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x41\x01a";
     let certificate = Certificate::new(2030);
     let upstream = Recording::start(OK).await;
     let gateway = Setup { tls: Some(certificate.load()), ..Setup::to(upstream.address) }.start();
     let mut client = certificate.handshake(gateway.address, &[b"h2"]).await.unwrap();
-    client.write_all(HELLO).await.unwrap();
-    while frame(&mut client).await.kind != SETTINGS {}
+    client.write_all(&[h2::HELLO, &h2::get(1, "a", "/")].concat()).await.unwrap();
+    until(&mut client, Frame::DATA).await;
     let stopped = stop(&gateway, LONG);
-    let first = until(&mut client, GOAWAY).await;
+    let first = until(&mut client, Frame::GOAWAY).await;
     assert_eq!(first.payload[..8], [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0], "no stream is refused yet");
     // What the client had sent before it could read that is answered.
-    client.write_all(ASK).await.unwrap();
-    let ping = until(&mut client, PING).await;
-    client.write_all(&[&[0, 0, 8, PING, 1, 0, 0, 0, 0], &ping.payload[..]].concat()).await.unwrap();
+    client.write_all(&h2::get(3, "a", "/")).await.unwrap();
+    let ping = until(&mut client, Frame::PING).await;
+    client.write_all(&ping.acknowledged()).await.unwrap();
     let mut kinds = Vec::new();
     let last = loop {
-        let frame = frame(&mut client).await;
+        let frame = Frame::read(&mut client).await.unwrap();
         kinds.push(frame.kind);
-        if frame.kind == GOAWAY {
+        if frame.kind == Frame::GOAWAY {
             break frame;
         }
     };
-    assert_eq!(last.payload[..8], [0, 0, 0, 1, 0, 0, 0, 0], "stream 1 was the last");
-    while !kinds.contains(&DATA) {
-        kinds.push(frame(&mut client).await.kind);
+    assert_eq!(last.payload[..8], [0, 0, 0, 3, 0, 0, 0, 0], "stream 3 was the last");
+    while !kinds.contains(&Frame::DATA) {
+        kinds.push(Frame::read(&mut client).await.unwrap().kind);
     }
-    assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0, "and then it closes");
+    Frame::read(&mut client).await.expect_err("and then it closes");
     drop(client);
     assert_eq!(stopped.await.unwrap(), Drained::Finished);
 }
 
-const DATA: u8 = 0;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-
-struct Frame {
-    kind: u8,
-    payload: Vec<u8>,
-}
-
-/// The next frame (RFC 9113 section 4.1).
-async fn frame(socket: &mut (impl AsyncRead + Unpin)) -> Frame {
-    let mut head = [0; 9];
-    socket.read_exact(&mut head).await.expect("a frame");
-    let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-    let mut payload = vec![0; length];
-    socket.read_exact(&mut payload).await.expect("a whole frame");
-    Frame { kind: head[3], payload }
+/// A client that comes at the last moment is not sent away before it has asked.
+#[tokio::test]
+async fn who_has_asked_nothing_over_http2_may_ask_first() {
+    let certificate = Certificate::new(2030);
+    let upstream = Recording::start(OK).await;
+    let gateway = Setup { tls: Some(certificate.load()), ..Setup::to(upstream.address) }.start();
+    let mut client = certificate.handshake(gateway.address, &[b"h2"]).await.unwrap();
+    client.write_all(h2::HELLO).await.unwrap();
+    let stopped = stop(&gateway, LONG);
+    eventually(|| gateway.drain.is_stopping()).await;
+    // Had it been told, a whole round trip would have shown it.
+    client.write_all(&h2::ping()).await.unwrap();
+    let mut kinds = Vec::new();
+    while kinds.last() != Some(&Frame::PING) {
+        kinds.push(Frame::read(&mut client).await.unwrap().kind);
+    }
+    assert!(!kinds.contains(&Frame::GOAWAY), "{kinds:?}");
+    client.write_all(&h2::get(1, "a", "/")).await.unwrap();
+    until(&mut client, Frame::GOAWAY).await;
+    let ping = until(&mut client, Frame::PING).await;
+    client.write_all(&ping.acknowledged()).await.unwrap();
+    until(&mut client, Frame::DATA).await;
+    drop(client);
+    assert_eq!(stopped.await.unwrap(), Drained::Finished);
 }
 
 async fn until(socket: &mut (impl AsyncRead + Unpin), kind: u8) -> Frame {
     loop {
-        let frame = frame(socket).await;
+        let frame = Frame::read(socket).await.expect("a frame");
         if frame.kind == kind {
             return frame;
         }
@@ -253,5 +256,6 @@ async fn a_panic_ends_its_own_connection_only() {
     assert!(client.answer().await.is_none());
     other.send(GET).await;
     assert_eq!(other.answer().await.unwrap().status, 200);
+    drop(other);
     assert_eq!(gateway.drain.stop(Duration::from_secs(30)).await, Drained::Finished);
 }

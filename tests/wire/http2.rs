@@ -329,8 +329,12 @@ async fn a_drain_finishes_open_streams() {
     let gateway = setup(upstream.address(), &certificate).start();
     let mut client = certificate.http2(&gateway).await;
     let mut idle = certificate.http2(&gateway).await;
-    let response = tokio::spawn(client.send(get("/")));
+    let first = tokio::spawn(idle.send(get("/")));
     let mut connection = upstream.accept().await;
+    connection.request().await;
+    connection.send(OK).await;
+    assert_eq!(&text(first.await.unwrap().unwrap()).await[..], b"ok");
+    let response = tokio::spawn(client.send(get("/")));
     connection.request().await;
     let drain = gateway.drain.clone();
     let stopped = tokio::spawn(async move { drain.stop(Duration::from_secs(20)).await });
