@@ -39,10 +39,12 @@ ids! {
     RouteId;
     /// Which upstream.
     UpstreamId;
+    /// Which issuer.
+    IssuerId;
 }
 
 /// Every name that a configuration had so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Of listeners.
     pub listeners: Register<ListenerId>,
@@ -50,12 +52,12 @@ pub struct Names {
     pub routes: Register<RouteId>,
     /// Of upstreams.
     pub upstreams: Register<UpstreamId>,
-    /// Of issuers, which only the metrics tell apart by name.
-    pub issuers: Vec<String>,
+    /// Of issuers.
+    pub issuers: Register<IssuerId>,
 }
 
 /// The names of one kind, each with the identity that is its for good.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Register<I> {
     names: Vec<String>,
     kind: PhantomData<I>,
@@ -97,6 +99,11 @@ impl<I, S: Into<String>> FromIterator<S> for Register<I> {
 }
 
 impl<I: Id, T> ById<I, T> {
+    /// Everything, in the order of the identities.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.things.iter().flatten()
+    }
+
     /// What there is for this identity.
     pub fn get(&self, id: I) -> Option<&T> {
         self.things.get(id.number())?.as_ref()

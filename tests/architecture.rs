@@ -18,7 +18,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("jose", &[]),
     ("uri", &[]),
     ("dpop", &["clock", "jose", "uri"]),
-    ("token", &["clock", "jose"]),
+    ("token", &["clock", "jose", "names"]),
     ("replay", &["clock", "jose"]),
     ("route", &["names", "uri"]),
     ("denial", &["dpop", "token", "uri"]),

@@ -1,10 +1,12 @@
 //! Which path tells what.
 
-use super::Facts;
+use super::{Configuration, Facts, Outcome};
+use crate::observe::rfc3339;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Bytes;
+use serde_json::json;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -16,6 +18,7 @@ pub(super) fn answer<B>(request: &Request<B>, facts: &Facts) -> Response<Full<By
         "/livez" => |_| page(StatusCode::OK, TEXT, "ok\n"),
         "/readyz" => ready,
         "/config" => config,
+        "/version" => version,
         _ => return page(StatusCode::NOT_FOUND, TEXT, "not found\n"),
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -31,17 +34,39 @@ fn metrics(facts: &Facts) -> Response<Full<Bytes>> {
     page(StatusCode::OK, content_type, text)
 }
 
-/// One line for each thing that is waited for.
+/// One line for each thing that is waited for; then which configuration runs.
 fn ready(facts: &Facts) -> Response<Full<Bytes>> {
-    let reasons = facts.readiness.reasons();
-    if reasons.is_empty() {
-        return page(StatusCode::OK, TEXT, "ready\n");
+    let mut lines = facts.readiness.reasons();
+    let status = if lines.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    if lines.is_empty() {
+        lines.push("ready".to_owned());
     }
-    page(StatusCode::SERVICE_UNAVAILABLE, TEXT, reasons.join("\n") + "\n")
+    let Configuration { file, digest, number, since, last, .. } = &**facts.configuration.load();
+    let since = rfc3339(*since);
+    lines.push(format!("configuration: {file}, SHA-256 {digest}, number {number}, since {since}"));
+    if let Some(Outcome { at, rejected: Some(why) }) = last {
+        lines.push(format!("the last reload was rejected at {}: {why}", rfc3339(*at)));
+    }
+    page(status, TEXT, lines.join("\n") + "\n")
 }
 
 fn config(facts: &Facts) -> Response<Full<Bytes>> {
-    page(StatusCode::OK, JSON, format!("{:#}\n", facts.config.load()))
+    page(StatusCode::OK, JSON, format!("{:#}\n", facts.configuration.load().effective))
+}
+
+/// Which program and which configuration run, and what came of the last reload.
+fn version(facts: &Facts) -> Response<Full<Bytes>> {
+    let Configuration { file, digest, number, since, last, .. } = &**facts.configuration.load();
+    let last = last.as_ref().map(|Outcome { at, rejected }| {
+        let result = if rejected.is_some() { "rejected" } else { "success" };
+        json!({ "at": rfc3339(*at), "result": result, "why": rejected })
+    });
+    let all = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "configuration": { "file": file, "sha256": digest, "number": number, "since": rfc3339(*since) },
+        "last_reload": last,
+    });
+    page(StatusCode::OK, JSON, format!("{all:#}\n"))
 }
 
 fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

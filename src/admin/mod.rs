@@ -9,7 +9,7 @@ mod readiness;
 
 pub use readiness::Readiness;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixTime};
 use crate::observe::Metrics;
 use arc_swap::ArcSwap;
 use hyper::server::conn::http1;
@@ -52,10 +52,36 @@ pub struct Facts {
     pub metrics: Arc<Metrics>,
     /// What `/readyz` asks.
     pub readiness: Readiness,
-    /// What `/config` shows: the effective configuration, without secrets. Replaced by a reload.
-    pub config: ArcSwap<serde_json::Value>,
+    /// Which configuration runs. Replaced by a reload.
+    pub configuration: ArcSwap<Configuration>,
     /// What time it is, for ages in the metrics.
     pub clock: Clock,
+}
+
+/// Which configuration runs, since when, and what came of the last attempt at another.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The file.
+    pub file: String,
+    /// Its SHA-256 in hexadecimal.
+    pub digest: String,
+    /// How many configurations ran so far, this one included: the first is 1. Files that it names and that were read anew count too.
+    pub number: u64,
+    /// Since when it runs.
+    pub since: UnixTime,
+    /// The effective configuration, without secrets.
+    pub effective: serde_json::Value,
+    /// What came of the last attempt to reload, if there was one.
+    pub last: Option<Outcome>,
+}
+
+/// What came of an attempt to reload.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// When it was made.
+    pub at: UnixTime,
+    /// Why it was rejected, if it was: without secrets.
+    pub rejected: Option<String>,
 }
 
 impl Admin {

@@ -22,7 +22,7 @@ async fn start_with(head_timeout: Duration) -> Running {
     let facts = Arc::new(Facts {
         metrics: Arc::new(metrics),
         readiness: Readiness::default(),
-        config: ArcSwap::from_pointee(json!({ "admin": { "address": "127.0.0.1:0" } })),
+        configuration: ArcSwap::from_pointee(configuration(json!({ "admin": { "address": "127.0.0.1:0" } }))),
         clock: Clock::manual(UnixTime::from_secs(1)),
     });
     let admin = Admin { head_timeout, ..Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap() };
@@ -32,6 +32,13 @@ async fn start_with(head_timeout: Duration) -> Running {
     tasks.close();
     Running { address, facts, stop, tasks }
 }
+
+fn configuration(effective: serde_json::Value) -> Configuration {
+    let (file, digest) = ("keyproof.yaml".to_owned(), "ab12".to_owned());
+    Configuration { file, digest, number: 3, since: UnixTime::from_secs(1), effective, last: None }
+}
+
+const SHOWN: &str = "configuration: keyproof.yaml, SHA-256 ab12, number 3, since 1970-01-01T00:00:01.000Z\n";
 
 impl Running {
     /// Everything that comes back for these bytes, until the connection closes.
@@ -58,7 +65,7 @@ async fn every_page_answers() {
         ("GET /livez", "200", "text/plain; charset=utf-8", "ok\n"),
         ("GET /livez?verbose", "200", "text/plain; charset=utf-8", "ok\n"),
         ("HEAD /livez", "200", "text/plain; charset=utf-8", ""),
-        ("GET /readyz", "200", "text/plain; charset=utf-8", "ready\n"),
+        ("GET /readyz", "200", "text/plain; charset=utf-8", &format!("ready\n{SHOWN}")),
         ("GET /", "404", "text/plain; charset=utf-8", "not found\n"),
         ("GET /livez/", "404", "text/plain; charset=utf-8", "not found\n"),
         ("POST /livez", "405", "text/plain; charset=utf-8", "method not allowed\n"),
@@ -79,7 +86,7 @@ async fn metrics_and_configuration_are_shown() {
     let (head, body) = admin.request("GET /metrics").await;
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
     assert!(body.contains("keyproof_build_info{version=\"1\"} 1\n"), "{body}");
-    admin.facts.config.store(Arc::new(json!({ "reloaded": true })));
+    admin.facts.configuration.store(Arc::new(configuration(json!({ "reloaded": true }))));
     let (head, body) = admin.request("GET /config").await;
     assert!(head.contains("content-type: application/json"), "{head}");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), json!({ "reloaded": true }));
@@ -92,7 +99,7 @@ async fn not_ready_says_why_line_by_line() {
     admin.facts.readiness.waiting("issuer main", "no keys yet");
     let (head, body) = admin.request("GET /readyz").await;
     assert!(head.starts_with("http/1.1 503 "), "{head}");
-    assert_eq!(body, "issuer main: no keys yet\nreplay: waiting\n");
+    assert_eq!(body, format!("issuer main: no keys yet\nreplay: waiting\n{SHOWN}"));
     assert!(admin.request("GET /livez").await.0.starts_with("http/1.1 200 "));
 }
 

@@ -2,14 +2,14 @@
 
 use super::process::Process;
 use crate::authorize::Authorizer;
-use crate::clock::Clock;
-use crate::config::{Plan, StopPlan};
-use crate::dpop::Verifier;
+use crate::config::{IssuerPlan, OnStart, Plan, StopPlan};
+use crate::dpop::{AcceptanceWindow, NonceMint, Verifier};
 use crate::gate::Gate;
-use crate::issuer::{KeyKeeper, OnRefresh};
-use crate::observe::Metrics;
+use crate::issuer::{KeyKeeper, OnRefresh, Surroundings};
+use crate::names::{IssuerId, Names};
+use crate::observe::{Metrics, Observer};
 use crate::proxy::Proxy;
-use crate::token::Issuers;
+use crate::token::{IssuerRules, Issuers};
 use std::sync::Arc;
 
 /// One reading of the configuration, running. A request is served by one of them from its beginning to its end.
@@ -17,34 +17,96 @@ use std::sync::Arc;
 pub(super) struct Generation {
     pub(super) keys: Arc<KeyKeeper>,
     pub(super) proxy: Proxy,
+    pub(super) observer: Arc<Observer>,
+    pub(super) terms: Terms,
     pub(super) stop: StopPlan,
+    mint: Arc<NonceMint>,
+    issuers: Arc<Issuers>,
+    proofs: Verifier,
+    names: Names,
+}
+
+/// What decides whether it is ready.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) window: AcceptanceWindow,
+    /// `replay.redis.on_failure` is `accept`.
+    pub(super) passes_unchecked: bool,
+    /// `replay.on_start` is `wait`.
+    pub(super) waits: bool,
 }
 
 impl Generation {
-    /// Starts fetching keys, and puts the doors before one gate.
-    pub(super) fn start(plan: &Plan, process: &Process) -> Self {
-        let rules = plan.issuers.iter().map(|issuer| issuer.rules.clone()).collect();
-        let issuers = Arc::new(Issuers::new(rules));
-        let on_refresh = count_refreshes(&process.observer.metrics, &process.clock);
-        let keys = KeyKeeper::start(
-            &plan.issuers,
-            Arc::clone(&issuers),
-            &process.clock,
-            &on_refresh,
-            &process.tasks,
-            &process.stop,
-            &plan.proxies,
-        );
-        let proofs = Verifier::new(plan.proof_algorithms.clone(), plan.window, Arc::clone(&process.mint));
-        let replay = Arc::clone(&process.replay);
-        let authorizer = Authorizer { issuers, proofs, replay, on_start: plan.replay.on_start };
+    /// The first one: starts fetching keys, and puts the doors before one gate.
+    pub(super) fn first(plan: &Plan, process: &Process, mint: Arc<NonceMint>) -> Self {
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), &plan.names));
+        let observer = Arc::new(Observer { metrics, log: process.log.clone() });
+        let issuers = Issuers::named(plan.issuers.iter().map(rules));
+        let proofs = Verifier::new(plan.proof_algorithms.clone(), plan.window, Arc::clone(&mint));
+        Self::build(plan, process, Parts { before: None, observer, issuers, proofs, mint })
+    }
+
+    /// The one that comes after this. It has what this one knows wherever that was decided by what has not changed: keys, verified tokens,
+    /// connections to servers.
+    pub(super) fn succeeded_by(&self, plan: &Plan, process: &Process) -> Self {
+        let observer = if plan.names == self.names {
+            Arc::clone(&self.observer)
+        } else {
+            let metrics = Arc::new(self.observer.metrics.renamed(&plan.names));
+            Arc::new(Observer { metrics, log: process.log.clone() })
+        };
+        let keeps = |id| plan.issuers.iter().any(|issuer| issuer.id == id && self.keys.keeps(issuer));
+        let issuers = self.issuers.succeeded_by(plan.issuers.iter().map(rules), keeps);
+        let mint = Arc::new(self.mint.succeeded_by(&plan.nonce_secrets, plan.nonce_lifetime));
+        let proofs = self.proofs.succeeded_by(plan.proof_algorithms.clone(), plan.window, Arc::clone(&mint));
+        Self::build(plan, process, Parts { before: Some(self), observer, issuers, proofs, mint })
+    }
+
+    fn build(plan: &Plan, process: &Process, parts: Parts<'_>) -> Self {
+        let Parts { before, observer, issuers, proofs, mint } = parts;
+        let issuers = Arc::new(issuers);
+        let surroundings = Surroundings {
+            clock: &process.clock,
+            on_refresh: &count_refreshes(&observer.metrics, process),
+            tasks: &process.tasks,
+            stop: &process.stop,
+            proxies: &plan.proxies,
+        };
+        let keys_before = before.map(|before| &*before.keys);
+        let keys = KeyKeeper::start(&plan.issuers, Arc::clone(&issuers), keys_before, surroundings);
+        let authorizer = Authorizer {
+            issuers: Arc::clone(&issuers),
+            proofs: proofs.clone(),
+            replay: Arc::clone(&process.replay),
+            on_start: plan.replay.on_start,
+        };
         let gate = Arc::new(Gate::new(plan, authorizer, Arc::clone(&keys), process.clock.clone()));
-        let proxy = Proxy::new(plan, gate, Arc::clone(&process.observer), process.clock.clone());
-        Self { keys, proxy, stop: plan.stop }
+        let proxy_before = before.map(|before| &before.proxy);
+        let proxy = Proxy::new(plan, gate, Arc::clone(&observer), process.clock.clone(), proxy_before);
+        let terms = Terms {
+            window: plan.window,
+            passes_unchecked: plan.replay.redis.as_ref().is_some_and(|redis| redis.accept_on_failure),
+            waits: plan.replay.on_start == OnStart::Wait,
+        };
+        let (stop, names) = (plan.stop, plan.names.clone());
+        Self { keys, proxy, observer, terms, stop, mint, issuers, proofs, names }
     }
 }
 
-fn count_refreshes(metrics: &Arc<Metrics>, clock: &Clock) -> OnRefresh {
-    let (metrics, clock) = (Arc::clone(metrics), clock.clone());
+/// What a generation is built of.
+struct Parts<'a> {
+    before: Option<&'a Generation>,
+    observer: Arc<Observer>,
+    issuers: Issuers,
+    proofs: Verifier,
+    mint: Arc<NonceMint>,
+}
+
+fn rules(issuer: &IssuerPlan) -> (IssuerId, IssuerRules) {
+    (issuer.id, issuer.rules.clone())
+}
+
+fn count_refreshes(metrics: &Arc<Metrics>, process: &Process) -> OnRefresh {
+    let (metrics, clock) = (Arc::clone(metrics), process.clock.clone());
     Arc::new(move |issuer, ok| metrics.jwks_refresh(issuer, ok, clock.now()))
 }

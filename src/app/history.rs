@@ -39,6 +39,53 @@ pub(super) fn announce(plan: &Plan, process: &Process) {
     }
 }
 
+/// What a reload makes the replay store forget.
+#[derive(Debug)]
+pub(super) struct Forgets(Option<Duration>);
+
+/// Under other terms a proof that was used, expired and dropped might be acceptable again.
+///
+/// Its `until` is told by the window, or by the lifetime of nonces where the route requires them. So it may be another where either has become
+/// longer, or where the same proof may now meet another policy.
+pub(super) fn forgets(before: &Plan, after: &Plan) -> Forgets {
+    let is_longer = after.window.max_age > before.window.max_age
+        || after.window.leeway > before.window.leeway
+        || after.nonce_lifetime > before.nonce_lifetime;
+    let others = is_longer || may_meet_another_policy(before, after);
+    // A proof of before may say that it is from later, by as much as was allowed then and is not now.
+    Forgets(others.then(|| before.window.leeway.saturating_sub(after.window.leeway)))
+}
+
+impl Forgets {
+    /// Proofs that could have been used before now are challenged.
+    pub(super) fn note(&self, process: &Process) {
+        if let Some(ahead) = self.0 {
+            process.replay.terms_changed_at(process.clock.now().saturating_add(ahead));
+        }
+    }
+
+    /// Whether it does.
+    pub(super) const fn any(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// Whether there are routes of both nonce policies, and which request meets which may have changed.
+fn may_meet_another_policy(before: &Plan, after: &Plan) -> bool {
+    let policies = |plan: &Plan| -> Vec<_> {
+        let asked = plan.routes.iter().filter(|route| takes_proofs(route));
+        asked.map(|route| (route.matcher.clone(), route.policy.nonce)).collect()
+    };
+    let (before, after) = (policies(before), policies(after));
+    let mut all = before.iter().chain(&after).map(|(_, nonce)| *nonce);
+    let first = all.next();
+    all.any(|nonce| Some(nonce) != first)
+        && !(before.len() == after.len()
+            && before.iter().all(|(matcher, nonce)| {
+                after.iter().any(|(other, policy)| matcher.takes_the_same(other) && policy == nonce)
+            }))
+}
+
 const fn takes_proofs(route: &RoutePlan) -> bool {
     !route.policy.public && route.policy.accept.dpop
 }

@@ -6,51 +6,50 @@
 
 mod generation;
 mod history;
+mod listeners;
 mod notify;
 mod process;
 mod readiness;
+mod reload;
+mod watch;
+
+pub use reload::{Rejected, Reloader};
 
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
-use crate::config::{ListenAddress, ListenerPlan, Plan, StopPlan};
-use crate::names::ListenerId;
+use crate::config::{Plan, StopPlan};
+use crate::dpop::NonceMint;
 use crate::net::workers::Runtimes;
-use crate::observe::{AccessLog, ListenerState};
-use crate::proxy::Body;
+use crate::observe::AccessLog;
+use crate::proxy::{Body, Proxy};
 use crate::replay;
-use crate::server::{
-    Drain, Drained, HandedOver, HandedOverError, Limits, Listener, Peer, Serve, Tls, TlsError,
-};
+use crate::server::{Drained, HandedOver, HandedOverError, Peer, Serve};
 use arc_swap::ArcSwap;
 use generation::Generation;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use listeners::{Bound, Listeners};
 use process::Process;
+use reload::{Running, RunningAdmin, Wishes};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use watch::Watch;
 
 /// The gateway with everything around it, bound and ready to run.
 #[derive(Debug)]
 pub struct App {
     listeners: Vec<Bound>,
-    addresses: Vec<SocketAddr>,
+    handed_over: HandedOver,
     admin: Admin,
     admin_address: SocketAddr,
-    state: Arc<admin::Facts>,
-    process: Process,
-    generation: Arc<Generation>,
-}
-
-/// A listener that has its address.
-#[derive(Debug)]
-struct Bound {
-    id: ListenerId,
-    listener: Listener,
-    tls: Option<Tls>,
-    addresses: Vec<SocketAddr>,
+    facts: Arc<admin::Facts>,
+    process: Arc<Process>,
+    current: Arc<ArcSwap<Generation>>,
+    plan: Arc<Plan>,
+    reloader: Reloader,
+    wishes: Wishes,
 }
 
 /// Why the gateway does not start.
@@ -74,13 +73,21 @@ pub enum AppError {
         /// What is missing.
         source: HandedOverError,
     },
-    /// A certificate or key that was fine when the configuration was checked is not any more.
+    /// The process has no file for another listener.
+    #[error("listener {name}: {source}")]
+    Files {
+        /// The listener's name.
+        name: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The certificate cannot be used.
     #[error("listener {name}: {source}")]
     Tls {
         /// The listener's name.
         name: String,
         /// What is wrong.
-        source: TlsError,
+        source: rustls::Error,
     },
     /// The replay store cannot be opened.
     #[error(transparent)]
@@ -93,7 +100,7 @@ impl App {
     /// # Errors
     /// [`AppError`]; nothing is left running then.
     pub async fn build(plan: Plan, clock: Clock, log: Option<AccessLog>) -> Result<Self, AppError> {
-        Self::build_on(&HandedOver::default(), plan, clock, log).await
+        Self::build_on(HandedOver::default(), plan, clock, log).await
     }
 
     /// The same with sockets that systemd handed over.
@@ -101,35 +108,54 @@ impl App {
     /// # Errors
     /// [`AppError`]; nothing is left running then.
     pub async fn build_on(
-        handed_over: &HandedOver,
+        handed_over: HandedOver,
         plan: Plan,
         clock: Clock,
         log: Option<AccessLog>,
     ) -> Result<Self, AppError> {
-        let bound = plan.listeners.iter().map(|listener| bind(listener, handed_over));
-        let listeners = bound.collect::<Result<Vec<_>, _>>()?;
-        warn_of_unused(handed_over, &plan);
-        let addresses = listeners.iter().flat_map(|bound| bound.addresses.clone()).collect();
+        let listeners = listeners::bind(&plan, &handed_over)?;
         let bind_admin = |source| AppError::Bind { name: "admin".to_owned(), address: plan.admin, source };
         let admin = Admin::bind(plan.admin).await.map_err(bind_admin)?;
         let admin_address = admin.local_address().map_err(bind_admin)?;
 
-        let process = Process::start(&plan, clock, log).await?;
-        watch_listeners(&process, &listeners);
+        let mint = Arc::new(NonceMint::new(&plan.nonce_secrets, plan.nonce_lifetime));
+        let process = Arc::new(Process::start(&plan, &mint, clock, log).await?);
         history::announce(&plan, &process);
-        let generation = Arc::new(Generation::start(&plan, &process));
-        let state = Arc::new(admin::Facts {
-            metrics: Arc::clone(&process.observer.metrics),
-            readiness: readiness::of(&plan, &process, &generation.keys),
-            config: ArcSwap::from_pointee(plan.effective),
+        let generation = Generation::first(&plan, &process, mint);
+        let metrics = Arc::clone(&generation.observer.metrics);
+        process.tell(&metrics);
+        listeners.iter().for_each(|bound| bound.tell(&metrics));
+        let current = Arc::new(ArcSwap::from_pointee(generation));
+        let facts = Arc::new(admin::Facts {
+            metrics,
+            readiness: readiness::of(&process, &current),
+            configuration: ArcSwap::from_pointee(reload::shown(&plan, 1, process.clock.now(), None)),
             clock: process.clock.clone(),
         });
-        Ok(Self { listeners, addresses, admin, admin_address, state, process, generation })
+        let (reloader, wishes) = Reloader::new();
+        let plan = Arc::new(plan);
+        Ok(Self {
+            listeners,
+            handed_over,
+            admin,
+            admin_address,
+            facts,
+            process,
+            current,
+            plan,
+            reloader,
+            wishes,
+        })
+    }
+
+    /// Asks it to read its configuration again while it runs.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Where the listeners are, in the configuration's order: the ports that port 0 became.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().flat_map(|bound| bound.addresses.clone()).collect()
     }
 
     /// Where the admin address is.
@@ -145,83 +171,50 @@ impl App {
 
     /// The same with every connection on one of these runtimes.
     pub async fn run_on(self, runtimes: Runtimes, stop: CancellationToken) -> Drained {
-        let drain = Drain::on(runtimes);
-        let tracker = TaskTracker::new();
-        for Bound { id, listener, tls, .. } in self.listeners {
-            let serve = Door(Arc::clone(&self.generation));
-            // A task of the drain: it ends when nobody is left whom the system has connected and we have not accepted.
-            drain.spawn(listener.run(id, tls, serve, Limits::DEFAULT, drain.clone()));
-        }
-        let stop_admin = CancellationToken::new();
-        tracker.spawn(self.admin.run(Arc::clone(&self.state), stop_admin.clone()));
-        tracker.close();
+        let Self { listeners, handed_over, admin, facts, process, current, plan, mut wishes, .. } = self;
+        let door = Door(Arc::clone(&current));
+        let mut running = Running {
+            listeners: Listeners::start(listeners, handed_over, door, runtimes),
+            admin: RunningAdmin::start(admin, plan.admin, &facts),
+            watch: Watch::of(&plan, None),
+            process,
+            current,
+            facts,
+            plan,
+        };
         notify::ready();
-
-        stop.cancelled().await;
-        self.state.readiness.waiting("draining", "the process is stopping");
-        let StopPlan { delay, timeout } = self.generation.stop;
-        notify::stopping(self.generation.stop);
+        // A reload that is not in force yet when the process is told to stop never is.
+        stop.run_until_cancelled(running.follow(&mut wishes)).await;
+        drop(wishes);
+        running.facts.readiness.waiting("draining", "the process is stopping");
+        let plan = running.current.load().stop;
+        notify::stopping(plan);
+        let StopPlan { delay, timeout } = plan;
         tokio::time::sleep(delay).await;
-        let drained = drain.stop(timeout).await;
-        self.process.end().await;
-        stop_admin.cancel();
-        tracker.wait().await;
+        let drained = running.listeners.stop(timeout).await;
+        running.process.end().await;
+        running.admin.end().await;
         drained
     }
 }
 
-/// What every connection of a proxy listener serves.
-#[derive(Clone)]
-struct Door(Arc<Generation>);
+/// What every connection of a proxy listener serves: for each request the configuration that runs when it begins, and no other.
+#[derive(Clone, Debug)]
+struct Door(Arc<ArcSwap<Generation>>);
+
+/// A request's hold on the configuration that it began with.
+struct Held(Arc<Generation>);
+
+impl AsRef<Proxy> for Held {
+    fn as_ref(&self) -> &Proxy {
+        &self.0.proxy
+    }
+}
 
 impl Serve for Door {
     type Body = Body;
 
     fn serve(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send {
-        self.0.proxy.serve(peer, request)
-    }
-}
-
-fn bind(plan: &ListenerPlan, handed_over: &HandedOver) -> Result<Bound, AppError> {
-    let tls = plan.tls.as_ref().map(|tls| Tls::load(&tls.certificate, &tls.private_key)).transpose();
-    let tls = tls.map_err(|source| AppError::Tls { name: plan.name.clone(), source })?;
-    let listener = match &plan.address {
-        ListenAddress::Own(address) => Listener::bind(*address, plan.trusted_proxies.clone())
-            .map_err(|source| AppError::Bind { name: plan.name.clone(), address: *address, source })?,
-        ListenAddress::Systemd(name) => handed_over
-            .listener(name, plan.trusted_proxies.clone())
-            .map_err(|source| AppError::HandedOver { name: plan.name.clone(), source })?,
-    };
-    let addresses = listener.addresses();
-    Ok(Bound { id: plan.id, listener, tls, addresses })
-}
-
-/// Who connects to such a socket waits for an answer that nobody will give.
-fn warn_of_unused(handed_over: &HandedOver, plan: &Plan) {
-    let names = plan.listeners.iter().filter_map(|listener| match &listener.address {
-        ListenAddress::Systemd(name) => Some(name.as_str()),
-        ListenAddress::Own(_) => None,
-    });
-    for socket in handed_over.besides(&names.collect::<Vec<_>>()) {
-        tracing::warn!(
-            socket,
-            "systemd handed over a socket that no listener has as its address: write systemd:{socket}, or take its .socket unit away"
-        );
-    }
-}
-
-fn watch_listeners(process: &Process, listeners: &[Bound]) {
-    let metrics = &process.observer.metrics;
-    for Bound { id, listener, tls, .. } in listeners {
-        let connections = listener.connections();
-        let state = move || ListenerState {
-            connections: connections.open(),
-            failed_handshakes: connections.failed_handshakes(),
-            malformed: connections.malformed(),
-        };
-        metrics.set_listener_source(*id, Box::new(state));
-        if let Some(not_after) = tls.as_ref().and_then(Tls::not_after) {
-            metrics.certificate_expires(*id, not_after.as_secs());
-        }
+        Proxy::serve(Held(self.0.load_full()), peer, request)
     }
 }

@@ -13,7 +13,6 @@ pub(super) fn ready() {
 }
 
 /// A reload begins; [`ready`] ends it.
-#[expect(dead_code, reason = "reloading is not built yet")]
 pub(super) fn reloading() {
     // Without the time systemd does not know to which SIGHUP it belongs, and takes it for a failure.
     match NotifyState::monotonic_usec_now() {

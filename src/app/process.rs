@@ -4,7 +4,7 @@ use super::AppError;
 use crate::clock::{CLOCK_DIFFERENCE, Clock};
 use crate::config::{OnStart, Plan, StopPlan};
 use crate::dpop::NonceMint;
-use crate::observe::{AccessLog, Metrics, Observer, ReplayState};
+use crate::observe::{AccessLog, Metrics, ReplayState};
 use crate::replay::{self, Store};
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,13 +17,12 @@ const SPARE: Duration = Duration::from_secs(2);
 /// How often a journal that another process has is asked for.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// The replay store, the nonce mint, metrics, log and clock: no reload may lose what they remember.
+/// The replay store, log and clock: no reload may lose what they remember.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) clock: Clock,
     pub(super) replay: Arc<Store>,
-    pub(super) mint: Arc<NonceMint>,
-    pub(super) observer: Arc<Observer>,
+    pub(super) log: Option<AccessLog>,
     /// What runs beside the requests.
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -34,25 +33,31 @@ impl Process {
     ///
     /// # Errors
     /// The store cannot be opened; nothing is left running then.
-    pub(super) async fn start(plan: &Plan, clock: Clock, log: Option<AccessLog>) -> Result<Self, AppError> {
-        let mint = Arc::new(NonceMint::new(&plan.nonce_secrets, plan.nonce_lifetime));
+    pub(super) async fn start(
+        plan: &Plan,
+        mint: &NonceMint,
+        clock: Clock,
+        log: Option<AccessLog>,
+    ) -> Result<Self, AppError> {
         // Boxed: what Redis needs is deep, and whoever waits for a start would carry it.
-        let replay = Arc::new(Box::pin(open_store(plan, &mint, &clock)).await?);
+        let replay = Arc::new(Box::pin(open_store(plan, mint, &clock)).await?);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(watch(Arc::clone(&replay), clock.clone(), stop.clone()));
-        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), &plan.names));
-        if let Some(log) = log.clone() {
+        Ok(Self { clock, replay, log, tasks, stop })
+    }
+
+    /// Says where the metrics of all this come from.
+    pub(super) fn tell(&self, metrics: &Metrics) {
+        if let Some(log) = self.log.clone() {
             metrics.set_dropped_lines_source(Box::new(move || log.dropped()));
         }
-        let source = Arc::clone(&replay);
+        let source = Arc::clone(&self.replay);
         metrics.set_replay_source(Box::new(move || ReplayState {
             entries: source.len(),
             capacity: source.capacity(),
             unchecked: source.accepted_unchecked(),
             journal_errors: source.journal_errors(),
         }));
-        let observer = Arc::new(Observer { metrics, log });
-        Ok(Self { clock, replay, mint, observer, tasks, stop })
     }
 
     /// Ends what runs beside the requests, and waits for it.

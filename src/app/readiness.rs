@@ -1,32 +1,31 @@
 //! When the gateway is ready.
 
+use super::generation::Generation;
 use super::history::settled;
 use super::process::Process;
 use crate::admin::Readiness;
-use crate::config::{OnStart, Plan};
-use crate::issuer::KeyKeeper;
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 
-/// The checks behind `/readyz`.
-pub(super) fn of(plan: &Plan, process: &Process, keys: &Arc<KeyKeeper>) -> Readiness {
-    let (replay, clock) = (&process.replay, &process.clock);
+/// The checks behind `/readyz`, by the configuration that runs when somebody asks.
+pub(super) fn of(process: &Process, current: &Arc<ArcSwap<Generation>>) -> Readiness {
     let readiness = Readiness::default();
-    let keys = Arc::clone(keys);
-    readiness.check(move || keys.missing().into_iter().map(|why| format!("issuers: {why}")).collect());
-    if !plan.replay.redis.as_ref().is_some_and(|redis| redis.accept_on_failure) {
-        let replay = Arc::clone(replay);
-        readiness.check(move || replay.trouble().map(|why| format!("replay: {why}")).into_iter().collect());
-    }
-    if plan.replay.on_start == OnStart::Wait {
-        let (replay, clock, window) = (Arc::clone(replay), clock.clone(), plan.window);
-        readiness.check(move || {
-            // Nobody waits for a clock to catch up with what it showed before: where it was set back clients are challenged.
-            let now = clock.now();
-            match now < settled(&replay, window) && replay.begins_near(now) {
-                true => vec!["replay: waiting until no new proof can be from before the start".to_owned()],
-                false => Vec::new(),
-            }
-        });
-    }
+    let (current, replay, clock) = (Arc::clone(current), Arc::clone(&process.replay), process.clock.clone());
+    readiness.check(move || {
+        let generation = current.load();
+        let terms = &generation.terms;
+        let mut reasons: Vec<_> =
+            generation.keys.missing().into_iter().map(|why| format!("issuers: {why}")).collect();
+        if !terms.passes_unchecked {
+            reasons.extend(replay.trouble().map(|why| format!("replay: {why}")));
+        }
+        // Nobody waits for a clock to catch up with what it showed before: where it was set back clients are challenged.
+        let now = clock.now();
+        let waits = terms.waits && now < settled(&replay, terms.window) && replay.begins_near(now);
+        if waits && !replay.begins_by_reload() {
+            reasons.push("replay: waiting until no new proof can be from before the start".to_owned());
+        }
+        reasons
+    });
     readiness
 }

@@ -111,7 +111,9 @@ impl Authorizer {
 
     fn unknowable(&self, now: UnixTime) -> ReplayError {
         match self.on_start {
-            OnStart::Wait if self.replay.begins_near(now) => ReplayError::BeforeStart,
+            OnStart::Wait if self.replay.begins_near(now) && !self.replay.begins_by_reload() => {
+                ReplayError::BeforeStart
+            }
             OnStart::Challenge | OnStart::Wait => ReplayError::Unknowable,
         }
     }

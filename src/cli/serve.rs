@@ -1,6 +1,6 @@
 //! `keyproof serve`: the gateway.
 
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Reloader};
 use crate::clock::Clock;
 use crate::config;
 use crate::net::workers::{self, Runtimes, Workers};
@@ -20,6 +20,8 @@ Examples:
 
 Signals: SIGTERM and SIGINT stop it: after limits.drain_delay it takes no more connections, and
 what runs has limits.drain_timeout to end. A second one ends it at once, with exit code 70.
+SIGHUP has the configuration read again, and every file that it names: whole, or not at all where
+there is a problem.
 
 Exit codes: 0 after a drained stop; 64 configuration; 70 internal; 71 cannot have what it needs: an
 address, a socket of systemd, the journal.";
@@ -88,7 +90,7 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         Err(error) => return internal(&error),
     };
     let log = AccessLog::new(writer, format, &args.log_level);
-    runtime.block_on(serve(plan, &handed_over, log, workers.runtimes()))
+    runtime.block_on(serve(plan, handed_over, log, workers.runtimes()))
 }
 
 fn handed_over() -> HandedOver {
@@ -96,7 +98,7 @@ fn handed_over() -> HandedOver {
     HandedOver::take(std::env::var("LISTEN_FDNAMES").ok().as_deref())
 }
 
-async fn serve(plan: config::Plan, handed_over: &HandedOver, log: AccessLog, runtimes: Runtimes) -> ExitCode {
+async fn serve(plan: config::Plan, handed_over: HandedOver, log: AccessLog, runtimes: Runtimes) -> ExitCode {
     let stop = CancellationToken::new();
     // The handlers are in place before anybody can see that we are up.
     let mut signals = match Signals::listen() {
@@ -107,7 +109,7 @@ async fn serve(plan: config::Plan, handed_over: &HandedOver, log: AccessLog, run
     let built = tokio::select! {
         built = building => built,
         // Nothing was begun that would have to end first.
-        () = signals.stop() => return ExitCode::SUCCESS,
+        () = signals.stop(None) => return ExitCode::SUCCESS,
     };
     let app = match built {
         Ok(app) => app,
@@ -118,11 +120,12 @@ async fn serve(plan: config::Plan, handed_over: &HandedOver, log: AccessLog, run
     }
     tracing::info!(address = %app.admin_address(), "admin");
 
+    let reloader = app.reloader();
     let running = app.run_on(runtimes, stop.clone());
     tokio::pin!(running);
     tokio::select! {
         _ = &mut running => return ExitCode::from(super::INTERNAL),
-        () = signals.stop() => {}
+        () = signals.stop(Some(&reloader)) => {}
     }
     tracing::info!("stopping: what is in flight may end");
     stop.cancel();
@@ -133,7 +136,7 @@ async fn serve(plan: config::Plan, handed_over: &HandedOver, log: AccessLog, run
             }
             ExitCode::SUCCESS
         }
-        () = signals.stop() => ExitCode::from(super::INTERNAL),
+        () = signals.stop(Some(&reloader)) => ExitCode::from(super::INTERNAL),
     }
 }
 
@@ -153,13 +156,14 @@ impl Signals {
         })
     }
 
-    /// Waits to be told to stop. A terminal that hangs up, or whoever asks for a reload, does not end the gateway.
-    async fn stop(&mut self) {
+    /// Waits to be told to stop, and passes on who wants the configuration read again.
+    async fn stop(&mut self, reloader: Option<&Reloader>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => tracing::warn!("SIGHUP: reloading is not supported yet; restart to reload"),
+                // What comes of it is logged; nobody here waits for it. During a start what is there has just been read.
+                _ = self.hangup.recv() => reloader.into_iter().for_each(Reloader::wish),
             }
         }
     }
@@ -171,6 +175,7 @@ fn refused_to_start(error: &AppError) -> ExitCode {
     match error {
         // What another process has may be free when the service is started again; a wrong configuration stays wrong.
         AppError::Bind { .. }
+        | AppError::Files { .. }
         | AppError::HandedOver { .. }
         | AppError::Replay(replay::OpenError::InUse { .. }) => ExitCode::from(super::CANNOT_BIND),
         AppError::Tls { .. } | AppError::Replay(_) => ExitCode::from(super::USAGE),

@@ -39,6 +39,8 @@ section! {
     /// Durations are 250ms, 60s, 5m or 1h; relative paths are relative to this file;
     /// ${NAME} and ${NAME:-default} in values take environment variables.
     Document {
+        /// true: this file is read again by itself within 5 s of a change, as the files that it names always are; false: on SIGHUP alone.
+        watch: default(Flag, json!(false)),
         /// Where clients, or front proxies, come in.
         listeners: required(List<Listener>),
         /// How long a stop may take.

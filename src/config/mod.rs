@@ -2,21 +2,26 @@
 //!
 //! The file is read into a tree that knows its places (`tree`), environment variables are put in (`variables`), the tree is read into
 //! typed sections (`read`, `value`, `document`), and those are resolved and checked (`plan`). No step stops at the first problem.
+//! A plan knows what it was read from ([`Reading`]), so that it can be read again.
 
+mod again;
 mod document;
 mod plan;
 mod problem;
 mod read;
+mod reading;
 mod tree;
 mod value;
 mod variables;
 
+pub use again::{Attempt, Renewal, files_again, load_again};
 pub use document::schema;
 pub use plan::{
     Authorization, CorsPlan, IssuerPlan, KeySource, ListenAddress, ListenerPlan, OnStart, Plan, RedisPlan,
     ReplayPlan, RoutePlan, StopPlan, TlsPlan, UpstreamPlan,
 };
 pub use problem::{Problem, Problems};
+pub use reading::{Reading, Seen};
 
 use crate::clock::{Clock, UnixTime};
 use crate::names::Names;
@@ -24,6 +29,7 @@ use crate::net::Proxies;
 use document::Document;
 use problem::{Findings, Position};
 use read::Read;
+use reading::Files;
 use std::path::Path;
 use tree::Node;
 use variables::Environment;
@@ -33,11 +39,16 @@ use variables::Environment;
 /// # Errors
 /// Every problem found, each with its place.
 pub fn load(file: &Path) -> Result<(Plan, Vec<Problem>), Problems> {
+    with_environment(|environment| load_with(file, Names::default(), environment, Clock::system().now()))
+}
+
+/// Does something with the environment at hand.
+fn with_environment<T>(read: impl FnOnce(Environment<'_>) -> T) -> T {
     #[expect(
         clippy::disallowed_methods,
         reason = "the configuration is one of the two readers of the environment"
     )]
-    load_with(file, Names::default(), &|name| std::env::var(name).ok(), Clock::system().now())
+    read(&|name| std::env::var(name).ok())
 }
 
 /// [`load`] with names that are known already and another environment, at another time.
@@ -48,21 +59,33 @@ fn load_with(
     now: UnixTime,
 ) -> Result<(Plan, Vec<Problem>), Problems> {
     let mut findings = Findings::new(file.to_owned());
-    let plan = text(file, &mut findings).and_then(|text| {
-        let folder = file.parent().unwrap_or(Path::new(""));
-        plan_text(&text, folder, names, environment, now, &mut findings)
-    });
+    let files = Files::below(folder(file));
+    let circumstances = Circumstances { files: &files, names, environment, now, running: None };
+    let plan = text(file, &mut findings)
+        .and_then(|text| Some((plan_text(&text, circumstances, &mut findings)?, text)))
+        .map(|(plan, text)| Plan { reading: files.into_reading(file, text.into()), ..plan });
     findings.finish(plan)
 }
 
-fn plan_text(
-    text: &str,
-    folder: &Path,
+/// Where relative names begin.
+fn folder(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new(""))
+}
+
+/// What a text is planned with.
+struct Circumstances<'a> {
+    files: &'a Files<'a>,
+    /// Those that are known already.
     names: Names,
-    environment: Environment<'_>,
+    environment: Environment<'a>,
+    /// What certificates are judged by.
     now: UnixTime,
-    findings: &mut Findings,
-) -> Option<Plan> {
+    /// What runs, where something does.
+    running: Option<&'a Plan>,
+}
+
+fn plan_text(text: &str, circumstances: Circumstances<'_>, findings: &mut Findings) -> Option<Plan> {
+    let Circumstances { files, names, environment, now, running } = circumstances;
     let mut tree = tree::parse(text, findings)?;
     let top = Position { line: tree.line, column: tree.column, given: true, ..Position::default() };
     if matches!(tree.value, Node::Null) {
@@ -76,7 +99,8 @@ fn plan_text(
         let help = "mend or unset it: it is set in the environment, not in the file";
         findings.problem(&Position { line: 1, column: 1, ..Position::default() }, error.to_string(), help);
     });
-    let plan = plan::make(&document, folder, names, now, findings)?;
+    let replay = running.map(|running| &running.replay);
+    let plan = plan::make(&document, files, names, now, replay, findings)?;
     Some(Plan { proxies: proxies.ok()?, ..plan })
 }
 

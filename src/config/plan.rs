@@ -16,16 +16,18 @@ mod upstreams;
 use super::document::{Document, Limits};
 use super::problem::Findings;
 use super::read::Read;
+use super::reading::{Files, Reading};
 use crate::authorize::Policy;
 use crate::clock::UnixTime;
 use crate::dpop::AcceptanceWindow;
 use crate::jose::{Algorithm, Secret};
-use crate::names::{ListenerId, Names, RouteId, UpstreamId};
+use crate::names::{IssuerId, ListenerId, Names, RouteId, UpstreamId};
 use crate::net::Proxies;
 pub use crate::replay::{OnStart, RedisPlan, ReplayPlan};
 use crate::route::{Matcher, Table};
 use crate::token::IssuerRules;
 use crate::uri::Origin;
+use rustls::sign::CertifiedKey;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,7 +47,7 @@ pub struct Plan {
     pub admin: SocketAddr,
     /// What clients put into `htu`.
     pub origins: Vec<Origin>,
-    /// The issuers; `IssuerId` is the place in this list.
+    /// The issuers.
     pub issuers: Vec<IssuerPlan>,
     /// Which algorithms a proof may use.
     pub proof_algorithms: Vec<Algorithm>,
@@ -65,6 +67,10 @@ pub struct Plan {
     pub table: Arc<Table>,
     /// Through which proxy https to issuers goes: the environment's to say, not the file's.
     pub proxies: Proxies,
+    /// Whether the configuration is read again by itself when its file changes.
+    pub watch: bool,
+    /// What this was read from.
+    pub reading: Reading,
     /// The effective configuration with every default filled in and no secret, as JSON, for `/config`.
     pub effective: serde_json::Value,
 }
@@ -105,15 +111,15 @@ pub struct StopPlan {
 /// Certificate and key, read and found to fit each other.
 #[derive(Clone, Debug)]
 pub struct TlsPlan {
-    /// The PEM chain's file.
-    pub certificate: PathBuf,
-    /// The PEM key's file.
-    pub private_key: PathBuf,
+    /// The chain, the listener's own certificate first, and its key.
+    pub pair: Arc<CertifiedKey>,
 }
 
 /// An issuer.
 #[derive(Clone, Debug)]
 pub struct IssuerPlan {
+    /// Which it is.
+    pub id: IssuerId,
     /// What its tokens must be.
     pub rules: IssuerRules,
     /// Where its keys come from.
@@ -121,7 +127,7 @@ pub struct IssuerPlan {
 }
 
 /// Where an issuer's keys come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// A file with a JWK Set.
     File(PathBuf),
@@ -191,38 +197,37 @@ pub(super) use files::contents;
 
 /// What a listener's certificate is judged by.
 struct Surroundings<'a> {
-    folder: &'a Path,
+    files: &'a Files<'a>,
     origins: &'a [Origin],
     now: rustls::pki_types::UnixTime,
 }
 
 /// Makes the plan of a document; `None` where a problem leaves nothing to plan with.
 ///
-/// `folder` is the configuration file's: relative paths start there. `names` are those that were known before. `now` is what certificates are
-/// judged by.
+/// `names` are those that were known before. `now` is what certificates are judged by. `running` is the replay store, where there is one already.
 pub(super) fn make(
     document: &Document,
-    folder: &Path,
+    files: &Files<'_>,
     mut names: Names,
     now: UnixTime,
+    running: Option<&ReplayPlan>,
     findings: &mut Findings,
 ) -> Option<Plan> {
     let origins = origins::origins(document, findings);
     let now =
         rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs().try_into().ok()?));
-    let around = Surroundings { folder, origins: &origins, now };
+    let around = Surroundings { files, origins: &origins, now };
     let listeners = listeners::plan(document, &around, &mut names.listeners, findings);
     let admin = listeners::admin(document, findings);
     let stop = stop(&document.limits, findings);
-    let issuers = issuers::plan(document, folder, findings);
-    let proofs = proofs::plan(&document.dpop, folder, findings);
-    let replay = replay::plan(&document.replay, folder, findings);
+    let issuers = issuers::plan(document, files, &mut names.issuers, findings);
+    let proofs = proofs::plan(&document.dpop, files, findings);
+    let replay = replay::plan(&document.replay, files, running, findings);
     let upstreams = upstreams::plan(document, &mut names.upstreams, findings);
     let (routes, table) = routes::plan(document, &origins, &mut names, findings);
     if findings.any() {
         return None;
     }
-    names.issuers = issuers.iter().map(|issuer| issuer.rules.name.clone()).collect();
     Some(Plan {
         names,
         listeners,
@@ -239,6 +244,8 @@ pub(super) fn make(
         routes,
         table: Arc::new(table?),
         proxies: Proxies::default(),
+        watch: document.watch.value,
+        reading: Files::below(Path::new("")).into_reading(Path::new(""), "".into()),
         effective: document.effective(),
     })
 }

@@ -13,8 +13,21 @@ routes: [{ name: all, match: { path: / }, upstream: api }]
 fn plan(text: &str, environment: Environment<'_>) -> Result<(Plan, Vec<Problem>), Problems> {
     let mut findings = Findings::new("keyproof.yaml".into());
     let now = UnixTime::from_secs(1_700_000_000);
-    let plan = plan_text(text, Path::new(""), Names::default(), environment, now, &mut findings);
+    let plan = plan_text(
+        text,
+        beginning(&Files::below(Path::new("")), Names::default(), environment, now),
+        &mut findings,
+    );
     findings.finish(plan)
+}
+
+fn beginning<'a>(
+    files: &'a Files<'a>,
+    names: Names,
+    environment: Environment<'a>,
+    now: UnixTime,
+) -> Circumstances<'a> {
+    Circumstances { files, names, environment, now, running: None }
 }
 
 fn problems(text: &str) -> String {
@@ -28,9 +41,9 @@ fn a_name_keeps_its_identity_when_the_file_is_read_again() {
     let text =
         MINIMAL.replace("routes: [", "routes: [{ name: first, match: { path: /first }, upstream: api }, ");
     let mut findings = Findings::new("keyproof.yaml".into());
-    let after =
-        plan_text(&text, Path::new(""), before.names.clone(), &|_| None, UnixTime::EPOCH, &mut findings)
-            .unwrap();
+    let files = Files::below(Path::new(""));
+    let known = beginning(&files, before.names.clone(), &|_| None, UnixTime::EPOCH);
+    let after = plan_text(&text, known, &mut findings).unwrap();
     let ids =
         |plan: &Plan| plan.routes.iter().map(|route| (route.name.clone(), route.id)).collect::<Vec<_>>();
     let all = ("all".to_owned(), before.routes[0].id);

@@ -20,6 +20,8 @@ const LENGTH: usize = 56;
 #[derive(Debug)]
 pub struct NonceMint {
     secrets: Vec<Secret>,
+    /// The secrets are the configuration's, or one that nobody else has.
+    shared: bool,
     lifetime: Duration,
     /// Whose nonces are ours by the steady clock: chance, new with each mint.
     maker: [u8; 8],
@@ -46,10 +48,19 @@ impl NonceMint {
     /// can be rotated; where there is none, one is made that nobody else has.
     pub fn new(secrets: &[Secret], lifetime: Duration) -> Self {
         let mut secrets: Vec<_> = secrets.iter().map(|secret| secret.derive(LABEL)).collect();
-        if secrets.is_empty() {
+        let shared = !secrets.is_empty();
+        if !shared {
             secrets.push(Secret::random());
         }
-        Self { secrets, lifetime, maker: random() }
+        Self { secrets, shared, lifetime, maker: random() }
+    }
+
+    /// The mint that comes after this one when the configuration is read again. It is the same maker: what this one made is its own, as far
+    /// as the secrets are still known. Where none is configured, the one that nobody else has stays.
+    #[must_use]
+    pub fn succeeded_by(&self, secrets: &[Secret], lifetime: Duration) -> Self {
+        let next = Self { maker: self.maker, ..Self::new(secrets, lifetime) };
+        if next.shared || self.shared { next } else { Self { secrets: self.secrets.clone(), ..next } }
     }
 
     /// A nonce made at `now`. Characters are those of base64url (within `NQCHAR`, RFC 9449 section 8.1).

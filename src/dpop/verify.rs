@@ -13,15 +13,15 @@ const KEPT_KEYS: usize = 8192;
 /// The longest header segment that is remembered; one with an RSA key of 4096 bits has about 1 KiB.
 const KEPT_SEGMENT: usize = 1536;
 
-/// Verifies proofs. Keeps the parsed keys of recent header segments (bounded; only keys whose proof
+/// Verifies proofs. Clones share the keys. Keeps the parsed keys of recent header segments (bounded; only keys whose proof
 /// verified).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Verifier {
     /// Which algorithms a proof may use.
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) window: AcceptanceWindow,
     pub(super) mint: Arc<NonceMint>,
-    keys: Cache<Box<str>, Arc<ProofKey>>,
+    keys: Arc<Cache<Box<str>, Arc<ProofKey>>>,
 }
 
 /// Whether proofs need one of our nonces. There is no "optional": RFC 9449 section 11.3 forbids it.
@@ -61,7 +61,21 @@ pub struct VerifiedProof {
 impl Verifier {
     /// A verifier with these rules.
     pub fn new(algorithms: Vec<Algorithm>, window: AcceptanceWindow, mint: Arc<NonceMint>) -> Self {
-        Self { algorithms, window, mint, keys: Cache::new(KEPT_KEYS) }
+        Self { algorithms, window, mint, keys: Arc::new(Cache::new(KEPT_KEYS)) }
+    }
+
+    /// A verifier with these rules that knows the keys which this one knows, where the algorithms are the same.
+    #[must_use]
+    pub fn succeeded_by(
+        &self,
+        algorithms: Vec<Algorithm>,
+        window: AcceptanceWindow,
+        mint: Arc<NonceMint>,
+    ) -> Self {
+        if algorithms != self.algorithms {
+            return Self::new(algorithms, window, mint);
+        }
+        Self { algorithms, window, mint, keys: Arc::clone(&self.keys) }
     }
 
     /// Verifies `proof`, which is what the one `DPoP` header line held. Cheap checks come before the

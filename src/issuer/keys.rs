@@ -7,7 +7,7 @@ use super::{Means, OnRefresh, Refreshed, Timing};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{IssuerPlan, KeySource};
 use crate::jose;
-use crate::token::{IssuerId, Issuers, KeySet, KeySetError, LeftOut, MAX_DOCUMENT};
+use crate::token::{KeySet, KeySetError, KeySlot, LeftOut, MAX_DOCUMENT};
 use bytes::Bytes;
 use std::io::{self, Read};
 use std::path::Path;
@@ -19,17 +19,17 @@ use tokio_util::sync::CancellationToken;
 
 /// Obtains one issuer's keys.
 pub(super) struct Keeper {
-    id: IssuerId,
     name: String,
     issuer: String,
     source: KeySource,
-    issuers: Arc<Issuers>,
+    slot: Arc<KeySlot>,
     fetcher: Fetcher,
     clock: Clock,
     on_refresh: OnRefresh,
     timing: Timing,
     progress: watch::Sender<Progress>,
     wanted: Notify,
+    changed: Notify,
 }
 
 /// What the keeper's task remembers from one attempt to the next.
@@ -62,25 +62,24 @@ enum RefreshError {
 
 impl Keeper {
     pub(super) fn new(
-        id: IssuerId,
         plan: &IssuerPlan,
-        issuers: Arc<Issuers>,
+        slot: Arc<KeySlot>,
         means: Means,
         clock: Clock,
         on_refresh: OnRefresh,
     ) -> Self {
         Self {
-            id,
             name: plan.rules.name.clone(),
             issuer: plan.rules.issuer.clone(),
             source: plan.keys.clone(),
-            issuers,
+            slot,
             fetcher: means.fetcher,
             clock,
             on_refresh,
             timing: means.timing,
             progress: watch::Sender::new(Progress::default()),
             wanted: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
@@ -139,6 +138,25 @@ impl Keeper {
         }
     }
 
+    /// Whether its keys decide the same as those that this plan would have: they are of the same issuer and from the same source.
+    pub(super) fn is_for(&self, plan: &IssuerPlan) -> bool {
+        self.issuer == plan.rules.issuer && self.source == plan.keys
+    }
+
+    /// Its file may have changed: looks again, now.
+    pub(super) fn look_again(&self) {
+        if matches!(self.source, KeySource::File(_)) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until an attempt ends well.
+    pub(super) async fn obtained(&self) {
+        let mut progress = self.progress.subscribe();
+        // It never ends with an error: we hold the sender.
+        drop(progress.wait_for(Progress::succeeded).await);
+    }
+
     /// Waits for the end of the first attempt.
     pub(super) async fn settled(&self) {
         let mut progress = self.progress.subscribe();
@@ -149,7 +167,7 @@ impl Keeper {
 
     /// Why this issuer has no keys; `None` if it has.
     pub(super) fn lacks_keys(&self) -> Option<String> {
-        if self.issuers.issuer(self.id).is_some_and(|issuer| issuer.keys().is_some()) {
+        if self.slot.keys().is_some() {
             return None;
         }
         let progress = self.progress.borrow();
@@ -174,6 +192,7 @@ impl Keeper {
         };
         tokio::select! {
             () = sleep(delay) => false,
+            () = self.changed.notified() => false,
             () = asked => true,
         }
     }
@@ -239,9 +258,7 @@ impl Keeper {
         for key in keys.left_out() {
             self.say_left_out(key);
         }
-        if let Some(issuer) = self.issuers.issuer(self.id) {
-            issuer.publish(keys);
-        }
+        self.slot.publish(keys);
         memory.kept = Some(Kept { document: document.body.clone(), seen });
         Ok(())
     }
@@ -263,9 +280,7 @@ impl Keeper {
         let stale = |kept: &Kept| self.clock.now().since(kept.seen) > self.timing.max_stale;
         if memory.kept.as_ref().is_some_and(stale) {
             memory.kept = None;
-            if let Some(issuer) = self.issuers.issuer(self.id) {
-                issuer.withdraw();
-            }
+            self.slot.withdraw();
             tracing::error!(issuer = %self.name, "the last good keys are too old to be used");
         }
         let kept = memory.kept.is_some();

@@ -34,7 +34,34 @@ pub type OnRefresh = Arc<dyn Fn(&str, bool) + Send + Sync>;
 /// Keeps every issuer's keys fresh, in background tasks of the given tracker.
 pub struct KeyKeeper {
     issuers: Arc<Issuers>,
-    keepers: Vec<Arc<Keeper>>,
+    keepers: Vec<(IssuerId, Arc<Running>)>,
+}
+
+/// A keeper and its task, which ends with the last configuration that has the issuer.
+struct Running {
+    keeper: Arc<Keeper>,
+    stop: CancellationToken,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// What the tasks need.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// When keys are too old.
+    pub clock: &'a Clock,
+    /// Told of every attempt.
+    pub on_refresh: &'a OnRefresh,
+    /// Where the tasks run.
+    pub tasks: &'a TaskTracker,
+    /// Ends all of them.
+    pub stop: &'a CancellationToken,
+    /// The way out to issuers.
+    pub proxies: &'a Proxies,
 }
 
 impl std::fmt::Debug for KeyKeeper {
@@ -113,19 +140,19 @@ const TIMING: Timing = Timing {
 };
 
 impl KeyKeeper {
-    /// Starts fetching, through these proxies. Keys from files are read before this returns. `issuers` was made of the rules of the
-    /// same plans.
+    /// Starts fetching. Keys from files are read before this returns. `issuers` was made of the rules of the same plans.
+    ///
+    /// `before` is who kept keys until now: an issuer that it [keeps](Self::keeps) goes on with the same keeper, in the same slot.
     pub fn start(
         plans: &[IssuerPlan],
         issuers: Arc<Issuers>,
-        clock: &Clock,
-        on_refresh: &OnRefresh,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
-        proxies: &Proxies,
+        before: Option<&Self>,
+        surroundings: Surroundings<'_>,
     ) -> Arc<Self> {
+        let proxies = surroundings.proxies;
+        let is_new = |plan: &&IssuerPlan| !before.is_some_and(|before| before.keeps(plan));
         // Reading the system's authorities takes a while and may warn: not where all keys are files.
-        let files_only = plans.iter().all(|plan| matches!(plan.keys, KeySource::File(_)));
+        let files_only = plans.iter().filter(is_new).all(|plan| matches!(plan.keys, KeySource::File(_)));
         let fetcher = if files_only {
             Fetcher::trusting(RootCertStore::empty(), proxies)
         } else {
@@ -134,53 +161,85 @@ impl KeyKeeper {
             }
             Fetcher::new(proxies)
         };
-        Self::start_with(plans, issuers, clock, on_refresh, tasks, stop, &Means { fetcher, timing: TIMING })
+        Self::start_with(plans, issuers, before, surroundings, &Means { fetcher, timing: TIMING })
     }
 
     fn start_with(
         plans: &[IssuerPlan],
         issuers: Arc<Issuers>,
-        clock: &Clock,
-        on_refresh: &OnRefresh,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
+        before: Option<&Self>,
+        surroundings: Surroundings<'_>,
         means: &Means,
     ) -> Arc<Self> {
-        let start = |(place, plan): (usize, &IssuerPlan)| {
-            let keeper = Arc::new(Keeper::new(
-                IssuerId(place),
-                plan,
-                Arc::clone(&issuers),
-                means.clone(),
-                clock.clone(),
-                Arc::clone(on_refresh),
-            ));
-            let memory = keeper.begin();
+        let Surroundings { clock, on_refresh, tasks, stop, .. } = surroundings;
+        let start = |plan: &IssuerPlan| {
+            if let Some(running) = before.and_then(|before| before.running(plan)) {
+                return Some((plan.id, Arc::clone(running)));
+            }
+            let slot = Arc::clone(issuers.issuer(plan.id)?.slot());
+            let keeper =
+                Arc::new(Keeper::new(plan, slot, means.clone(), clock.clone(), Arc::clone(on_refresh)));
+            let (memory, stop) = (keeper.begin(), stop.child_token());
             tasks.spawn(Arc::clone(&keeper).run(memory, stop.clone()));
-            keeper
+            Some((plan.id, Arc::new(Running { keeper, stop })))
         };
-        let keepers = plans.iter().enumerate().map(start).collect();
+        let keepers = plans.iter().filter_map(start).collect();
         Arc::new(Self { issuers, keepers })
+    }
+
+    /// Whether the keys of this issuer would be the same as they are here: its identifier and where its keys come from are.
+    pub fn keeps(&self, plan: &IssuerPlan) -> bool {
+        self.running(plan).is_some()
+    }
+
+    fn running(&self, plan: &IssuerPlan) -> Option<&Arc<Running>> {
+        self.of(plan.id).filter(|running| running.keeper.is_for(plan))
+    }
+
+    fn of(&self, issuer: IssuerId) -> Option<&Arc<Running>> {
+        self.keepers.iter().find(|(id, _)| *id == issuer).map(|(_, running)| running)
+    }
+
+    /// Waits until every issuer that `before` did not keep has keys.
+    pub async fn has_what_is_new(&self, before: &Self) {
+        let was_kept =
+            |running: &Arc<Running>| before.keepers.iter().any(|(_, old)| Arc::ptr_eq(old, running));
+        for (_, running) in self.keepers.iter().filter(|(_, running)| !was_kept(running)) {
+            running.keeper.obtained().await;
+        }
+    }
+
+    /// Which of the issuers that `before` did not keep have no keys, in words.
+    pub fn lacks_of_what_is_new(&self, before: &Self) -> Vec<String> {
+        let was_kept =
+            |running: &Arc<Running>| before.keepers.iter().any(|(_, old)| Arc::ptr_eq(old, running));
+        let new = self.keepers.iter().filter(|(_, running)| !was_kept(running));
+        new.filter_map(|(_, running)| running.keeper.lacks_keys()).collect()
+    }
+
+    /// Files with keys may have changed: they are read again.
+    pub fn look_at_files_again(&self) {
+        self.keepers.iter().for_each(|(_, running)| running.keeper.look_again());
     }
 
     /// No key of the issuer fits this token: fetch them (one fetch for everybody who asks, at most every 30 s because of missing keys)
     /// and wait for it, at most 5 s.
     pub async fn refresh(&self, issuer: IssuerId, token: &str) -> Refreshed {
-        match self.keepers.get(issuer.0) {
-            Some(keeper) => keeper.refresh(token).await,
+        match self.of(issuer) {
+            Some(running) => running.keeper.refresh(token).await,
             None => Refreshed::Absent,
         }
     }
 
     /// Waits until every issuer's keys were asked for once, successfully or not: at most 5 s.
     pub async fn settled(&self) {
-        for keeper in &self.keepers {
-            keeper.settled().await;
+        for (_, running) in &self.keepers {
+            running.keeper.settled().await;
         }
     }
 
     /// Which issuers have no keys, a line for each that says why: its name, and what came of the last attempt.
     pub fn missing(&self) -> Vec<String> {
-        self.keepers.iter().filter_map(|keeper| keeper.lacks_keys()).collect()
+        self.keepers.iter().filter_map(|(_, running)| running.keeper.lacks_keys()).collect()
     }
 }

@@ -7,8 +7,8 @@ mod proxy;
 mod rotation;
 
 use super::{
-    FetchError, Fetcher, KeyKeeper, Means, OnRefresh, Proxies, Refreshed, RootCertStore, TIMING, Timing,
-    fetch,
+    FetchError, Fetcher, KeyKeeper, Means, OnRefresh, Proxies, Refreshed, RootCertStore, Surroundings,
+    TIMING, Timing, fetch,
 };
 use crate::clock::{Clock, UnixTime};
 use crate::config::{IssuerPlan, KeySource};
@@ -248,12 +248,16 @@ impl House {
         });
         let (clock, tasks, stop) = (Clock::manual(NOW), TaskTracker::new(), CancellationToken::new());
         let keeper = KeyKeeper::start_with(
-            &[IssuerPlan { rules, keys: source }],
+            &[IssuerPlan { id: MAIN, rules, keys: source }],
             Arc::clone(&issuers),
-            &clock,
-            &on_refresh,
-            &tasks,
-            &stop,
+            None,
+            Surroundings {
+                clock: &clock,
+                on_refresh: &on_refresh,
+                tasks: &tasks,
+                stop: &stop,
+                proxies: &Proxies::default(),
+            },
             &Means { fetcher: Fetcher::trusting(RootCertStore::empty(), &Proxies::default()), timing },
         );
         Self { keeper, issuers, clock, attempts, tasks, stop }

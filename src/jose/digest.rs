@@ -30,6 +30,7 @@ pub fn random<const N: usize>() -> [u8; N] {
 }
 
 /// A key for HMAC-SHA-256 that never shows itself.
+#[derive(Clone)]
 pub struct Secret(hmac::Key);
 
 impl std::fmt::Debug for Secret {

@@ -31,6 +31,10 @@ const JWKS_REFRESH: Name = ("keyproof_jwks_refresh_total", "Attempts to read an 
 const JWKS_AGE: Name =
     ("keyproof_jwks_age_seconds", "Time since an issuer's keys were last read; infinite: never.");
 const CONFIG_RELOADS: Name = ("keyproof_config_reloads_total", "Attempts to reload the configuration.");
+const LAST_RELOAD: Name = (
+    "keyproof_config_last_reload_successful",
+    "1: the last attempt to reload was taken, or there was none; 0: it was rejected, and what ran before runs on.",
+);
 const CERTIFICATE_EXPIRY: Name = (
     "keyproof_tls_certificate_expiry_timestamp_seconds",
     "When a listener's certificate expires (notAfter).",
@@ -86,6 +90,7 @@ pub(super) struct Families {
     pub(super) jwks_refresh: IntCounterVec,
     pub(super) jwks_age: GaugeVec,
     pub(super) config_reloads: IntCounterVec,
+    pub(super) last_reload: Gauge,
     pub(super) certificate_expiry: IntGaugeVec,
     pub(super) connections: IntGaugeVec,
     pub(super) failed_handshakes: IntCounterVec,
@@ -124,6 +129,7 @@ impl Families {
             jwks_refresh: counters(&r, JWKS_REFRESH, &["issuer", "result"])?,
             jwks_age: one(&r, GaugeVec::new(Opts::new(JWKS_AGE.0, JWKS_AGE.1), &["issuer"])?)?,
             config_reloads: counters(&r, CONFIG_RELOADS, &["result"])?,
+            last_reload: one(&r, Gauge::new(LAST_RELOAD.0, LAST_RELOAD.1)?)?,
             certificate_expiry: gauges(&r, CERTIFICATE_EXPIRY, &["listener"])?,
             connections: gauges(&r, CONNECTIONS, &["listener"])?,
             failed_handshakes: counters(&r, FAILED_HANDSHAKES, &["listener"])?,

@@ -8,7 +8,7 @@ use super::slots::Slots;
 use crate::clock::UnixTime;
 use crate::names::{ListenerId, Names, RouteId, UpstreamId};
 use prometheus::{Encoder, Histogram, IntCounter, IntGauge, TextEncoder};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub struct Metrics {
     routes: Vec<RouteMetrics>,
     no_route: RouteMetrics,
     upstreams: Vec<(String, Histogram)>,
-    listeners: Vec<ListenerMetrics>,
+    listeners: Vec<String>,
 }
 
 /// What the replay store says of itself.
@@ -50,6 +50,9 @@ pub struct ListenerState {
     pub malformed: u64,
 }
 
+/// Asks a listener.
+type ListenerSource = Box<dyn Fn() -> ListenerState + Send>;
+
 /// The children of one listener.
 #[derive(Clone, Debug)]
 struct ListenerMetrics {
@@ -64,7 +67,7 @@ struct ListenerMetrics {
 struct Scrape {
     replay: Option<Box<dyn Fn() -> ReplayState + Send>>,
     dropped_lines: Option<Box<dyn Fn() -> u64 + Send>>,
-    listeners: Vec<(ListenerMetrics, Box<dyn Fn() -> ListenerState + Send>)>,
+    listeners: BTreeMap<ListenerId, (ListenerMetrics, ListenerSource)>,
     /// When each issuer's keys were last read.
     keys_read: HashMap<String, Option<UnixTime>>,
 }
@@ -84,10 +87,14 @@ impl Metrics {
     /// Registers every metric, and its children for these names.
     pub fn new(version: &str, names: &Names) -> Self {
         let families = Families::register(version);
-        for result in ["success", "failure"] {
+        for result in ["success", "rejected"] {
             families.config_reloads.with_label_values(&[result]);
         }
-        Self::resolve(families, Arc::default(), names)
+        families.last_reload.set(1.0);
+        let metrics = Self::resolve(families, Arc::default(), names);
+        let issuers: Vec<&str> = names.issuers.names().iter().map(String::as_str).collect();
+        metrics.set_issuers(&issuers);
+        metrics
     }
 
     /// The same metrics, counting on, for another configuration's names.
@@ -97,23 +104,19 @@ impl Metrics {
     }
 
     fn resolve(families: Families, scrape: Arc<Mutex<Scrape>>, names: &Names) -> Self {
-        for issuer in &names.issuers {
+        for issuer in names.issuers.names() {
             for result in ["success", "failure"] {
                 families.jwks_refresh.with_label_values(&[issuer.as_str(), result]);
             }
-            lock(&scrape).keys_read.entry(issuer.clone()).or_default();
         }
-        lock(&scrape).keys_read.retain(|issuer, _| names.issuers.contains(issuer));
-        families.jwks_age.reset();
         let upstreams = names
             .upstreams
             .names()
             .iter()
             .map(|name| (name.clone(), families.upstream_duration.with_label_values(&[name])));
-        let listeners = names.listeners.names().iter().map(|name| ListenerMetrics::new(&families, name));
         Self {
             upstreams: upstreams.collect(),
-            listeners: listeners.collect(),
+            listeners: names.listeners.names().to_vec(),
             routes: names.routes.names().iter().map(|name| RouteMetrics::new(&families, name)).collect(),
             no_route: RouteMetrics::new(&families, NO_ROUTE),
             families,
@@ -133,14 +136,41 @@ impl Metrics {
 
     /// Says where the metrics of this listener come from: asked at every scrape.
     pub fn set_listener_source(&self, listener: ListenerId, source: Box<dyn Fn() -> ListenerState + Send>) {
-        if let Some(metrics) = self.listeners.get(listener.0) {
-            lock(&self.scrape).listeners.push((metrics.clone(), source));
+        if let Some(name) = self.listeners.get(listener.0) {
+            let metrics = ListenerMetrics::new(&self.families, name);
+            lock(&self.scrape).listeners.insert(listener, (metrics, source));
         }
+    }
+
+    /// This listener is no more, and has no connections any more. What it has counted stays.
+    pub fn listener_is_gone(&self, listener: ListenerId) {
+        self.certificate_is_gone(listener);
+        if let Some((ListenerMetrics { name, .. }, _)) = lock(&self.scrape).listeners.remove(&listener) {
+            // It need not have any.
+            self.families.connections.remove_label_values(&[&name]).ok();
+        }
+    }
+
+    /// This listener has no certificate any more.
+    pub fn certificate_is_gone(&self, listener: ListenerId) {
+        if let Some(name) = self.listeners.get(listener.0) {
+            self.families.certificate_expiry.remove_label_values(&[name]).ok();
+        }
+    }
+
+    /// Says whose keys there are: those of other issuers have no age any more.
+    pub fn set_issuers(&self, issuers: &[&str]) {
+        let mut scrape = lock(&self.scrape);
+        for issuer in issuers {
+            scrape.keys_read.entry((*issuer).to_owned()).or_default();
+        }
+        scrape.keys_read.retain(|known, _| issuers.contains(&known.as_str()));
+        self.families.jwks_age.reset();
     }
 
     /// Says when the certificate of this listener expires, in seconds since the epoch.
     pub fn certificate_expires(&self, listener: ListenerId, unix_seconds: i64) {
-        if let Some(ListenerMetrics { name, .. }) = self.listeners.get(listener.0) {
+        if let Some(name) = self.listeners.get(listener.0) {
             self.families.certificate_expiry.with_label_values(&[name]).set(unix_seconds);
         }
     }
@@ -149,15 +179,16 @@ impl Metrics {
     pub fn jwks_refresh(&self, issuer: &str, ok: bool, now: UnixTime) {
         let result = if ok { "success" } else { "failure" };
         self.families.jwks_refresh.with_label_values(&[issuer, result]).inc();
-        if ok {
-            lock(&self.scrape).keys_read.insert(issuer.to_owned(), Some(now));
+        if ok && let Some(read) = lock(&self.scrape).keys_read.get_mut(issuer) {
+            *read = Some(now);
         }
     }
 
     /// Counts an attempt to reload the configuration.
     pub fn config_reloaded(&self, ok: bool) {
-        let result = if ok { "success" } else { "failure" };
+        let result = if ok { "success" } else { "rejected" };
         self.families.config_reloads.with_label_values(&[result]).inc();
+        self.families.last_reload.set(if ok { 1.0 } else { 0.0 });
     }
 
     /// All metrics in Prometheus's text format, with their content type.
@@ -182,7 +213,7 @@ impl Metrics {
         if let Some(source) = &scrape.dropped_lines {
             raise(&self.families.log_lines_dropped, source());
         }
-        for (metrics, source) in &scrape.listeners {
+        for (metrics, source) in scrape.listeners.values() {
             let state = source();
             metrics.connections.set(state.connections.try_into().unwrap_or(i64::MAX));
             raise(&metrics.failed_handshakes, state.failed_handshakes);
@@ -205,8 +236,8 @@ impl Metrics {
     }
 
     /// The listener's name.
-    pub(super) fn listener_name(&self, listener: ListenerId) -> &str {
-        self.listeners.get(listener.0).map_or(NO_ROUTE, |metrics| &metrics.name)
+    pub fn listener_name(&self, listener: ListenerId) -> &str {
+        self.listeners.get(listener.0).map_or(NO_ROUTE, String::as_str)
     }
 
     /// Counts an answer.
@@ -309,8 +340,6 @@ fn lock(scrape: &Mutex<Scrape>) -> std::sync::MutexGuard<'_, Scrape> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
-
     const ORDERS: Option<RouteId> = Some(RouteId(0));
     const LEGACY: UpstreamId = UpstreamId(0);
     const PUBLIC: ListenerId = ListenerId(0);
@@ -320,7 +349,7 @@ mod tests {
             listeners: ["public"].into_iter().collect(),
             routes: routes.iter().copied().collect(),
             upstreams: ["legacy"].into_iter().collect(),
-            issuers: vec!["main".to_owned()],
+            issuers: ["main"].into_iter().collect(),
         }
     }
 
@@ -335,6 +364,7 @@ mod tests {
     /// Name → type and labels: what dashboards and alerts are built on.
     const GOLDEN: &str = "\
 keyproof_build_info gauge version
+keyproof_config_last_reload_successful gauge
 keyproof_config_reloads_total counter result
 keyproof_connections gauge listener
 keyproof_decision_duration_seconds histogram
@@ -364,6 +394,7 @@ keyproof_upstream_duration_seconds histogram upstream
         metrics.decision(ORDERS, "allow", "dpop");
         metrics.token(ORDERS, Binding::Dpop);
         metrics.certificate_expires(PUBLIC, 1);
+        metrics.set_listener_source(PUBLIC, Box::new(ListenerState::default));
         let mut found = BTreeMap::new();
         for family in metrics.families.registry.gather() {
             let labels = family.get_metric().first().unwrap().get_label();
@@ -419,7 +450,7 @@ keyproof_upstream_duration_seconds histogram upstream
             "keyproof_upstream_duration_seconds_bucket{upstream=\"legacy\",le=\"0.001\"} 1",
             "keyproof_proof_skew_seconds_bucket{le=\"-2\"} 0",
             "keyproof_proof_skew_seconds_bucket{le=\"-1\"} 1",
-            "keyproof_config_reloads_total{result=\"failure\"} 0",
+            "keyproof_config_reloads_total{result=\"rejected\"} 0",
             "keyproof_build_info{version=\"1.2.3\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

@@ -233,9 +233,19 @@ impl Store {
         self.complete_since() <= now.saturating_add(CLOCK_DIFFERENCE.saturating_mul(2))
     }
 
-    /// Vouches for nothing before `moment` any more; an earlier one changes nothing. To be called with the
-    /// present when a reload changes the acceptance window: under other limits an expired and dropped proof
-    /// might be acceptable again.
+    /// [`Store::complete_from`] for a reload, with the present where it changes how long proofs are acceptable: under other terms one that has
+    /// expired and was dropped might be acceptable again.
+    pub fn terms_changed_at(&self, moment: UnixTime) {
+        self.since().is_by_reload(moment);
+        self.complete_from(moment);
+    }
+
+    /// Whether what it does not vouch for is what a reload made it forget: whoever waits for a start need not wait for that.
+    pub fn begins_by_reload(&self) -> bool {
+        self.since().begins_by_reload()
+    }
+
+    /// Vouches for nothing before `moment` any more; an earlier one changes nothing.
     pub fn complete_from(&self, moment: UnixTime) {
         match self {
             Self::Memory(store) => store.since.raise(moment),

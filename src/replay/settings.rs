@@ -63,7 +63,7 @@ pub struct ReplayPlan {
 }
 
 /// The shared store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisPlan {
     /// Where it is.
     pub servers: RedisServers,

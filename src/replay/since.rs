@@ -30,6 +30,8 @@ pub(super) struct Since {
     latest: AtomicU64,
     /// Before this moment of the steady clock only marks count.
     only_own: AtomicI64,
+    /// The last moment that a reload raised it to.
+    by_reload: AtomicI64,
 }
 
 impl Since {
@@ -39,6 +41,7 @@ impl Since {
             loss: AtomicU64::new(1),
             latest: AtomicU64::new(1),
             only_own: AtomicI64::new(i64::MIN),
+            by_reload: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -59,6 +62,16 @@ impl Since {
 
     pub(super) fn latest(&self) -> u64 {
         self.latest.load(Ordering::SeqCst)
+    }
+
+    /// A loss that a reload brought about.
+    pub(super) fn is_by_reload(&self, moment: UnixTime) {
+        self.by_reload.fetch_max(moment.as_millis(), Ordering::SeqCst);
+    }
+
+    /// Whether everything since the last reload that brought about a loss is remembered.
+    pub(super) fn begins_by_reload(&self) -> bool {
+        self.moment.load(Ordering::SeqCst) <= self.by_reload.load(Ordering::SeqCst)
     }
 
     pub(super) fn take_only_own_until(&self, steady: UnixTime) {

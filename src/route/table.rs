@@ -19,6 +19,21 @@ pub struct Matcher {
     pub methods: Vec<Method>,
 }
 
+impl Matcher {
+    /// Whether it matches exactly what the other does, whatever the routes are called.
+    pub fn takes_the_same(&self, other: &Self) -> bool {
+        let all_in = |some: &Self, others: &Self| {
+            some.hosts.iter().all(|host| others.hosts.contains(host))
+                && some.methods.iter().all(|method| others.methods.contains(method))
+        };
+        self.path == other.path
+            && self.hosts.is_empty() == other.hosts.is_empty()
+            && self.methods.is_empty() == other.methods.is_empty()
+            && all_in(self, other)
+            && all_in(other, self)
+    }
+}
+
 /// Two routes, by their places in the list, of which the second can never match, or of which only the order in the file could say who wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict {

@@ -6,14 +6,16 @@ use super::drain::Drain;
 use super::malformed::Refusals;
 use super::tls::Tls;
 use crate::names::ListenerId;
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -35,7 +37,17 @@ pub struct Listener {
     sockets: Vec<TcpListener>,
     /// Another process holds the sockets too: what we do not accept, the next one will.
     handed_over: bool,
+    /// Another listener of this process goes on with the sockets: what we do not accept, it does.
+    released: Arc<AtomicBool>,
     connections: Arc<Connections>,
+}
+
+/// The sockets of a listener, for another one that goes on with them.
+#[derive(Debug)]
+pub struct Sockets {
+    sockets: Vec<std::net::TcpListener>,
+    handed_over: bool,
+    released: Arc<AtomicBool>,
 }
 
 /// What every connection of a listener needs.
@@ -63,6 +75,14 @@ impl Listener {
     /// # Errors
     /// What the system says, as when the address is in use.
     pub fn bind(address: SocketAddr, trusted: Vec<IpNet>) -> io::Result<Self> {
+        Self::bind_for(address, Arc::new(Connections::new(trusted)))
+    }
+
+    /// The same for connections that are counted among these.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn bind_for(address: SocketAddr, connections: Arc<Connections>) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         if address.is_ipv6() {
@@ -72,16 +92,28 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        let connections = Arc::new(Connections::new(trusted));
         let sockets = vec![TcpListener::from_std(socket.into())?];
-        Ok(Self { sockets, handed_over: false, connections })
+        Ok(Self { sockets, handed_over: false, released: Arc::default(), connections })
+    }
+
+    /// Its sockets, for another one.
+    ///
+    /// # Errors
+    /// The process has no more files.
+    pub fn sockets(&self) -> io::Result<Sockets> {
+        let copy =
+            |socket: &TcpListener| socket.as_fd().try_clone_to_owned().map(std::net::TcpListener::from);
+        Ok(Sockets {
+            sockets: self.sockets.iter().map(copy).collect::<io::Result<_>>()?,
+            handed_over: self.handed_over,
+            released: Arc::clone(&self.released),
+        })
     }
 
     /// Listens on sockets that another process holds too.
-    pub(super) fn on(sockets: Vec<std::net::TcpListener>, trusted: Vec<IpNet>) -> io::Result<Self> {
-        let connections = Arc::new(Connections::new(trusted));
+    pub(super) fn on(sockets: Vec<std::net::TcpListener>, connections: Arc<Connections>) -> io::Result<Self> {
         let sockets = sockets.into_iter().map(TcpListener::from_std).collect::<io::Result<_>>()?;
-        Ok(Self { sockets, handed_over: true, connections })
+        Ok(Self { sockets, handed_over: true, released: Arc::default(), connections })
     }
 
     /// Where it listens: the ports the system chose, where none was named.
@@ -109,6 +141,9 @@ impl Listener {
         let connections = self.connections();
         let arrival = Arc::new(Arrival { listener, tls, serve, drain: drain.clone(), limits, connections });
         self.accept_until(drain.stopping(), &arrival).await;
+        if self.released.load(Ordering::SeqCst) {
+            return;
+        }
         if self.handed_over {
             self.accept_until(drain.earlier_are_over(), &arrival).await;
         } else {
@@ -185,6 +220,23 @@ impl Listener {
     }
 }
 
+impl Sockets {
+    /// A listener on them whose connections count among these.
+    ///
+    /// # Errors
+    /// The process has no more files.
+    pub fn listener(&self, connections: Arc<Connections>) -> io::Result<Listener> {
+        let copy = |socket: &std::net::TcpListener| TcpListener::from_std(socket.try_clone()?);
+        let sockets = self.sockets.iter().map(copy).collect::<io::Result<_>>()?;
+        Ok(Listener { sockets, handed_over: self.handed_over, released: Arc::default(), connections })
+    }
+
+    /// The listener that they are of does not close them when it stops: another one has them.
+    pub fn release(&self) {
+        self.released.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Makes the system drop every SYN that comes to this socket: whoever sends it tries again after a second.
 #[cfg(target_os = "linux")]
 fn hear_no_more(socket: &TcpListener) -> io::Result<()> {
@@ -251,11 +303,12 @@ pub struct Connections {
     malformed: AtomicU64,
     limit: usize,
     per_source: Mutex<HashMap<IpAddr, usize>>,
-    exempt: Vec<IpNet>,
+    exempt: ArcSwap<Vec<IpNet>>,
 }
 
 impl Connections {
-    fn new(exempt: Vec<IpNet>) -> Self {
+    /// None yet; these peers are trusted.
+    pub fn new(exempt: Vec<IpNet>) -> Self {
         // The other half is for upstreams, keys, the shared store and the administrator.
         let limit = open_files_limit().map_or(MAX_CONNECTIONS, |files| MAX_CONNECTIONS.min(files / 2));
         Self {
@@ -264,8 +317,13 @@ impl Connections {
             malformed: AtomicU64::new(0),
             limit,
             per_source: Mutex::new(HashMap::new()),
-            exempt,
+            exempt: ArcSwap::from_pointee(exempt),
         }
+    }
+
+    /// From now on these peers are trusted, and no others.
+    pub fn trust(&self, trusted: Vec<IpNet>) {
+        self.exempt.store(Arc::new(trusted));
     }
 
     /// How many there are now.
@@ -310,7 +368,7 @@ impl Connections {
 
     /// What counts as one source; `None` where sources are not counted.
     fn source(&self, address: IpAddr) -> Option<IpAddr> {
-        if address.is_loopback() || self.exempt.iter().any(|network| network.contains(&address)) {
+        if address.is_loopback() || self.exempt.load().iter().any(|network| network.contains(&address)) {
             return None;
         }
         Some(match address {

@@ -13,5 +13,5 @@ pub use connection::{Peer, Protocol, Serve};
 pub use deadline::Limits;
 pub use drain::{Drain, Drained};
 pub use handed_over::{HandedOver, HandedOverError};
-pub use listen::{Connections, Listener};
-pub use tls::{Tls, TlsError};
+pub use listen::{Connections, Listener, Sockets};
+pub use tls::Tls;

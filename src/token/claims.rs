@@ -27,6 +27,8 @@ pub struct VerifiedToken {
     pub(super) not_before: Option<UnixTime>,
     /// Which publication of the issuer's keys verified it: after another one it is verified again.
     pub(super) generation: u64,
+    /// Under which of the issuer's rules: under others it is verified again.
+    pub(super) edition: u64,
     /// About how many bytes it takes.
     pub(super) weight: u64,
 }

@@ -2,17 +2,14 @@
 
 use super::{ClaimNames, KeySet};
 use crate::jose::Algorithm;
+use crate::names::IssuerId;
 use arc_swap::{ArcSwapOption, Guard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Which issuer: its place in the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct IssuerId(pub usize);
-
 /// What an issuer's tokens must be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerRules {
     /// Its name in the configuration: a metric label.
     pub name: String,
@@ -37,8 +34,18 @@ pub struct IssuerRules {
 /// An issuer's rules and the slot in which its current keys are published.
 #[derive(Debug)]
 pub struct Issuer {
+    /// Which it is.
+    pub id: IssuerId,
     /// The rules.
     pub rules: IssuerRules,
+    keys: Arc<KeySlot>,
+    /// The number of these rules: what was verified under others is verified again.
+    pub(super) edition: u64,
+}
+
+/// Where an issuer's current keys are published. It is the same one as long as they come from the same source, whatever becomes of the rules.
+#[derive(Debug, Default)]
+pub struct KeySlot {
     slot: ArcSwapOption<Published>,
     publications: AtomicU64,
 }
@@ -52,10 +59,38 @@ pub(super) struct Published {
 }
 
 impl Issuer {
-    pub(super) fn new(rules: IssuerRules) -> Self {
-        Self { rules, slot: ArcSwapOption::empty(), publications: AtomicU64::new(0) }
+    pub(super) fn new(id: IssuerId, rules: IssuerRules, edition: u64) -> Self {
+        Self { id, rules, keys: Arc::default(), edition }
     }
 
+    /// The same keys under these rules, with the edition that is given where they are others.
+    pub(super) fn with_rules(&self, rules: IssuerRules, edition: u64) -> Self {
+        let edition = if rules == self.rules { self.edition } else { edition };
+        Self { id: self.id, rules, keys: Arc::clone(&self.keys), edition }
+    }
+
+    /// Where its keys are published.
+    pub const fn slot(&self) -> &Arc<KeySlot> {
+        &self.keys
+    }
+
+    /// Publishes a new key set.
+    pub fn publish(&self, keys: KeySet) {
+        self.keys.publish(keys);
+    }
+
+    /// The current keys, if there are any.
+    pub fn keys(&self) -> Option<Arc<KeySet>> {
+        self.keys.keys()
+    }
+
+    /// The current keys and which publication they are.
+    pub(super) fn published(&self) -> Guard<Option<Arc<Published>>> {
+        self.keys.slot.load()
+    }
+}
+
+impl KeySlot {
     /// Publishes a new key set; tokens verified with the one before are verified again when they come next.
     pub fn publish(&self, keys: KeySet) {
         let generation = self.publications.fetch_add(1, Ordering::Relaxed);
@@ -71,10 +106,5 @@ impl Issuer {
     /// The current keys, if there are any.
     pub fn keys(&self) -> Option<Arc<KeySet>> {
         self.slot.load().as_ref().map(|published| Arc::clone(&published.keys))
-    }
-
-    /// The current keys and which publication they are.
-    pub(super) fn published(&self) -> Guard<Option<Arc<Published>>> {
-        self.slot.load()
     }
 }

@@ -15,8 +15,9 @@ mod report;
 mod tests;
 mod verify;
 
+pub use crate::names::IssuerId;
 pub use claims::{Confirmation, VerifiedToken};
-pub use issuer::{Issuer, IssuerId, IssuerRules};
+pub use issuer::{Issuer, IssuerRules, KeySlot};
 pub use keys::{KeySet, KeySetError, LeftOut, MAX_DOCUMENT, Reason};
 pub use names::{Claim, ClaimNames};
 pub use report::TokenCheck;

@@ -663,7 +663,7 @@ fn keys_are_asked_at_every_hit() {
     assert_eq!(verify(&issuers, &token).map(|_| ()), Err(TokenError::UnknownKey(MAIN)), "a removed key");
     main.publish(key_set(&[("k1", &OTHER_KEY)]));
     assert_eq!(verify(&issuers, &token).map(|_| ()), Err(TokenError::Signature), "a kid used again");
-    main.withdraw();
+    main.slot().withdraw();
     assert_eq!(verify(&issuers, &token).map(|_| ()), Err(TokenError::KeysUnavailable(MAIN)));
     main.publish(key_set(&[("k1", &KEY)]));
     assert!(verify(&issuers, &token).is_ok());

@@ -6,6 +6,7 @@ use super::{Claim, Issuer, IssuerId, IssuerRules, VerifiedToken, check};
 use crate::clock::UnixTime;
 use crate::jose::{Algorithm, CompactJws, HeaderError, JoseHeader, PublicKey, Sha256, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The longest access token that is read, in bytes.
 pub const MAX_TOKEN: usize = 16 * 1024;
@@ -16,7 +17,9 @@ const MAX_CANDIDATES: usize = 4;
 #[derive(Debug)]
 pub struct Issuers {
     issuers: Vec<Issuer>,
-    verified: TokenCache,
+    verified: Arc<TokenCache>,
+    /// How many editions of rules there were.
+    editions: Arc<AtomicU64>,
 }
 
 /// Why a token is refused.
@@ -108,17 +111,45 @@ impl Issuers {
     /// Issuers with these rules and no keys yet; [`IssuerId`] is the place in the list. No two may share
     /// `issuer`: the first would take all tokens.
     pub fn new(rules: Vec<IssuerRules>) -> Self {
-        Self { issuers: rules.into_iter().map(Issuer::new).collect(), verified: TokenCache::new() }
+        Self::named(rules.into_iter().enumerate().map(|(place, rules)| (IssuerId(place), rules)))
+    }
+
+    /// The same where each issuer has an identity of its own.
+    pub fn named(rules: impl IntoIterator<Item = (IssuerId, IssuerRules)>) -> Self {
+        let issuers = rules.into_iter().map(|(id, rules)| Issuer::new(id, rules, 0)).collect();
+        Self { issuers, verified: Arc::new(TokenCache::new()), editions: Arc::default() }
+    }
+
+    /// Those that come after these when the configuration is read again. Issuers of whom `keeps` is true have the keys that they had, and
+    /// their verified tokens too where no rule has changed. The others begin without either.
+    #[must_use]
+    pub fn succeeded_by(
+        &self,
+        rules: impl IntoIterator<Item = (IssuerId, IssuerRules)>,
+        keeps: impl Fn(IssuerId) -> bool,
+    ) -> Self {
+        let issuer = |(id, rules)| {
+            let edition = self.editions.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+            match self.issuer(id).filter(|_| keeps(id)) {
+                Some(before) => before.with_rules(rules, edition),
+                None => Issuer::new(id, rules, edition),
+            }
+        };
+        Self {
+            issuers: rules.into_iter().map(issuer).collect(),
+            verified: Arc::clone(&self.verified),
+            editions: Arc::clone(&self.editions),
+        }
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (IssuerId, &Issuer)> {
-        self.issuers.iter().enumerate().map(|(place, issuer)| (IssuerId(place), issuer))
+        self.issuers.iter().map(|issuer| (issuer.id, issuer))
     }
 
-    /// The issuer at this place.
+    /// The issuer with this identity.
     pub fn issuer(&self, id: IssuerId) -> Option<&Issuer> {
-        self.issuers.get(id.0)
+        self.issuers.iter().find(|issuer| issuer.id == id)
     }
 
     /// What the claim is called, for the log.
@@ -160,7 +191,9 @@ impl Issuers {
     ) -> Result<Option<Arc<VerifiedToken>>, TokenError> {
         let Some(token) = self.verified.find(hash) else { return Ok(None) };
         let Some(issuer) = self.issuer(token.issuer) else { return Ok(None) };
-        if issuer.published().as_ref().map(|published| published.generation) != Some(token.generation) {
+        if issuer.edition != token.edition
+            || issuer.published().as_ref().map(|published| published.generation) != Some(token.generation)
+        {
             return Ok(None);
         }
         match check::in_time(token.expires, token.not_before, &issuer.rules, now) {
@@ -203,6 +236,7 @@ impl Issuers {
             expires: checked.expires,
             not_before: checked.not_before,
             generation: published.generation,
+            edition: issuer.edition,
         })
     }
 

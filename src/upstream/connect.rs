@@ -64,6 +64,11 @@ impl Server {
         }
     }
 
+    /// Whether this is where the connections lead to.
+    pub(super) fn is(&self, authority: &Authority) -> bool {
+        self.authority == *authority
+    }
+
     /// Sends a request on a connection of the pool, or on a new one.
     ///
     /// A connection of the pool may close just as the request goes out on it. If hyper hands the request back, nothing of it was sent, and it

@@ -16,7 +16,7 @@ use crate::config::UpstreamPlan;
 use body::Flow;
 use connect::{Attempt, Server};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ impl Malformed {
 #[derive(Debug)]
 pub struct Upstream {
     name: Arc<str>,
-    servers: Vec<Server>,
+    servers: Vec<Arc<Server>>,
     turn: AtomicUsize,
     connect_timeout: Duration,
     response_timeout: Duration,
@@ -123,9 +123,20 @@ pub struct Upstream {
 impl Upstream {
     /// The upstream of this plan.
     pub fn new(plan: &UpstreamPlan) -> Self {
+        Self::after(None, plan)
+    }
+
+    /// The upstream of this plan, with the connections that `before` has to the servers that stay.
+    pub fn after(before: Option<&Self>, plan: &UpstreamPlan) -> Self {
+        let known = |authority: &Authority| {
+            let servers = before.map(|before| before.servers.as_slice()).unwrap_or_default();
+            servers.iter().find(|server| server.is(authority)).map(Arc::clone)
+        };
+        let server =
+            |authority: &Authority| known(authority).unwrap_or_else(|| Arc::new(Server::new(authority)));
         Self {
             name: plan.name.as_str().into(),
-            servers: plan.servers.iter().map(Server::new).collect(),
+            servers: plan.servers.iter().map(server).collect(),
             turn: AtomicUsize::new(0),
             connect_timeout: plan.connect_timeout,
             response_timeout: plan.response_timeout,

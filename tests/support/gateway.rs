@@ -4,7 +4,7 @@ use super::h2;
 use super::log::Log;
 use super::raw::{Answer, Raw};
 use super::upstream::Recording;
-use keyproof::app::App;
+use keyproof::app::{App, Rejected, Reloader};
 use keyproof::clock::{Clock, UnixTime};
 use keyproof::config;
 use keyproof::jose::{Algorithm, PrivateKey, encode, sha256};
@@ -14,6 +14,7 @@ use rustls::pki_types::CertificateDer;
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -38,6 +39,7 @@ pub struct House {
     pub log: Log,
     /// Tokens and proofs are made now, not at [`NOW`].
     present: bool,
+    reloader: Reloader,
     stop: DropGuard,
     running: JoinHandle<Drained>,
     folder: tempfile::TempDir,
@@ -103,7 +105,7 @@ impl House {
         let certificate = h2::certificate(folder.path(), HOST);
         std::fs::write(&file, files.configuration(&upstream)).unwrap();
         let (log, access_log) = Log::begin();
-        let (gateway, admin, stop, running) = run_with(&file, &clock, Some(access_log)).await;
+        let (reloader, (gateway, admin, stop, running)) = run_with(&file, &clock, Some(access_log)).await;
         let (client, present) = (PrivateKey::generate(Algorithm::Es256).unwrap(), false);
         Self {
             gateway,
@@ -115,6 +117,7 @@ impl House {
             certificate,
             log,
             present,
+            reloader,
             stop,
             running,
             folder,
@@ -126,13 +129,50 @@ impl House {
         self.folder.path().join("keyproof.yaml")
     }
 
+    /// The folder of the configuration file.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes the configuration file anew, with something in place of something else.
+    pub fn edit(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.configuration()).unwrap();
+        assert!(text.contains(from), "{from} is not in\n{text}");
+        std::fs::write(self.configuration(), text.replace(from, to)).unwrap();
+    }
+
+    /// Has the gateway read everything again.
+    pub async fn reload(&self) -> Result<(), Arc<Rejected>> {
+        self.reloader.reload().await
+    }
+
+    /// [`Self::edit`], which is taken.
+    pub async fn reload_with(&self, from: &str, to: &str) {
+        self.edit(from, to);
+        self.reload().await.unwrap();
+    }
+
+    /// [`Self::edit`], which is rejected for this reason; then what ran before is written back.
+    pub async fn refuses_to_reload_with(&self, from: &str, to: &str) -> String {
+        let before = std::fs::read_to_string(self.configuration()).unwrap();
+        self.edit(from, to);
+        let why = self.reload().await.unwrap_err().to_string();
+        std::fs::write(self.configuration(), before).unwrap();
+        why
+    }
+
+    /// What `/version` says.
+    pub async fn version(&self) -> Value {
+        serde_json::from_str(&self.admin_page("/version").await.text()).unwrap()
+    }
+
     /// Stops the gateway and starts another one with the same configuration, folder and clock.
     pub async fn restarted(mut self) -> Self {
         let file = self.configuration();
         drop(self.stop);
         self.running.await.unwrap();
         let (log, access_log) = Log::begin();
-        (self.gateway, self.admin, self.stop, self.running) =
+        (self.reloader, (self.gateway, self.admin, self.stop, self.running)) =
             run_with(&file, &self.clock, Some(access_log)).await;
         self.log = log;
         self
@@ -202,16 +242,16 @@ pub type Running = (SocketAddr, SocketAddr, DropGuard, JoinHandle<Drained>);
 
 /// A gateway with this configuration file.
 pub async fn run(file: &Path, clock: &Clock) -> Running {
-    run_with(file, clock, None).await
+    run_with(file, clock, None).await.1
 }
 
-async fn run_with(file: &Path, clock: &Clock, log: Option<AccessLog>) -> Running {
+async fn run_with(file: &Path, clock: &Clock, log: Option<AccessLog>) -> (Reloader, Running) {
     let (plan, _) = config::load(file).unwrap_or_else(|problems| panic!("{problems}"));
     let app = App::build(plan, clock.clone(), log).await.unwrap();
     let (gateway, admin) = (app.addresses()[0], app.admin_address());
-    let stop = CancellationToken::new();
+    let (reloader, stop) = (app.reloader(), CancellationToken::new());
     let running = tokio::spawn(app.run(stop.clone()));
-    (gateway, admin, stop.drop_guard(), running)
+    (reloader, (gateway, admin, stop.drop_guard(), running))
 }
 
 /// What the configuration file says.

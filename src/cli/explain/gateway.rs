@@ -8,7 +8,7 @@ use crate::denial::{AuthorityError, Denial};
 use crate::dpop::{Check, CheckOutcome, Expected, NonceMint, NoncePolicy, TargetUri, Verifier, shown};
 use crate::gate::{self, Authority};
 use crate::headers::DPOP;
-use crate::issuer::{KeyKeeper, OnRefresh};
+use crate::issuer::{KeyKeeper, OnRefresh, Surroundings};
 use crate::jose::sha256;
 use crate::replay::{ReplayPlan, Settings, Store};
 use crate::token::{Issuers, KeySet, TokenCheck};
@@ -37,7 +37,7 @@ impl Rehearsal {
         let (plan, _) = config::load(file).map_err(|problems| wrong(&format!("--config:\n{problems}")))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let issuers =
-            Arc::new(Issuers::new(plan.issuers.iter().map(|issuer| issuer.rules.clone()).collect()));
+            Arc::new(Issuers::named(plan.issuers.iter().map(|issuer| (issuer.id, issuer.rules.clone()))));
         match jwks {
             Some(source) => publish(&issuers, &document(source)?)?,
             None => runtime.block_on(obtain_keys(&plan, &issuers)),
@@ -199,15 +199,14 @@ fn publish(issuers: &Issuers, jwks: &[u8]) -> std::io::Result<()> {
 async fn obtain_keys(plan: &Plan, issuers: &Arc<Issuers>) {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let nobody: OnRefresh = Arc::new(|_, _| {});
-    let keeper = KeyKeeper::start(
-        &plan.issuers,
-        Arc::clone(issuers),
-        &Clock::system(),
-        &nobody,
-        &tasks,
-        &stop,
-        &plan.proxies,
-    );
+    let surroundings = Surroundings {
+        clock: &Clock::system(),
+        on_refresh: &nobody,
+        tasks: &tasks,
+        stop: &stop,
+        proxies: &plan.proxies,
+    };
+    let keeper = KeyKeeper::start(&plan.issuers, Arc::clone(issuers), None, surroundings);
     keeper.settled().await;
     stop.cancel();
 }

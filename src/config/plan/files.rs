@@ -5,11 +5,13 @@ use crate::config::TlsPlan;
 use crate::config::document::Tls;
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
+use crate::config::reading::Files;
 use crate::net::pem::{self, PemError};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::sign::CertifiedKey;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 type Text = Spot<String>;
 
@@ -17,13 +19,13 @@ type Text = Spot<String>;
 const MAX_FILE: u64 = 1024 * 1024;
 
 /// Reads a file that a setting names.
-pub(super) fn read(name: &Text, folder: &Path, findings: &mut Findings) -> Option<(PathBuf, Vec<u8>)> {
+pub(super) fn read(name: &Text, files: &Files<'_>, findings: &mut Findings) -> Option<(PathBuf, Arc<[u8]>)> {
     if name.value.is_empty() {
         findings.problem(&name.place, "the file name is empty", "name a file, or delete the key");
         return None;
     }
-    let path = folder.join(&name.value);
-    let problem = match contents(&path) {
+    let path = files.path(&name.value);
+    let problem = match files.read(&path, &name.place) {
         Ok(Some(contents)) => return Some((path, contents)),
         Ok(None) => "it is no file, or longer than 1 MiB".to_owned(),
         Err(reason) => reason,
@@ -70,11 +72,11 @@ fn reason(error: &std::io::Error) -> String {
 pub(super) fn tls(tls: &Tls, around: &Surroundings<'_>, findings: &mut Findings) -> Option<TlsPlan> {
     let mut chain = None;
     if let Some(name) = &tls.certificate {
-        chain = pem(name, around.folder, pem::certificates, findings)
+        chain = pem(name, around.files, pem::certificates, findings)
             .filter(|(_, chain)| certificates::servable(name, chain, findings));
     }
-    let key = tls.private_key.as_ref().and_then(|name| pem(name, around.folder, pem::private_key, findings));
-    let ((certificate, chain), (private_key, key)) = (chain?, key?);
+    let key = tls.private_key.as_ref().and_then(|name| pem(name, around.files, pem::private_key, findings));
+    let ((_, chain), (_, key)) = (chain?, key?);
     let (certificate_name, name) = (tls.certificate.as_ref()?, tls.private_key.as_ref()?);
     certificates::note(certificate_name, &chain, around, findings);
     let Ok(key) = any_supported_type(&key) else {
@@ -85,7 +87,7 @@ pub(super) fn tls(tls: &Tls, around: &Surroundings<'_>, findings: &mut Findings)
     let pair = CertifiedKey::new(chain, key);
     match pair.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
-            Some(TlsPlan { certificate, private_key })
+            Some(TlsPlan { pair: Arc::new(pair) })
         }
         Err(_) => {
             let (what, help) = certificates::foreign_key(&pair);
@@ -98,11 +100,11 @@ pub(super) fn tls(tls: &Tls, around: &Surroundings<'_>, findings: &mut Findings)
 /// Reads a PEM file that a setting names.
 fn pem<T>(
     name: &Text,
-    folder: &Path,
+    files: &Files<'_>,
     parse: fn(&[u8]) -> Result<T, PemError>,
     findings: &mut Findings,
 ) -> Option<(PathBuf, T)> {
-    let (path, contents) = read(name, folder, findings)?;
+    let (path, contents) = read(name, files, findings)?;
     match parse(&contents) {
         Ok(parsed) => Some((path, parsed)),
         Err(error) => {

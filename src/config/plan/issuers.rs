@@ -4,9 +4,10 @@ use super::{IssuerPlan, KeySource, files, names};
 use crate::config::document::{ClaimNames, Document, Issuer};
 use crate::config::problem::Findings;
 use crate::config::read::{List, Spot};
+use crate::config::reading::Files;
 use crate::config::value::written;
+use crate::names::{IssuerId, Register};
 use crate::token::{self, IssuerRules, KeySet, KeySetError};
-use std::path::Path;
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -16,7 +17,12 @@ type Text = Spot<String>;
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 /// The issuers.
-pub(super) fn plan(document: &Document, folder: &Path, findings: &mut Findings) -> Vec<IssuerPlan> {
+pub(super) fn plan(
+    document: &Document,
+    files: &Files<'_>,
+    ids: &mut Register<IssuerId>,
+    findings: &mut Findings,
+) -> Vec<IssuerPlan> {
     let issuers = &document.issuers.items;
     names::check("issuer", issuers.iter().map(|issuer| &issuer.name), findings);
     let routes = document.routes.iter().flat_map(|list| &list.items);
@@ -34,10 +40,15 @@ pub(super) fn plan(document: &Document, folder: &Path, findings: &mut Findings) 
             seen.push(identifier);
         }
     }
-    issuers.iter().filter_map(|issuer| one(issuer, folder, findings)).collect()
+    issuers.iter().filter_map(|issuer| one(issuer, files, ids, findings)).collect()
 }
 
-fn one(issuer: &Issuer, folder: &Path, findings: &mut Findings) -> Option<IssuerPlan> {
+fn one(
+    issuer: &Issuer,
+    files: &Files<'_>,
+    ids: &mut Register<IssuerId>,
+    findings: &mut Findings,
+) -> Option<IssuerPlan> {
     let algorithms = names::algorithms(&issuer.algorithms, findings);
     if let Some(audiences) = &issuer.audiences {
         names::distinct(audiences, "name what the issuer puts into aud for this API", findings);
@@ -47,7 +58,7 @@ fn one(issuer: &Issuer, folder: &Path, findings: &mut Findings) -> Option<Issuer
         let what = format!("{} is too long", written(issuer.leeway.value));
         findings.problem(&issuer.leeway.place, what, "write at most 5m: expired tokens live on that long");
     }
-    let keys = key_source(issuer, folder, findings);
+    let keys = key_source(issuer, files, findings);
     let rules = IssuerRules {
         name: issuer.name.as_ref()?.value.clone(),
         issuer: issuer.issuer.as_ref()?.value.clone(),
@@ -58,7 +69,7 @@ fn one(issuer: &Issuer, folder: &Path, findings: &mut Findings) -> Option<Issuer
         required_claims: issuer.required_claims.as_ref().map(|list| required_claims(list, findings)),
         leeway: issuer.leeway.value,
     };
-    Some(IssuerPlan { rules, keys: keys? })
+    Some(IssuerPlan { id: ids.id(&rules.name), rules, keys: keys? })
 }
 
 fn claim_names(claims: &ClaimNames, findings: &mut Findings) -> token::ClaimNames {
@@ -88,7 +99,7 @@ fn texts(list: &[Text]) -> Vec<String> {
     list.iter().map(|text| text.value.clone()).collect()
 }
 
-fn key_source(issuer: &Issuer, folder: &Path, findings: &mut Findings) -> Option<KeySource> {
+fn key_source(issuer: &Issuer, files: &Files<'_>, findings: &mut Findings) -> Option<KeySource> {
     let insecure = issuer.insecure_http.value;
     let identifier = issuer.issuer.as_ref();
     if let Some(identifier) = identifier.filter(|identifier| identifier.value.trim().is_empty()) {
@@ -106,7 +117,7 @@ fn key_source(issuer: &Issuer, folder: &Path, findings: &mut Findings) -> Option
             None
         }
         (Some(uri), None) => endpoint(uri, insecure, findings).map(KeySource::Uri),
-        (None, Some(file)) => key_file(file, folder, findings),
+        (None, Some(file)) => key_file(file, files, findings),
         (None, None) => {
             let url = endpoint(identifier?, insecure, findings)?;
             if url.query().is_some() {
@@ -120,8 +131,8 @@ fn key_source(issuer: &Issuer, folder: &Path, findings: &mut Findings) -> Option
 }
 
 /// A JWK Set. It may be empty still: the issuer's first key can come later, and readiness waits for it.
-fn key_file(file: &Text, folder: &Path, findings: &mut Findings) -> Option<KeySource> {
-    let (path, contents) = files::read(file, folder, findings)?;
+fn key_file(file: &Text, files: &Files<'_>, findings: &mut Findings) -> Option<KeySource> {
+    let (path, contents) = files::read(file, files, findings)?;
     match KeySet::parse(&contents) {
         Ok(set) => {
             for key in set.left_out() {

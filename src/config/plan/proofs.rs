@@ -4,10 +4,10 @@ use super::{files, names};
 use crate::config::document::{Dpop, NonceSection};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
+use crate::config::reading::Files;
 use crate::config::value::written;
 use crate::dpop::AcceptanceWindow;
 use crate::jose::{Algorithm, Secret};
-use std::path::Path;
 use std::time::Duration;
 
 /// The least a nonce secret may have, in bytes.
@@ -22,7 +22,7 @@ pub(super) struct Proofs {
 }
 
 /// Plans the `dpop` section.
-pub(super) fn plan(dpop: &Dpop, folder: &Path, findings: &mut Findings) -> Proofs {
+pub(super) fn plan(dpop: &Dpop, files: &Files<'_>, findings: &mut Findings) -> Proofs {
     let seconds = Duration::from_secs;
     between(&dpop.max_age, seconds(1), seconds(600), findings);
     between(&dpop.leeway, Duration::ZERO, seconds(60), findings);
@@ -31,7 +31,7 @@ pub(super) fn plan(dpop: &Dpop, folder: &Path, findings: &mut Findings) -> Proof
         algorithms: names::algorithms(&dpop.algorithms, findings),
         window: AcceptanceWindow { max_age: dpop.max_age.value, leeway: dpop.leeway.value },
         nonce_lifetime: dpop.nonce.lifetime.value,
-        nonce_secrets: secrets(&dpop.nonce, folder, findings),
+        nonce_secrets: secrets(&dpop.nonce, files, findings),
     }
 }
 
@@ -49,9 +49,9 @@ pub(super) fn between(span: &Spot<Duration>, least: Duration, most: Duration, fi
 }
 
 /// The secret and the previous one, each a line of the file; a file that is no text is one secret, whole.
-fn secrets(nonce: &NonceSection, folder: &Path, findings: &mut Findings) -> Vec<Secret> {
+fn secrets(nonce: &NonceSection, files: &Files<'_>, findings: &mut Findings) -> Vec<Secret> {
     let Some(name) = &nonce.secret_file else { return Vec::new() };
-    let Some((_, contents)) = files::read(name, folder, findings) else { return Vec::new() };
+    let Some((_, contents)) = files::read(name, files, findings) else { return Vec::new() };
     let lines: Vec<&[u8]> = match std::str::from_utf8(&contents) {
         Ok(text) => text.trim_ascii_end().lines().map(|line| line.trim_ascii().as_bytes()).collect(),
         Err(_) => vec![&contents],

@@ -10,7 +10,6 @@ use crate::config::problem::Findings;
 use crate::config::read::Spot;
 use crate::names::Names;
 use crate::route::{Matcher, Table};
-use crate::token::IssuerId;
 use crate::uri::Origin;
 use matching::{matcher, strip_prefix};
 use together::{slashes_above_stricter_routes, table, warn_of_observing};
@@ -63,7 +62,7 @@ fn one(
         names::find("upstream", name, upstreams, findings).map(|_| names.upstreams.id(&name.value))
     });
     let strip_prefix = route.strip_prefix.as_ref().and_then(|prefix| strip_prefix(prefix, matcher, findings));
-    let policy = policy(route, document, findings);
+    let policy = policy(route, document, names, findings);
     let cors = route.cors.as_ref().map(|cors| origins::cors(cors, findings));
     Some(RoutePlan {
         id: matcher?.route,
@@ -106,7 +105,7 @@ fn contradictions(route: &Route, findings: &mut Findings) {
     }
 }
 
-fn policy(route: &Route, document: &Document, findings: &mut Findings) -> Policy {
+fn policy(route: &Route, document: &Document, ids: &mut Names, findings: &mut Findings) -> Policy {
     let takes = |token: Token| route.accept.items.iter().any(|accepted| accepted.value == token);
     if route.accept.is_empty() {
         let help = "name what it takes: [dpop], or set \"public: true\" for a route without tokens";
@@ -123,11 +122,9 @@ fn policy(route: &Route, document: &Document, findings: &mut Findings) -> Policy
         scope_token(scope, findings);
     }
     let known = document.issuers.items.iter().map(|issuer| &issuer.name);
-    let issuers = route
-        .issuers
-        .items
-        .iter()
-        .filter_map(|name| names::find("issuer", name, known.clone(), findings).map(IssuerId));
+    let issuers = route.issuers.items.iter().filter_map(|name| {
+        names::find("issuer", name, known.clone(), findings).map(|_| ids.issuers.id(&name.value))
+    });
     Policy {
         issuers: issuers.collect(),
         accept: Accept { dpop: takes(Token::Dpop), bearer: takes(Token::Bearer) },

@@ -1,6 +1,6 @@
 use super::super::{LogFormat, LogWriter};
 use super::*;
-use crate::names::Names;
+use crate::names::{Names, Register};
 use std::io::Write;
 use std::sync::Mutex;
 
@@ -23,7 +23,7 @@ fn recorded(level: &str, request: &Request<()>, story: impl FnOnce(&mut Exchange
         listeners: ["public"].into_iter().collect(),
         routes: ["orders"].into_iter().collect(),
         upstreams: ["legacy"].into_iter().collect(),
-        issuers: Vec::new(),
+        issuers: Register::default(),
     };
     let metrics = Metrics::new("1", &names);
     let memory = Memory::default();

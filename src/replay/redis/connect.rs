@@ -52,7 +52,7 @@ impl Topology {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE.max(timeout)))
             .set_response_timeout(Some(PATIENCE.max(timeout)));
-        let search = match &servers.0 {
+        let search = match &servers.way {
             Way::Nodes(nodes) => Search::Nodes(nodes.clone()),
             Way::Sentinel(plan) => Search::Sentinels(Box::new(Sentinels::new(plan.clone(), config.clone()))),
         };

@@ -4,6 +4,7 @@
 //! message may show a part of one: where a password is not percent-encoded, any part may be a piece of it.
 
 use super::sentinel::SentinelPlan;
+use crate::jose::{Sha256, sha256};
 use ::redis::io::tcp::TcpSettings;
 use ::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use rustls::pki_types::ServerName;
@@ -24,7 +25,11 @@ const DATABASE: &str = "write one that is, such as redis://host:6379/0, or nothi
 
 /// Where Redis is: a server, the nodes of a cluster, or Sentinels who know.
 #[derive(Clone)]
-pub struct RedisServers(pub(super) Way);
+pub struct RedisServers {
+    pub(super) way: Way,
+    /// The hash of what it was read from: addresses cannot be compared.
+    digest: Sha256,
+}
 
 #[derive(Clone)]
 pub(super) enum Way {
@@ -76,19 +81,39 @@ impl RedisServers {
         if !bad.is_empty() {
             return Err(bad);
         }
+        let digest = digest(urls, sentinel_password);
         let mut parts = read.into_iter().map(|(_, parts)| parts);
         match parts.next() {
             Some(first) if first.service.is_some() => {
-                Ok(Self(Way::Sentinel(first.sentinel(sentinel_password))))
+                Ok(Self { way: Way::Sentinel(first.sentinel(sentinel_password)), digest })
             }
-            first => Ok(Self(Way::Nodes(first.into_iter().chain(parts).flat_map(Parts::servers).collect()))),
+            first => {
+                let nodes = first.into_iter().chain(parts).flat_map(Parts::servers).collect();
+                Ok(Self { way: Way::Nodes(nodes), digest })
+            }
         }
     }
 
     /// Whether Sentinels are asked where it is.
     pub const fn have_sentinels(&self) -> bool {
-        matches!(self.0, Way::Sentinel(_))
+        matches!(self.way, Way::Sentinel(_))
     }
+}
+
+/// Whether they were read from the same.
+impl PartialEq for RedisServers {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for RedisServers {}
+
+/// Each text by itself is hashed first, so that they cannot be cut differently.
+fn digest(urls: &[&str], sentinel_password: Option<&str>) -> Sha256 {
+    let texts = urls.iter().copied().chain(sentinel_password);
+    let hashes: Vec<Sha256> = texts.map(|text| sha256(&[text.as_bytes()])).collect();
+    sha256(&[&hashes.concat(), &[u8::from(sentinel_password.is_some())]])
 }
 
 /// What does not fit together in a list of nodes.
