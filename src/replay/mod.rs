@@ -307,7 +307,7 @@ impl Store {
         match self {
             Self::Memory(store) => store.advance(now),
             Self::Journal(store) => store.tend(now),
-            Self::Redis(store) => store.tend(now.wall).await,
+            Self::Redis(store) => store.tend(now).await,
         }
     }
 

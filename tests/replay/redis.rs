@@ -1,9 +1,12 @@
 //! The store in Redis, against real servers that are stopped, flushed, replaced and misconfigured.
 
+use crate::log::Log;
 use crate::server::{Server, installed};
-use keyproof::clock::{Clock, Stopwatch, UnixTime};
+use keyproof::clock::{Clock, Moment, Stopwatch, UnixTime};
 use keyproof::jose::Thumbprint;
-use keyproof::replay::{OnStart, Outcome, RedisPlan, RedisServers, ReplayKey, ReplayPlan, Settings, Store};
+use keyproof::replay::{
+    FirstUse, OnStart, Outcome, RedisPlan, RedisServers, ReplayKey, ReplayPlan, Settings, Store,
+};
 use rustix::process::Signal;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,6 +69,10 @@ fn key(store: &Store, jti: &str) -> ReplayKey {
 pub(crate) async fn spend(store: &Store, jti: &str) -> Outcome {
     let now = CLOCK.now();
     store.check_and_insert(key(store, jti), now.saturating_add(LIFE), now).await
+}
+
+async fn spend_at(store: &Store, jti: &str, now: Moment) -> Outcome {
+    store.check_and_insert(key(store, jti), now.wall.saturating_add(LIFE), now).await
 }
 
 /// The same as the gateway does it: a proof that was first acceptable `first_use`.
@@ -229,6 +236,80 @@ async fn a_replica_with_a_wrong_clock_takes_nothing_and_decides_nothing() {
     }
 }
 
+/// The clock of a replica is set while Redis loses its data, as at a failover, and set right again later.
+#[tokio::test]
+async fn a_clock_that_is_set_at_a_loss_replays_nothing() {
+    if !installed() {
+        return;
+    }
+    for seconds in [-86_400, -3600, -30, -7, 7, 30, 3600, 86_400] {
+        let mut server = Server::start(&[]);
+        let (one, two) = (connected(&server).await, connected(&server).await);
+        let (since, until) = (one.complete_since(), CLOCK.now().saturating_add(LIFE));
+        let use_at = async |store: &Store, now: Moment| {
+            store.check_and_insert_since(key(store, "a"), since, until, now).await
+        };
+        assert_eq!(use_at(&one, CLOCK.moment()).await, Outcome::Fresh);
+        server.restart();
+        let off = || {
+            let wall = UnixTime::from_millis(CLOCK.now().as_millis() + seconds * 1000);
+            Moment { wall, ..CLOCK.moment() }
+        };
+        one.tend(off()).await;
+        assert!(!one.is_ready(), "{seconds}");
+        assert_ne!(use_at(&one, off()).await, Outcome::Fresh, "{seconds}");
+        assert_ne!(
+            use_at(&two, CLOCK.moment()).await,
+            Outcome::Fresh,
+            "{seconds}: the first to notice the loss"
+        );
+        recover(&two).await;
+        assert_eq!(use_at(&two, CLOCK.moment()).await, Outcome::Forgotten, "{seconds}");
+        assert_ne!(use_at(&one, off()).await, Outcome::Fresh, "{seconds}");
+        recover(&one).await;
+        for now in [CLOCK.moment(), off(), CLOCK.moment()] {
+            assert_ne!(use_at(&one, now).await, Outcome::Fresh, "{seconds}");
+        }
+        recover(&one).await;
+        let answer = FirstUse { moment: CLOCK.now(), mark: one.mark() };
+        let (key, until) = (key(&one, "b"), CLOCK.now().saturating_add(LIFE));
+        let used = one.check_and_insert_since(key, answer, until, CLOCK.moment()).await;
+        assert_eq!(used, Outcome::Fresh, "{seconds}: a challenge can be satisfied");
+        recover(&two).await;
+        assert_eq!(spend(&two, "b").await, Outcome::Replayed, "{seconds}");
+    }
+}
+
+/// Clocks that differ by what is borne: whatever the replica's shows that took a proof, the key lives until the proof has ended at every other.
+#[tokio::test]
+async fn a_key_outlives_its_proof_at_replicas_whose_clocks_drift_apart() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = connected(&server).await;
+    for offset in [-4500, -2000, -1, 0, 1, 2000, 4500] {
+        let real = CLOCK.now();
+        let wall = UnixTime::from_millis(real.as_millis() + offset);
+        // By the clocks of all, within 5 s of Redis's.
+        let until = real.saturating_add(LIFE);
+        let jti = format!("{offset}");
+        let used = store.check_and_insert(key(&store, &jti), until, wall).await;
+        assert_eq!(used, Outcome::Fresh, "{offset}");
+        let names = server.ask("KEYS kp:*");
+        let lives = names.lines().filter(|line| line.starts_with("kp:")).map(|name| {
+            let ttl: i64 = server.ask(&format!("PTTL {name}")).trim_start_matches(':').parse().unwrap();
+            ttl
+        });
+        let passed = i64::try_from(CLOCK.now().since(real).as_millis()).unwrap();
+        assert!(lives.min().unwrap() + passed >= 65_000, "{offset}");
+        server.ask(&format!(
+            "DEL {}",
+            names.lines().filter(|line| line.starts_with("kp:")).collect::<Vec<_>>().join(" ")
+        ));
+    }
+}
+
 #[tokio::test]
 async fn a_restart_with_an_old_snapshot_is_noticed() {
     if !installed() {
@@ -322,6 +403,57 @@ async fn accept_is_loud() {
         assert_eq!(spend(&store, "a").await, Outcome::Fresh);
     }
     assert_eq!(store.accepted_unchecked(), 3);
+}
+
+/// A log without a line for hours says that all is well.
+#[tokio::test]
+async fn accept_says_each_minute_how_many_passed() {
+    if !installed() {
+        return;
+    }
+    let mut server = Server::start(&[]);
+    let store = open(&[server.url()], Options { accept: true, ..Options::default() }).await;
+    let (log, _guard) = Log::listen();
+    server.kill();
+    let begun = CLOCK.moment();
+    let after = |seconds| Moment {
+        wall: CLOCK.now(),
+        steady: begun.steady.saturating_add(Duration::from_secs(seconds)),
+    };
+    for round in 0..5 {
+        assert_eq!(spend_at(&store, &format!("{round}"), after(round)).await, Outcome::Fresh);
+    }
+    assert_eq!((log.count("from now on"), log.count("still pass")), (1, 0), "{}", log.text());
+    for (seconds, lines) in [(59, 0), (60, 1), (61, 1), (119, 1), (120, 2), (200, 3), (201, 3)] {
+        store.tend(after(seconds)).await;
+        assert_eq!(log.count("still pass WITHOUT a replay check"), lines, "{seconds} s: {}", log.text());
+    }
+    assert_eq!(log.count("count=5"), 3, "{}", log.text());
+    server.restart();
+    recover(&store).await;
+    assert_eq!(log.count("requests are checked again"), 1, "{}", log.text());
+    store.tend(after(400)).await;
+    assert_eq!((log.count("still pass"), log.count("from now on")), (3, 1), "{}", log.text());
+}
+
+/// A process that was stopped between the verification of a proof and the question to Redis, for longer than the key lives that another
+/// replica has set: it found nothing, and the proof passed once more.
+#[tokio::test]
+async fn an_answer_from_after_the_proofs_end_is_no_admission() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let (one, two) = (connected(&server).await, connected(&server).await);
+    let now = CLOCK.now();
+    let until = now.saturating_sub(Duration::from_millis(5100));
+    for (store, jti) in [(&one, "a"), (&two, "a"), (&one, "b")] {
+        assert_ne!(store.check_and_insert(key(store, jti), until, now).await, Outcome::Fresh);
+    }
+    let until = now.saturating_sub(Duration::from_secs(1));
+    let borne = one.check_and_insert(key(&one, "c"), until, now).await;
+    assert_eq!(borne, Outcome::Fresh, "clocks may differ so much");
+    assert!(one.is_ready());
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! Two gateways, one Redis: what one has seen the other refuses, whatever becomes of the server between them.
 
 use crate::server::{Server, installed};
+use keyproof::jose::{Algorithm, PrivateKey};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::time::Duration;
-use support::gateway::{HOST, House, get, run};
+use support::gateway::{HOST, House, get, proof, run};
 use support::h2;
 use support::raw::{Answer, Raw};
 
@@ -212,4 +213,36 @@ async fn without_redis_nothing_passes_and_nothing_is_the_clients_fault() {
     let labels = ["decision=\"deny\"", "reason=\"replay_unavailable\""];
     assert_eq!(house.metric("keyproof_decisions_total", &labels).await, 1.0);
     assert_eq!(house.admin_page("/readyz").await.status, 503);
+}
+
+/// With a shared store too one subject with many keys is told so before the others are; each replica counts for itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_subject_with_many_keys_cannot_crowd_out_the_others() {
+    if !installed() {
+        return;
+    }
+    let redis = Server::start(&[]);
+    let settings = format!(
+        "replay: {{ store: redis, per_subject_limit: 5, redis: {{ url: \"{}\", timeout: 2s }} }}",
+        redis.url()
+    );
+    let house = House::present(ORDERS, &settings, false).await;
+    let mut nonce = ask(house.gateway, &fresh(&house, None)).await.header("dpop-nonce").map(str::to_owned);
+    let mut by = async |sub: &str| {
+        let key = PrivateKey::generate(Algorithm::EdDsa).unwrap();
+        let token =
+            house.token(json!({ "sub": sub, "cnf": { "jkt": key.public().thumbprint().to_string() } }));
+        let changes = json!({ "iat": house.clock.now().as_secs(), "nonce": nonce });
+        let proof = proof(&key, json!({}), &token, changes);
+        let request = get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)]);
+        let answer = ask(house.gateway, &request).await;
+        nonce = answer.header("dpop-nonce").map(str::to_owned).or(nonce.take());
+        (answer.status, answer.header("retry-after").is_some())
+    };
+    for n in 0..12 {
+        assert_eq!(by("mallory").await, if n < 5 { (200, false) } else { (429, true) }, "{n}");
+    }
+    for n in 0..5 {
+        assert_eq!(by("bob").await, (200, false), "{n}");
+    }
 }

@@ -7,7 +7,7 @@
 //! connection to the primary. The `SET` decides: of many at once, on any number of replicas, one is answered
 //! `OK`. The two after it say whether that means anything: the epoch is still there
 //! *after* the `SET`, so nothing was flushed before it, and the server's clock, by which keys expire, has not
-//! jumped. `ttl` covers the proof's life and [`CLOCK_DIFFERENCE`], by which the replicas' clocks may differ.
+//! jumped, nor come past the proof's end, where this process was stopped for long. `ttl` covers the proof's life and [`CLOCK_DIFFERENCE`], by which the replicas' clocks may differ.
 //! Replicas of Redis are never asked.
 //!
 //! # When data is lost
@@ -152,7 +152,7 @@ impl RedisStore {
             per_key: PerKeyLimit::new(settings.plan.per_key_limit, settings.retention, clock.now()),
             subjects: Subjects::new(settings.plan.per_subject_limit, settings.retention, clock.now()),
         };
-        store.tend(clock.now()).await;
+        store.tend(clock.moment()).await;
         store
     }
 
@@ -172,7 +172,7 @@ impl RedisStore {
             self.per_key.count(key.owner, until);
         }
         if self.accept_on_failure && matches!(outcome, Outcome::Unavailable | Outcome::Full) {
-            self.unchecked.pass();
+            self.unchecked.pass(now.steady);
             return Outcome::Fresh;
         }
         outcome
@@ -239,7 +239,7 @@ impl RedisStore {
         self.stalled.store(0, Ordering::Relaxed);
         match answer {
             Ok(answer) => {
-                let outcome = self.judge(&live, primary, &own, answer);
+                let outcome = self.judge(&live, primary, &own, until, answer);
                 if outcome == Outcome::Forgotten {
                     self.settle(now).await;
                 }
@@ -255,6 +255,7 @@ impl RedisStore {
         live: &Arc<Live>,
         primary: &Primary,
         own: &OwnTime,
+        until: UnixTime,
         (set, epoch, time): (Option<String>, Option<String>, (i64, i64)),
     ) -> Outcome {
         if set.is_none() {
@@ -273,6 +274,10 @@ impl RedisStore {
         if let Err(refusal) = own.agrees_with(vet::duration(time)) {
             self.give_up(live, &refusal);
             return Outcome::Unavailable;
+        }
+        if UnixTime::EPOCH.saturating_add(vet::duration(time)) > until.saturating_add(CLOCK_DIFFERENCE) {
+            // This process was stopped before Redis was asked, for longer than a key lives: the one of another replica may be gone.
+            return Outcome::Forgotten;
         }
         Outcome::Fresh
     }

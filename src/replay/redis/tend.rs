@@ -3,17 +3,18 @@
 use super::unusable::Unusable;
 use super::vet::{OwnTime, Primary};
 use super::{Live, RETRY, RedisStore, WATCH, connect, slots, vet};
-use crate::clock::{Clock, UnixTime};
+use crate::clock::{Clock, Moment, UnixTime};
 use crate::jose::Secret;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 impl RedisStore {
     /// Looks at the servers, and for them where they are lost.
-    pub async fn tend(&self, now: UnixTime) {
-        let own = OwnTime::of(now);
+    pub async fn tend(&self, now: impl Into<Moment>) {
+        let now = now.into();
+        let own = OwnTime::of(now.wall);
         let _one = self.tending.lock().await;
-        self.unchecked.tick();
+        self.unchecked.tick(now.steady);
         if let Some(live) = self.live.load_full() {
             match self.look(&live, &own).await {
                 Ok(()) => return self.be_content(),
@@ -31,7 +32,7 @@ impl RedisStore {
     /// Tends for ever: every second, and at once when a request has run into trouble.
     pub async fn watch(&self, clock: &Clock) {
         loop {
-            self.tend(clock.now()).await;
+            self.tend(clock.moment()).await;
             if self.is_ready() {
                 drop(tokio::time::timeout(WATCH, self.wake.notified()).await);
             } else {

@@ -1,7 +1,7 @@
 //! Requests that pass without a check, because `on_failure` is `accept`: counted, and loud. One line when it begins, one each minute with the
 //! count, one when it ends.
 
-use crate::clock::Stopwatch;
+use crate::clock::UnixTime;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,19 +21,20 @@ struct Spell {
     count: u64,
     /// How many there were at the last look.
     seen: u64,
-    said: Stopwatch,
+    /// When it was said last, by the clock that nobody sets.
+    said: UnixTime,
 }
 
 impl Unchecked {
-    /// One more passes.
-    pub(super) fn pass(&self) {
+    /// One more passes, at this moment of the clock that nobody sets.
+    pub(super) fn pass(&self, steady: UnixTime) {
         self.total.fetch_add(1, Ordering::Relaxed);
         let mut spell = self.lock();
         if let Some(spell) = &mut *spell {
             spell.count = spell.count.saturating_add(1);
             return;
         }
-        *spell = Some(Spell { count: 1, seen: 0, said: Stopwatch::start() });
+        *spell = Some(Spell { count: 1, seen: 0, said: steady });
         drop(spell);
         tracing::error!(
             "requests pass WITHOUT a replay check from now on: Redis cannot be asked and replay.redis.on_failure is accept"
@@ -45,10 +46,11 @@ impl Unchecked {
     }
 
     /// To be called about once a second.
-    pub(super) fn tick(&self) {
+    pub(super) fn tick(&self, steady: UnixTime) {
         let mut spell = self.lock();
-        let Some(spell) = spell.as_mut().filter(|spell| spell.said.elapsed() >= MINUTE) else { return };
-        spell.said = Stopwatch::start();
+        let due = |spell: &&mut Spell| steady.since(spell.said) >= MINUTE;
+        let Some(spell) = spell.as_mut().filter(due) else { return };
+        spell.said = steady;
         let count = spell.count;
         tracing::error!(count, "requests still pass WITHOUT a replay check, so many by now");
     }
@@ -85,14 +87,14 @@ mod tests {
         let unchecked = Unchecked::default();
         unchecked.end_if_quiet();
         for _ in 0..3 {
-            unchecked.pass();
+            unchecked.pass(UnixTime::EPOCH);
         }
         assert_eq!(unchecked.lock().as_ref().map(|spell| spell.count), Some(3));
         unchecked.end_if_quiet();
         assert!(unchecked.lock().is_some(), "some have passed since the last look");
         unchecked.end_if_quiet();
         assert!(unchecked.lock().is_none());
-        unchecked.pass();
+        unchecked.pass(UnixTime::EPOCH);
         unchecked.end();
         assert!(unchecked.lock().is_none());
         assert_eq!(unchecked.total(), 4);
