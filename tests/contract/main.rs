@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod answers;
 #[cfg(test)]
+mod frozen;
+#[cfg(test)]
 mod http2;
 #[cfg(test)]
 mod issuers;

@@ -184,6 +184,21 @@ impl Stranger {
         rustix::process::kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
     }
 
+    /// Stops the process, as a suspended machine does, or a debugger; returns when it has stopped.
+    pub(crate) async fn freeze(&self) {
+        let pid = Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, Signal::STOP).unwrap();
+        let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
+        while !std::fs::read_to_string(&stat).unwrap().contains(") T ") {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        rustix::process::kill_process(Pid::from_child(&self.process), Signal::CONT).unwrap();
+    }
+
     /// How the process ends.
     pub(crate) async fn end(mut self) -> (ExitStatus, String) {
         let status = self.ends().await;

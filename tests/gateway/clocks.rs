@@ -194,3 +194,30 @@ async fn a_crash_loop_with_a_journal_challenges_no_longer_than_one_start() {
         "18 s after the start, which was 5 s ahead, by 10 s of leeway"
     );
 }
+
+/// The wall clock gains or loses half a second in ten.
+#[tokio::test]
+async fn a_clock_that_drifts_challenges_nobody_and_forgets_nothing() {
+    for settings in ["", JOURNAL] {
+        for drift in [-500, 500] {
+            let house = House::just_started(OFF, settings).await;
+            pass(&house, 100);
+            let mut sent = std::collections::VecDeque::new();
+            for round in 0..200 {
+                pass(&house, 10);
+                let now = house.clock.now().as_millis();
+                house.clock.step(keyproof::clock::UnixTime::from_millis(now + drift));
+                let (challenges, _, request) = follow(&house, None).await;
+                assert_eq!(challenges, 0, "{settings} {drift} {round}");
+                sent.push_back(request);
+                for old in &sent {
+                    assert_ne!(house.send(old).await.status, 200, "{settings} {drift} {round}");
+                }
+                sent.truncate(12);
+                if sent.len() == 12 {
+                    sent.pop_front();
+                }
+            }
+        }
+    }
+}

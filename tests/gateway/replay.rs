@@ -181,3 +181,39 @@ async fn two_processes_do_not_share_a_journal() {
     let error = keyproof::app::App::build(plan, house.clock.clone(), None).await.unwrap_err();
     assert!(error.to_string().contains("is in use by another process"), "{error}");
 }
+
+/// 15,101 proofs were refused while `/readyz` said 200.
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_is_not_ready() {
+    let house = House::with(ORDERS, "replay: { journal: state }").await;
+    assert_eq!(house.good().await.status, 200);
+    assert_eq!(house.admin_page("/readyz").await.status, 200);
+    let directory = house.configuration().with_file_name("state");
+    std::fs::remove_dir_all(&directory).unwrap();
+    let page = readiness(&house, 503).await;
+    assert!(page.contains("the journal cannot be written"), "{page}");
+    let answer = house.good().await;
+    assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true), "{}", answer.text());
+    assert!(answer.all("www-authenticate").is_empty());
+    assert!(house.metric("keyproof_journal_errors_total", &[]).await >= 1.0);
+    std::fs::create_dir(&directory).unwrap();
+    readiness(&house, 200).await;
+    // Another process could have had the directory meanwhile.
+    let challenge = house.good().await;
+    assert_eq!(challenge.status, 401);
+    let token = house.token(json!({}));
+    let proof = house.proof(&token, json!({ "nonce": challenge.header("dpop-nonce").unwrap() }));
+    let fields = [("authorization", &*format!("DPoP {token}")), ("dpop", &*proof)];
+    assert_eq!(house.send(get("/orders", &fields)).await.status, 200);
+}
+
+/// Waits until `/readyz` has this status, and returns what it says.
+async fn readiness(house: &House, status: u16) -> String {
+    loop {
+        let page = house.admin_page("/readyz").await;
+        if page.status == status {
+            return page.text();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

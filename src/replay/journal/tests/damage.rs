@@ -242,6 +242,24 @@ fn an_older_copy_is_noticed_whatever_is_put_back_and_however() {
     }
 }
 
+/// As many records in both files as each other, and no time that was set: only that they are other files tells.
+#[test]
+fn both_files_of_the_newest_segment_put_back_anew_are_noticed() {
+    for (what, end) in ENDS {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path(), 0);
+        take(&store, 0..4, 0);
+        let copies = Copy::of_all(directory.path());
+        take(&store, 4..8, 0);
+        end(store);
+        copies
+            .iter()
+            .filter(|copy| !copy.path.ends_with("lock"))
+            .for_each(|copy| copy.put_back(Restore::Anew));
+        assert!(!vouches(directory.path(), 1), "{what}");
+    }
+}
+
 /// From before the last start, so that the newest segment in it said that it was the last.
 #[test]
 fn a_copy_from_before_a_restart_is_noticed() {
