@@ -1,8 +1,9 @@
 //! Section 1 of the contract: how the process ends.
 
-use crate::stranger::{Stranger, WAIT, now};
+use crate::stranger::{Stranger, WAIT, now, upstream};
 use serde_json::Value;
 use std::process::Command;
+use std::time::Duration;
 use support::raw::Raw;
 use support::upstream::ByHand;
 
@@ -23,6 +24,61 @@ async fn told_to_stop_it_finishes_what_it_has_begun() {
     drop((client, connection));
     let (status, log) = stranger.end().await;
     assert_eq!(status.code(), Some(0), "{log}");
+}
+
+/// Whoever chooses among gateways has to notice first.
+#[tokio::test]
+async fn for_drain_delay_it_is_not_ready_and_takes_everything_as_before() {
+    let upstream = upstream().await;
+    let settings = format!("limits: {{ drain_delay: 4s }}\n{WAIT}");
+    let stranger = Stranger::starts(upstream.address, &settings, "").await;
+    let mut before = Raw::connect(stranger.gateway).await;
+    before.send(stranger.good()).await;
+    assert_eq!(before.answer().await.unwrap().status, 200);
+    stranger.terminate();
+    while stranger.page("/readyz").await.status != 503 {}
+    let why = stranger.page("/readyz").await.text();
+    assert!(why.contains("draining: the process is stopping"), "{why}");
+    let mut new = Raw::connect(stranger.gateway).await;
+    for client in [&mut before, &mut new] {
+        client.send(stranger.good()).await;
+        let answer = client.answer().await.unwrap();
+        assert_eq!((answer.status, answer.header("connection")), (200, None));
+    }
+    // Afterwards it is as without a delay.
+    while tokio::net::TcpStream::connect(stranger.gateway).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for client in [&mut before, &mut new] {
+        client.send(stranger.good()).await;
+        assert_eq!(client.answer().await.unwrap().header("connection"), Some("close"));
+    }
+    assert_eq!(stranger.page("/livez").await.status, 200);
+    drop((before, new));
+    let (status, log) = stranger.end().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[tokio::test]
+async fn what_does_not_end_is_cut_off_and_a_second_signal_cuts_off_at_once() {
+    for (timeout, code, said) in [("100ms", 0, r#""connections":1"#), ("1h", 70, "stopping")] {
+        let upstream = ByHand::bind().await;
+        let settings = format!("limits: {{ drain_timeout: {timeout} }}\n{WAIT}");
+        let stranger = Stranger::starts(upstream.address(), &settings, "").await;
+        let mut client = Raw::connect(stranger.gateway).await;
+        client.send(stranger.good()).await;
+        let mut connection = upstream.accept().await;
+        connection.request().await;
+        stranger.terminate();
+        if code == 70 {
+            stranger.logged("stopping").await;
+            stranger.terminate();
+        }
+        assert!(client.answer().await.is_none());
+        let (status, log) = stranger.end().await;
+        assert_eq!(status.code(), Some(code), "{log}");
+        assert!(log.contains(said), "{log}");
+    }
 }
 
 /// The seconds after a start in which proofs are treated otherwise: whoever watches sees until when, and what changes it.
