@@ -186,12 +186,21 @@ impl App {
         // A reload that is not in force yet when the process is told to stop never is.
         stop.run_until_cancelled(running.follow(&mut wishes)).await;
         drop(wishes);
-        running.facts.readiness.waiting("draining", "the process is stopping");
         let plan = running.current.load().stop;
         notify::stopping(plan);
         let StopPlan { delay, timeout } = plan;
-        tokio::time::sleep(delay).await;
-        let drained = running.listeners.stop(timeout).await;
+        let not_ready = || running.facts.readiness.waiting("draining", "the process is stopping");
+        if !delay.is_zero() {
+            not_ready();
+            tokio::time::sleep(delay).await;
+        }
+        let told = async {
+            // Once the listeners have taken notice: whoever reads that it is not ready, where there is no delay, can rely on it that no new
+            // connection is taken.
+            tokio::task::yield_now().await;
+            not_ready();
+        };
+        let (drained, ()) = tokio::join!(running.listeners.stop(timeout), told);
         running.process.end().await;
         running.admin.end().await;
         drained
