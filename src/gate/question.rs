@@ -1,9 +1,12 @@
 //! What a door asks the gate.
 
 use crate::denial::AuthorityError;
+use crate::headers::{self, X_FORWARDED_HOST};
 use crate::uri::Scheme;
-use http::header::ORIGIN;
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{HOST, HeaderName, ORIGIN};
+use http::request::Parts;
+use http::uri::Authority as UriAuthority;
+use http::{HeaderMap, HeaderValue, Method, Version};
 
 /// One request, as the door that it came to has understood it.
 #[derive(Clone, Copy, Debug)]
@@ -43,4 +46,39 @@ impl<'q> Question<'q> {
     pub fn origin(&self) -> Option<&'q HeaderValue> {
         self.headers.get(ORIGIN)
     }
+}
+
+impl<'q> Authority<'q> {
+    /// Whom the request names (RFC 9112 section 3.2, RFC 9113 section 8.3.1). Where the front rewrites `Host` and is believed, its
+    /// `X-Forwarded-Host` counts.
+    ///
+    /// # Errors
+    /// None, or no one in particular.
+    pub fn of(head: &'q Parts, believes_forwarded_host: bool) -> Result<Self, AuthorityError> {
+        if head.uri.scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
+            return Err(AuthorityError::Invalid);
+        }
+        let host = only(&head.headers, &HOST)?;
+        let target = head.uri.authority().map(UriAuthority::as_str);
+        match (head.version, target, host) {
+            (Version::HTTP_2, Some(target), Some(host)) if target != host => Ok(Self::Same(target, host)),
+            (Version::HTTP_2, Some(target), _) => Ok(Self::One(target)),
+            // RFC 9112 section 3.2: exactly one `Host`, whatever the target says.
+            (_, _, None) => Err(AuthorityError::Invalid),
+            // `GET orders HTTP/1.1`: only CONNECT takes the authority alone (RFC 9112 section 3.2.3). It is no authority then, and the path,
+            // which there is none of, is refused.
+            (_, Some(target), Some(host)) if head.uri.scheme().is_some() => Ok(Self::Target { target, host }),
+            (_, Some(_), Some(host)) => Ok(Self::One(host)),
+            (_, None, Some(host)) if believes_forwarded_host => {
+                Ok(Self::One(only(&head.headers, &X_FORWARDED_HOST)?.unwrap_or(host)))
+            }
+            (_, None, Some(host)) => Ok(Self::One(host)),
+        }
+    }
+}
+
+/// The header's one value; `None` if there is none.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, AuthorityError> {
+    let line = headers::only(headers, name).map_err(|_| AuthorityError::Invalid)?;
+    line.map(HeaderValue::to_str).transpose().map_err(|_| AuthorityError::Invalid)
 }

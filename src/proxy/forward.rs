@@ -1,7 +1,7 @@
 //! The permitted request on its way to the upstream, and the upstream's answer on its way back.
 
 use super::{
-    Body, Forwarding, Origination, Proxy, ResponseBody, Rider, Sender, respond, set_forwarded, strip_answer,
+    Body, Forwarding, Origination, Proxy, ResponseBody, Rider, respond, set_forwarded, strip_answer,
 };
 use crate::authorize::Permit;
 use crate::config::Authorization;
@@ -12,6 +12,7 @@ use crate::headers::{
 };
 use crate::names::RouteId;
 use crate::observe::Exchange;
+use crate::server::Sender;
 use crate::upstream::{Pace, RequestBody, UpstreamBody, UpstreamError};
 use crate::uri::CanonicalPath;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST};

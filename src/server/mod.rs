@@ -7,6 +7,7 @@ mod drain;
 mod handed_over;
 mod listen;
 mod malformed;
+mod sender;
 mod tls;
 
 pub use connection::{Peer, Protocol, Serve};
@@ -14,4 +15,5 @@ pub use deadline::Limits;
 pub use drain::{Drain, Drained};
 pub use handed_over::{HandedOver, HandedOverError};
 pub use listen::{Connections, Listener, Sockets};
+pub use sender::Sender;
 pub use tls::Tls;
