@@ -11,6 +11,9 @@ use http::StatusCode;
 /// Why a request is refused. Its `Display` is the `error_description`: a fixed text, with nothing in it that a client wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Denial {
+    /// How a front describes the request that it asks about.
+    #[error(transparent)]
+    Description(#[from] DescriptionError),
     /// The request's authority.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
@@ -53,6 +56,26 @@ pub enum Denial {
     /// The client's body is badly framed, broke off, or came too slowly.
     #[error("the request's body is badly framed or incomplete")]
     Body,
+}
+
+/// Why a front that asks for a decision gets none: whatever it leaves open could be the client's to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum DescriptionError {
+    /// The peer is none of the listener's `trusted_proxies`.
+    #[error("this peer may not ask for decisions")]
+    Untrusted,
+    /// A field is not there.
+    #[error("the description of the request is incomplete")]
+    Missing,
+    /// A field is there more than once.
+    #[error("a field that describes the request is repeated")]
+    Repeated,
+    /// A field cannot be what it should say.
+    #[error("a field that describes the request is malformed")]
+    Malformed,
+    /// Two fields say different things.
+    #[error("the fields that describe the request contradict each other")]
+    Contradictory,
 }
 
 /// What is wrong with a request's authority (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
@@ -195,6 +218,8 @@ pub enum Kind {
     UseNonce,
     /// 403, in the challenge of the scheme that was used, with the scopes.
     InsufficientScope,
+    /// 403: whoever asks may not.
+    Forbidden,
     /// 503: our trouble, not the client's; it should keep its token and try again.
     Unavailable,
     /// 429.
@@ -215,7 +240,7 @@ impl Kind {
             Self::Unauthorized | Self::InvalidToken | Self::InvalidProof | Self::UseNonce => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::InsufficientScope => StatusCode::FORBIDDEN,
+            Self::InsufficientScope | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
@@ -234,6 +259,7 @@ impl Kind {
             Self::InvalidProof => "invalid_dpop_proof",
             Self::UseNonce => "use_dpop_nonce",
             Self::InsufficientScope => "insufficient_scope",
+            Self::Forbidden => "access_denied",
             Self::Unavailable => "temporarily_unavailable",
             Self::TooManyRequests => "too_many_requests",
             Self::NotImplemented => "not_implemented",
@@ -256,6 +282,7 @@ impl Kind {
             | Self::InvalidProof
             | Self::UseNonce
             | Self::InsufficientScope
+            | Self::Forbidden
             | Self::NotImplemented => None,
         }
     }
@@ -269,7 +296,8 @@ impl Denial {
             Self::Proof(error) => error.cost_a_signature(),
             Self::Binding(error) => error.cost_a_signature(),
             Self::Replay(_) | Self::InsufficientScope => true,
-            Self::Authority(_)
+            Self::Description(_)
+            | Self::Authority(_)
             | Self::Path(_)
             | Self::TargetTooLong
             | Self::NoRoute
@@ -284,6 +312,7 @@ impl Denial {
     /// The table. Every reason, its kind and its label.
     pub const fn row(self) -> Row {
         let (kind, label) = match self {
+            Self::Description(error) => description_row(error),
             Self::Authority(AuthorityError::Invalid) => (Kind::BadRequest, "authority_invalid"),
             Self::Authority(AuthorityError::Unknown) => (Kind::Misdirected, "authority_unknown"),
             Self::Path(error) => (Kind::BadRequest, path_label(error)),
@@ -328,6 +357,16 @@ impl Denial {
     /// The status.
     pub const fn status(self) -> StatusCode {
         self.row().kind.status()
+    }
+}
+
+const fn description_row(error: DescriptionError) -> (Kind, &'static str) {
+    match error {
+        DescriptionError::Untrusted => (Kind::Forbidden, "description_untrusted"),
+        DescriptionError::Missing => (Kind::BadRequest, "description_missing"),
+        DescriptionError::Repeated => (Kind::BadRequest, "description_repeated"),
+        DescriptionError::Malformed => (Kind::BadRequest, "description_malformed"),
+        DescriptionError::Contradictory => (Kind::BadRequest, "description_contradictory"),
     }
 }
 

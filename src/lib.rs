@@ -40,6 +40,7 @@
 //! | [`server`] | sockets, TLS, HTTP's limits, drain | tokens, routes |
 //! | [`upstream`] | connections to servers, bodies, the types it is planned in | tokens, routes, decisions |
 //! | [`gate`] | the stages in order, which evidence is missing and who can bring it | bodies, upstreams, how an answer is written |
+//! | [`forward_auth`] | the door for other proxies: reads what they describe, says what they may do | TLS set-up, YAML, how verification works, upstreams |
 //! | [`proxy`] | the door that forwards: reads a question, writes an answer | TLS set-up, YAML, how verification works |
 //! | [`observe`] | records and labels | decisions: it is told, never asks |
 //! | [`admin`] | health, metrics, the effective configuration | requests in flight |
@@ -73,6 +74,7 @@ pub mod config;
 pub mod demo;
 pub mod denial;
 pub mod dpop;
+pub mod forward_auth;
 pub mod gate;
 pub mod headers;
 pub mod identity;

@@ -66,6 +66,10 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "forward_auth",
+        &["authorize", "clock", "config", "denial", "gate", "headers", "names", "observe", "server", "uri"],
+    ),
+    (
         "proxy",
         &[
             "authorize",

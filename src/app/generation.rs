@@ -4,6 +4,7 @@ use super::process::Process;
 use crate::authorize::Authorizer;
 use crate::config::{IssuerPlan, OnStart, Plan, StopPlan};
 use crate::dpop::{AcceptanceWindow, NonceMint, Verifier};
+use crate::forward_auth::ForwardAuth;
 use crate::gate::Gate;
 use crate::issuer::{KeyKeeper, OnRefresh, Surroundings};
 use crate::names::{IssuerId, Names};
@@ -17,6 +18,7 @@ use std::sync::Arc;
 pub(super) struct Generation {
     pub(super) keys: Arc<KeyKeeper>,
     pub(super) proxy: Proxy,
+    pub(super) forward_auth: ForwardAuth,
     pub(super) observer: Arc<Observer>,
     pub(super) terms: Terms,
     pub(super) stop: StopPlan,
@@ -82,6 +84,8 @@ impl Generation {
         };
         let gate = Arc::new(Gate::new(plan, authorizer, Arc::clone(&keys), process.clock.clone()));
         let proxy_before = before.map(|before| &before.proxy);
+        let forward_auth =
+            ForwardAuth::new(plan, Arc::clone(&gate), Arc::clone(&observer), process.clock.clone());
         let proxy = Proxy::new(plan, gate, Arc::clone(&observer), process.clock.clone(), proxy_before);
         let terms = Terms {
             window: plan.window,
@@ -89,7 +93,7 @@ impl Generation {
             waits: plan.replay.on_start == OnStart::Wait,
         };
         let (stop, names) = (plan.stop, plan.names.clone());
-        Self { keys, proxy, observer, terms, stop, mint, issuers, proofs, names }
+        Self { keys, proxy, forward_auth, observer, terms, stop, mint, issuers, proofs, names }
     }
 }
 

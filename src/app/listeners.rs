@@ -1,15 +1,16 @@
 //! The listeners: those that run, and how they become those of another configuration.
 //!
-//! A listener goes on where its name, its address and whether it speaks TLS stay: its connections too. In all other cases another one begins,
+//! A listener goes on where its name, its address, what it is for and whether it speaks TLS stay: its connections too. In all other cases another one begins,
 //! and the one until now stops accepting and lets its connections end. A socket stays where its address does, so nobody who waits in it
 //! is lost.
 
-use super::{AppError, Door};
-use crate::config::{ListenAddress, ListenerPlan, Plan};
+use super::AppError;
+use super::doors::Doors;
+use crate::config::{ListenAddress, ListenerMode, ListenerPlan, Plan};
 use crate::names::ListenerId;
 use crate::net::workers::Runtimes;
 use crate::observe::{ListenerState, Metrics};
-use crate::server::{Connections, Drain, Drained, HandedOver, Limits, Listener, Sockets, Tls};
+use crate::server::{Connections, Drain, Drained, HandedOver, Listener, Sockets, Tls};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ pub(super) struct Bound {
 #[derive(Debug)]
 struct Kept {
     id: ListenerId,
+    mode: ListenerMode,
     /// As it is configured.
     configured: ListenAddress,
     tls: Option<Tls>,
@@ -52,7 +54,7 @@ pub(super) struct Listeners {
     runtimes: Runtimes,
     /// Who waits for the end of those that have stopped.
     ending: TaskTracker,
-    door: Door,
+    doors: Doors,
     handed_over: HandedOver,
     /// What each one that ever ran has counted: it counts on when it comes again.
     known: BTreeMap<ListenerId, Arc<Connections>>,
@@ -110,7 +112,8 @@ impl Bound {
                 .map_err(|source| AppError::HandedOver { name: name(), source })?,
         };
         let sockets = listener.sockets().map_err(no_files)?;
-        let kept = Kept { id: plan.id, configured: plan.address.clone(), tls, sockets, connections };
+        let (id, mode) = (plan.id, plan.mode);
+        let kept = Kept { id, mode, configured: plan.address.clone(), tls, sockets, connections };
         Ok(Self { addresses: listener.addresses(), listener, kept })
     }
 
@@ -123,7 +126,10 @@ impl Bound {
 impl Kept {
     /// Whether it can go on as this one.
     fn goes_on_as(&self, plan: &ListenerPlan) -> bool {
-        self.id == plan.id && self.configured == plan.address && self.tls.is_some() == plan.tls.is_some()
+        self.id == plan.id
+            && self.mode == plan.mode
+            && self.configured == plan.address
+            && self.tls.is_some() == plan.tls.is_some()
     }
 
     /// Whether its sockets are what this one would bind. Port 0 is another port each time.
@@ -159,12 +165,17 @@ impl Kept {
 
 impl Listeners {
     /// Starts accepting.
-    pub(super) fn start(bound: Vec<Bound>, handed_over: HandedOver, door: Door, runtimes: Runtimes) -> Self {
+    pub(super) fn start(
+        bound: Vec<Bound>,
+        handed_over: HandedOver,
+        doors: Doors,
+        runtimes: Runtimes,
+    ) -> Self {
         let mut listeners = Self {
             lives: Vec::new(),
             runtimes,
             ending: TaskTracker::new(),
-            door,
+            doors,
             handed_over,
             known: BTreeMap::new(),
             running: Arc::default(),
@@ -176,10 +187,7 @@ impl Listeners {
 
     fn begin(&self, Bound { listener, kept, .. }: Bound) -> Life {
         let drain = Drain::on(self.runtimes.clone());
-        let accepting =
-            listener.run(kept.id, kept.tls.clone(), self.door.clone(), Limits::DEFAULT, drain.clone());
-        // A task of the drain: it ends when nobody is left whom the system has connected and we have not accepted.
-        drain.spawn(accepting);
+        self.doors.run(kept.mode, listener, kept.id, kept.tls.clone(), &drain);
         Life { kept, drain }
     }
 

@@ -4,6 +4,7 @@
 //! the configuration is read again is a `Generation`: issuers and their keys, the gate, the doors. Sockets and
 //! open connections belong to neither; they are here.
 
+mod doors;
 mod generation;
 mod history;
 mod listeners;
@@ -21,13 +22,11 @@ use crate::config::{Plan, StopPlan};
 use crate::dpop::NonceMint;
 use crate::net::workers::Runtimes;
 use crate::observe::AccessLog;
-use crate::proxy::{Body, Proxy};
 use crate::replay;
-use crate::server::{Drained, HandedOver, HandedOverError, Peer, Serve};
+use crate::server::{Drained, HandedOver, HandedOverError};
 use arc_swap::ArcSwap;
+use doors::Doors;
 use generation::Generation;
-use http::{Request, Response};
-use hyper::body::Incoming;
 use listeners::{Bound, Listeners};
 use process::Process;
 use reload::{Running, RunningAdmin, Wishes};
@@ -172,9 +171,9 @@ impl App {
     /// The same with every connection on one of these runtimes.
     pub async fn run_on(self, runtimes: Runtimes, stop: CancellationToken) -> Drained {
         let Self { listeners, handed_over, admin, facts, process, current, plan, mut wishes, .. } = self;
-        let door = Door(Arc::clone(&current));
+        let doors = Doors(Arc::clone(&current));
         let mut running = Running {
-            listeners: Listeners::start(listeners, handed_over, door, runtimes),
+            listeners: Listeners::start(listeners, handed_over, doors, runtimes),
             admin: RunningAdmin::start(admin, plan.admin, &facts),
             watch: Watch::of(&plan, None),
             process,
@@ -204,26 +203,5 @@ impl App {
         running.process.end().await;
         running.admin.end().await;
         drained
-    }
-}
-
-/// What every connection of a proxy listener serves: for each request the configuration that runs when it begins, and no other.
-#[derive(Clone, Debug)]
-struct Door(Arc<ArcSwap<Generation>>);
-
-/// A request's hold on the configuration that it began with.
-struct Held(Arc<Generation>);
-
-impl AsRef<Proxy> for Held {
-    fn as_ref(&self) -> &Proxy {
-        &self.0.proxy
-    }
-}
-
-impl Serve for Door {
-    type Body = Body;
-
-    fn serve(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send {
-        Proxy::serve(Held(self.0.load_full()), peer, request)
     }
 }

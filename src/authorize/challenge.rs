@@ -92,6 +92,7 @@ impl Kind {
             | Self::Misdirected
             | Self::NotFound
             | Self::MethodNotAllowed
+            | Self::Forbidden
             | Self::Unavailable
             | Self::TooManyRequests
             | Self::NotImplemented => false,

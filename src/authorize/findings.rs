@@ -72,7 +72,8 @@ impl Authorizer {
             Denial::InsufficientScope => {
                 refusal.token.as_ref().map(|token| of_scope(policy, token)).unwrap_or_default()
             }
-            Denial::Authority(_)
+            Denial::Description(_)
+            | Denial::Authority(_)
             | Denial::Path(_)
             | Denial::TargetTooLong
             | Denial::NoRoute

@@ -6,7 +6,7 @@
     reason = "the comments on keys are the schema's descriptions too, and those are plain text"
 )]
 
-use super::plan::Authorization;
+use super::plan::{Authorization, ListenerMode};
 use super::problem::{Findings, Position};
 use super::read::{Entries, List, Read, Spot, about, choice, did_you_mean, object, property, section, words};
 use super::tree::{Node, Placed};
@@ -55,8 +55,8 @@ section! {
         dpop: default(Dpop, json!({})),
         /// How used proofs are remembered.
         replay: default(Replay, json!({})),
-        /// Where requests are forwarded to.
-        upstreams: required(List<Upstream>),
+        /// Where requests are forwarded to. Not needed where no listener is a proxy.
+        upstreams: default(List<Upstream>, json!([])),
         /// Which request goes where, and what it must bring. The longest matching path wins, then the more specific host,
         /// then the route with methods; the order in the file never matters.
         routes: required(List<Route>),
@@ -261,8 +261,8 @@ section! {
         name: required(Text),
         /// Which requests it takes.
         matches as "match": required(Match),
-        /// The name of the upstream that they go to.
-        upstream: required(Text),
+        /// The name of the upstream that they go to. Not needed where no listener is a proxy.
+        upstream: optional(Text),
         /// Which tokens it takes: dpop (bound to a key), mtls (bound to a certificate), bearer (unbound).
         accept: default(List<Spot<Token>>, json!(["dpop"])),
         /// No token is asked for; identity headers are still stripped.
@@ -322,17 +322,7 @@ section! {
     }
 }
 
-choice! {
-    /// What a listener is for.
-    ListenerMode {
-        /// It forwards.
-        Proxy = "proxy",
-        /// It answers forward-auth questions over HTTP.
-        ForwardAuth = "forward_auth",
-        /// It answers Envoy's questions over gRPC.
-        ExtAuthzGrpc = "ext_authz_grpc",
-    }
-}
+words! { ListenerMode { Proxy = "proxy", ForwardAuth = "forward_auth", ExtAuthzGrpc = "ext_authz_grpc", } }
 
 choice! {
     /// Where used proofs are remembered.

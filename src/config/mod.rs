@@ -17,8 +17,8 @@ mod variables;
 pub use again::{Attempt, Renewal, files_again, load_again};
 pub use document::schema;
 pub use plan::{
-    Authorization, CorsPlan, IssuerPlan, KeySource, ListenAddress, ListenerPlan, OnStart, Plan, RedisPlan,
-    ReplayPlan, RoutePlan, StopPlan, TlsPlan, UpstreamPlan,
+    Authorization, CorsPlan, IssuerPlan, KeySource, ListenAddress, ListenerMode, ListenerPlan, OnStart, Plan,
+    RedisPlan, ReplayPlan, RoutePlan, StopPlan, TlsPlan, UpstreamPlan,
 };
 pub use problem::{Problem, Problems};
 pub use reading::{Reading, Seen};

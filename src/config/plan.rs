@@ -82,11 +82,14 @@ pub struct ListenerPlan {
     pub id: ListenerId,
     /// Its name: a metric label.
     pub name: String,
+    /// What it is for.
+    pub mode: ListenerMode,
     /// Where it listens.
     pub address: ListenAddress,
     /// Absent: plain HTTP.
     pub tls: Option<TlsPlan>,
-    /// Whose `X-Forwarded-For` is believed for the client's address, and whose `X-Forwarded-Host` for the authority.
+    /// Whose `X-Forwarded-For` is believed for the client's address, and whose `X-Forwarded-Host` for the authority; at other doors, whose
+    /// description of a request.
     pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
@@ -106,6 +109,17 @@ pub struct StopPlan {
     pub delay: Duration,
     /// How long requests may take to end after that.
     pub timeout: Duration,
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerMode {
+    /// It forwards.
+    Proxy,
+    /// It answers forward-auth questions over HTTP.
+    ForwardAuth,
+    /// It answers Envoy's questions over gRPC.
+    ExtAuthzGrpc,
 }
 
 /// Certificate and key, read and found to fit each other.
@@ -163,8 +177,8 @@ pub struct RoutePlan {
     pub matcher: Matcher,
     /// What it asks of a request.
     pub policy: Policy,
-    /// Where its requests go.
-    pub upstream: UpstreamId,
+    /// Where its requests go; absent only where nothing is forwarded.
+    pub upstream: Option<UpstreamId>,
     /// What the upstream does not see of the path; canonical, no slash at the end.
     pub strip_prefix: Option<String>,
     /// `%2F` is allowed in this route's paths.

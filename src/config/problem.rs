@@ -119,6 +119,11 @@ impl Findings {
         }
     }
 
+    /// Whether a problem of this setting was found.
+    pub(super) fn has(&self, place: &Position) -> bool {
+        self.problems.iter().any(|problem| problem.place == place.path)
+    }
+
     /// Whether a problem was found.
     pub(super) fn any(&self) -> bool {
         !self.problems.is_empty()

@@ -85,6 +85,11 @@ impl Map {
         Ok(Located { site, path, number })
     }
 
+    /// Whether several of our origins have this authority: they differ in scheme alone.
+    pub(super) fn needs_scheme(&self, authority: &str) -> bool {
+        self.sites.iter().filter(|site| site.origin.is_authority(authority)).count() > 1
+    }
+
     /// The origins that clients may call us by, for the log.
     pub(super) fn served(&self) -> &str {
         &self.served

@@ -213,6 +213,20 @@ impl Gate {
         }
     }
 
+    /// Whether several of our origins have this authority, so that only the scheme tells them apart.
+    pub fn needs_scheme(&self, authority: &str) -> bool {
+        self.map.needs_scheme(authority)
+    }
+
+    /// A new nonce with every answer, for whoever cannot tell when the old one ends: on routes that need them.
+    pub fn next_nonce(&self, route: RouteId, permit: &Permit) -> Option<HeaderValue> {
+        let required = self.rules.get(route)?.policy.nonce == NoncePolicy::Required;
+        if required && permit.passed() {
+            return HeaderValue::try_from(self.authorizer.challenge_nonce(self.clock.moment())).ok();
+        }
+        self.fresh_nonce(route, permit)
+    }
+
     /// A nonce for the answer to this request. On a route that needs nonces, a new one before the old one ends (RFC 9449 section 8.2); on
     /// others none (section 11.3: a nonce once given must be asked for from then on).
     ///

@@ -49,6 +49,13 @@ impl<'q> Question<'q> {
 }
 
 impl<'q> Authority<'q> {
+    /// The one that counts first.
+    pub const fn first(&self) -> &'q str {
+        match self {
+            Self::One(one) | Self::Target { target: one, .. } | Self::Same(one, _) => one,
+        }
+    }
+
     /// Whom the request names (RFC 9112 section 3.2, RFC 9113 section 8.3.1). Where the front rewrites `Host` and is believed, its
     /// `X-Forwarded-Host` counts.
     ///

@@ -181,6 +181,12 @@ impl Exchange {
         self.0.client = client;
     }
 
+    /// What is asked for, where the request only describes it.
+    pub fn asks_for(&mut self, method: &Method, target: PathAndQuery) {
+        self.0.method = method.clone();
+        self.0.target = Some(target);
+    }
+
     /// The path that was matched; until then the target's own stands in the record.
     pub fn path(&mut self, path: &CanonicalPath<'_>) {
         let path = path.as_str();
@@ -212,6 +218,11 @@ impl Exchange {
     /// What was found in a refused request and what was expected. The line cuts and escapes it.
     pub fn found(&mut self, findings: Vec<Finding>) {
         self.0.findings = findings;
+    }
+
+    /// One thing more that was found.
+    pub fn also_found(&mut self, finding: Finding) {
+        self.0.findings.push(finding);
     }
 
     /// What was decided. The first call ends the time that counts as our own work; a later one (a broken

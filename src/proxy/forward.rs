@@ -141,7 +141,7 @@ impl Proxy {
         permit: &Permit,
         exchange: &mut Exchange,
     ) -> Result<Answered, Denial> {
-        let number = self.forwarding.get(route).map(|forwarding| forwarding.upstream);
+        let number = self.forwarding.get(route).and_then(|forwarding| forwarding.upstream);
         let Some((number, upstream)) = number.and_then(|number| Some((number, self.upstreams.get(number)?)))
         else {
             return Ok(Answered::Failed(UpstreamError::Connect, route));

@@ -48,7 +48,8 @@ pub struct Proxy {
 /// How a route's requests are forwarded.
 #[derive(Debug)]
 struct Forwarding {
-    upstream: UpstreamId,
+    /// Absent only where no listener forwards.
+    upstream: Option<UpstreamId>,
     strip_prefix: Option<String>,
     authorization: Authorization,
     /// Nothing that an upstream may live by is taken away: it has been reached without a gateway so far.

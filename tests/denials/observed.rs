@@ -50,7 +50,8 @@ async fn observing_refuses_nothing_that_can_be_forwarded() {
 /// What has no single meaning, or leads nowhere.
 const fn cannot_be_forwarded(denial: Denial) -> bool {
     match denial {
-        Denial::Authority(_)
+        Denial::Description(_)
+        | Denial::Authority(_)
         | Denial::Path(_)
         | Denial::TargetTooLong
         | Denial::NoRoute

@@ -30,6 +30,8 @@ pub const HOST: &str = "api.test";
 /// The gateway and everything around it; stops when dropped.
 pub struct House {
     pub gateway: SocketAddr,
+    /// Every listener; the first is `gateway`.
+    pub listeners: Vec<SocketAddr>,
     pub admin: SocketAddr,
     pub upstream: Recording,
     pub clock: Clock,
@@ -71,6 +73,31 @@ impl House {
         Self::begun_long_ago(Files { routes, settings, tls: true, ..Files::NONE }).await
     }
 
+    /// The same with two more listeners: `decisions`, where this machine may ask as a front does, and `strangers`, where it may not.
+    pub async fn with_doors(routes: &str, settings: &str) -> Self {
+        Self::begun_long_ago(Files { routes, settings, doors: true, ..Files::NONE }).await
+    }
+
+    /// The same with more issuers.
+    pub async fn with_doors_and_issuers(routes: &str, issuers: &str, settings: &str) -> Self {
+        Self::begun_long_ago(Files { routes, issuers, settings, doors: true, ..Files::NONE }).await
+    }
+
+    /// The same with other origins, as a list of YAML.
+    pub async fn with_origins(routes: &str, origins: &'static str) -> Self {
+        Self::begun_long_ago(Files { routes, origins, doors: true, ..Files::NONE }).await
+    }
+
+    /// Where fronts ask.
+    pub fn decisions(&self) -> SocketAddr {
+        self.listeners[1]
+    }
+
+    /// Where other fronts ask.
+    pub fn strangers(&self) -> SocketAddr {
+        self.listeners[2]
+    }
+
     /// A gateway with the system's clock, beside servers that have no other.
     pub async fn present(routes: &str, settings: &str, tls: bool) -> Self {
         let mut house = Self::begin_by(Files { routes, settings, tls, ..Files::NONE }, Clock::system()).await;
@@ -105,10 +132,12 @@ impl House {
         let certificate = h2::certificate(folder.path(), HOST);
         std::fs::write(&file, files.configuration(&upstream)).unwrap();
         let (log, access_log) = Log::begin();
-        let (reloader, (gateway, admin, stop, running)) = run_with(&file, &clock, Some(access_log)).await;
+        let (reloader, listeners, (gateway, admin, stop, running)) =
+            run_with(&file, &clock, Some(access_log)).await;
         let (client, present) = (PrivateKey::generate(Algorithm::Es256).unwrap(), false);
         Self {
             gateway,
+            listeners,
             admin,
             upstream,
             clock,
@@ -172,10 +201,16 @@ impl House {
         drop(self.stop);
         self.running.await.unwrap();
         let (log, access_log) = Log::begin();
-        (self.reloader, (self.gateway, self.admin, self.stop, self.running)) =
+        (self.reloader, self.listeners, (self.gateway, self.admin, self.stop, self.running)) =
             run_with(&file, &self.clock, Some(access_log)).await;
         self.log = log;
         self
+    }
+
+    /// Stops the gateway alone: what it stood beside goes on.
+    pub async fn stopped(self) {
+        drop(self.stop);
+        self.running.await.unwrap();
     }
 
     /// A token for the client's key, with every claim of RFC 9068; `changes` replace claims, `null` removes them.
@@ -213,6 +248,13 @@ impl House {
         connection.answer().await.expect("an answer")
     }
 
+    /// The same to another of its listeners.
+    pub async fn ask(&self, listener: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
+        let mut connection = Raw::connect(listener).await;
+        connection.send(request).await;
+        connection.answer().await.expect("an answer")
+    }
+
     /// `GET /orders` with a good token and a good proof.
     pub async fn good(&self) -> Answer {
         let token = self.token(json!({}));
@@ -242,16 +284,21 @@ pub type Running = (SocketAddr, SocketAddr, DropGuard, JoinHandle<Drained>);
 
 /// A gateway with this configuration file.
 pub async fn run(file: &Path, clock: &Clock) -> Running {
-    run_with(file, clock, None).await.1
+    run_with(file, clock, None).await.2
 }
 
-async fn run_with(file: &Path, clock: &Clock, log: Option<AccessLog>) -> (Reloader, Running) {
+async fn run_with(
+    file: &Path,
+    clock: &Clock,
+    log: Option<AccessLog>,
+) -> (Reloader, Vec<SocketAddr>, Running) {
     let (plan, _) = config::load(file).unwrap_or_else(|problems| panic!("{problems}"));
     let app = App::build(plan, clock.clone(), log).await.unwrap();
-    let (gateway, admin) = (app.addresses()[0], app.admin_address());
+    let (listeners, admin) = (app.addresses(), app.admin_address());
     let (reloader, stop) = (app.reloader(), CancellationToken::new());
     let running = tokio::spawn(app.run(stop.clone()));
-    (reloader, (gateway, admin, stop.drop_guard(), running))
+    let gateway = listeners[0];
+    (reloader, listeners, (gateway, admin, stop.drop_guard(), running))
 }
 
 /// What the configuration file says.
@@ -260,21 +307,40 @@ struct Files<'a> {
     issuers: &'a str,
     settings: &'a str,
     tls: bool,
+    /// Other proxies may ask.
+    doors: bool,
+    origins: &'a str,
     /// What the upstream answers.
     answer: &'static str,
 }
 
+/// One listener that trusts this machine, and one that does not.
+const DOORS: &str = r#"
+  - { name: decisions, address: "127.0.0.1:0", mode: forward_auth, trusted_proxies: [127.0.0.1/32] }
+  - { name: strangers, address: "127.0.0.1:0", mode: forward_auth, trusted_proxies: [192.0.2.1/32] }"#;
+
 impl Files<'_> {
-    const NONE: Self = Self { routes: "", issuers: "", settings: "", tls: false, answer: OK };
+    const NONE: Self = Self {
+        routes: "",
+        issuers: "",
+        settings: "",
+        tls: false,
+        doors: false,
+        origins: r#"["https://api.test"]"#,
+        answer: OK,
+    };
 
     fn configuration(&self, upstream: &Recording) -> String {
-        let Self { routes, issuers, settings, .. } = self;
+        let Self { routes, issuers, settings, origins, .. } = self;
         let tls = if self.tls { format!(", {}", h2::TLS) } else { String::new() };
+        let doors = if self.doors { DOORS } else { "" };
         format!(
             r#"
-listeners: [{{ name: public, address: "127.0.0.1:0"{tls} }}]
+listeners:
+  - {{ name: public, address: "127.0.0.1:0"{tls} }}
+{doors}
 admin: {{ address: "127.0.0.1:0" }}
-public_origins: ["https://{HOST}"]
+public_origins: {origins}
 issuers:
   - {{ name: main, issuer: "https://id.test", audiences: ["https://api.test"], jwks_file: jwks.json }}
 {issuers}

@@ -4,7 +4,8 @@
 
 use super::gateway::{House, NOW, get, proof, request};
 use keyproof::denial::{
-    AuthorityError, BindingError, CredentialsError, Denial, ProofCountError, ReplayError, UnsupportedError,
+    AuthorityError, BindingError, CredentialsError, Denial, DescriptionError, ProofCountError, ReplayError,
+    UnsupportedError,
 };
 use keyproof::dpop::ProofError;
 use keyproof::jose::{Algorithm, PrivateKey};
@@ -30,7 +31,7 @@ pub enum Case {
     Started(&'static str, Make),
     /// By this request to a gateway with these settings, after a good one.
     AfterAGoodOne(&'static str, Make),
-    /// Where the trouble itself is made: in `tests/replay`.
+    /// Where the trouble itself is made: in `tests/replay`; or at another door: in `tests/doors`.
     Elsewhere,
 }
 
@@ -50,6 +51,11 @@ macro_rules! cases {
 }
 
 cases! {
+    Denial::Description(DescriptionError::Untrusted) => Denial::Description(DescriptionError::Untrusted), Case::Elsewhere;
+    Denial::Description(DescriptionError::Missing) => Denial::Description(DescriptionError::Missing), Case::Elsewhere;
+    Denial::Description(DescriptionError::Repeated) => Denial::Description(DescriptionError::Repeated), Case::Elsewhere;
+    Denial::Description(DescriptionError::Malformed) => Denial::Description(DescriptionError::Malformed), Case::Elsewhere;
+    Denial::Description(DescriptionError::Contradictory) => Denial::Description(DescriptionError::Contradictory), Case::Elsewhere;
     Denial::Authority(AuthorityError::Invalid) => Denial::Authority(AuthorityError::Invalid),
         sent(|_| "GET /orders HTTP/1.1\r\n\r\n".to_owned());
     Denial::Authority(AuthorityError::Unknown) => Denial::Authority(AuthorityError::Unknown),

@@ -183,6 +183,10 @@ async fn record(mut connection: Connection, answer: &'static str, seen: Arc<Mute
             let Some(body) = connection.exactly(length.parse().unwrap()).await else { return };
             request.body = body;
         }
+        let answer = match answer.find("\r\n\r\n") {
+            Some(end) if request.line.starts_with("HEAD ") => &answer[..end + 4],
+            _ => answer,
+        };
         seen.lock().unwrap().push(request);
         if connection.socket.write_all(answer.as_bytes()).await.is_err() {
             return;

@@ -1,7 +1,7 @@
 //! Listeners and the admin address.
 
-use super::{ListenAddress, ListenerPlan, Surroundings, files, names, unsupported};
-use crate::config::document::{Document, Listener, ListenerMode};
+use super::{ListenAddress, ListenerMode, ListenerPlan, Surroundings, files, names, unsupported};
+use crate::config::document::{Document, Listener};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
 use crate::names::{ListenerId, Register};
@@ -40,19 +40,50 @@ fn one(
     let tls = listener.tls.as_ref().map(|tls| files::tls(tls, around, findings));
     let trusted_proxies: Vec<IpNet> =
         listener.trusted_proxies.items.iter().filter_map(|text| network(text, findings)).collect();
-    if listener.mode.value != ListenerMode::Proxy && listener.trusted_proxies.is_empty() {
-        findings.problem(
-            &listener.trusted_proxies.place,
-            "a listener that answers other proxies trusts none of them",
-            "name the networks they ask from: \"trusted_proxies: [127.0.0.1/32]\"",
-        );
+    if listener.mode.value != ListenerMode::Proxy {
+        who_may_ask(listener, findings);
     }
     let (text, address) = address?;
     if listener.tls.is_none() {
         warn_of_plain_http(text, &address, findings);
     }
     let name = listener.name.as_ref()?.value.clone();
-    Some(ListenerPlan { id: ids.id(&name), name, address, tls: tls.flatten(), trusted_proxies })
+    let mode = listener.mode.value;
+    Some(ListenerPlan { id: ids.id(&name), name, mode, address, tls: tls.flatten(), trusted_proxies })
+}
+
+/// Who is trusted here says what a client asked for: nobody by default, and not a whole data centre.
+fn who_may_ask(listener: &Listener, findings: &mut Findings) {
+    if listener.trusted_proxies.is_empty() {
+        findings.problem(
+            &listener.trusted_proxies.place,
+            "a listener that answers other proxies trusts none of them",
+            "name the networks they ask from: \"trusted_proxies: [127.0.0.1/32]\"",
+        );
+    }
+    for text in &listener.trusted_proxies.items {
+        let wide = |network: IpNet| match network {
+            IpNet::V4(network) => network.prefix_len() < 24,
+            IpNet::V6(network) => network.prefix_len() < 64,
+        };
+        if text.value.parse().is_ok_and(wide) {
+            let what = format!(
+                "{} is a wide network: whoever is in it can say what a client asked for",
+                text.shown()
+            );
+            findings.warn(
+                &text.place,
+                what,
+                "name the front proxies alone, in networks of at least /24 (IPv6: /64)",
+            );
+        }
+    }
+}
+
+/// Whether anything is forwarded: unless every listener is for decisions.
+pub(super) fn forward(document: &Document) -> bool {
+    let mut listeners = document.listeners.iter().flat_map(|list| &list.items).peekable();
+    listeners.peek().is_none() || listeners.any(|listener| listener.mode.value == ListenerMode::Proxy)
 }
 
 fn warn_of_plain_http(text: &Text, address: &ListenAddress, findings: &mut Findings) {

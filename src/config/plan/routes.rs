@@ -3,12 +3,12 @@
 mod matching;
 mod together;
 
-use super::{Authorization, RoutePlan, headers, names, origins};
+use super::{Authorization, RoutePlan, headers, listeners, names, origins};
 use crate::authorize::{Accept, Policy};
 use crate::config::document::{Document, EncodedSlashes, Route, Token};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
-use crate::names::Names;
+use crate::names::{Names, UpstreamId};
 use crate::route::{Matcher, Table};
 use crate::uri::Origin;
 use matching::{matcher, strip_prefix};
@@ -57,10 +57,7 @@ fn one(
     findings: &mut Findings,
 ) -> Option<RoutePlan> {
     contradictions(route, findings);
-    let upstreams = document.upstreams.iter().flat_map(|list| &list.items).map(|upstream| &upstream.name);
-    let upstream = route.upstream.as_ref().and_then(|name| {
-        names::find("upstream", name, upstreams, findings).map(|_| names.upstreams.id(&name.value))
-    });
+    let upstream = upstream(route, document, names, findings);
     let strip_prefix = route.strip_prefix.as_ref().and_then(|prefix| strip_prefix(prefix, matcher, findings));
     let policy = policy(route, document, names, findings);
     let cors = route.cors.as_ref().map(|cors| origins::cors(cors, findings));
@@ -69,12 +66,30 @@ fn one(
         name: route.name.as_ref()?.value.clone(),
         matcher: matcher?.clone(),
         policy,
-        upstream: upstream?,
+        upstream,
         strip_prefix,
         keep_encoded_slashes: route.encoded_slashes.value == EncodedSlashes::Keep,
         authorization: route.identity.authorization.value,
         cors,
     })
+}
+
+/// Where the route's requests go. Only where nothing is forwarded it need not say.
+fn upstream(
+    route: &Route,
+    document: &Document,
+    names: &mut Names,
+    findings: &mut Findings,
+) -> Option<UpstreamId> {
+    let Some(name) = &route.upstream else {
+        if listeners::forward(document) && !findings.has(&route.place.absent("upstream")) {
+            let help = "add \"upstream: …\" (The name of the upstream that they go to)";
+            findings.problem(&route.place, "the key \"upstream\" is missing", help);
+        }
+        return None;
+    };
+    let upstreams = document.upstreams.items.iter().map(|upstream| &upstream.name);
+    names::find("upstream", name, upstreams, findings).map(|_| names.upstreams.id(&name.value))
 }
 
 /// A public route asks for no token, so nothing can be asked of one.

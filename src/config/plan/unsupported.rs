@@ -1,15 +1,15 @@
 //! What the configuration has a place for and is not built yet. When it is, its line here goes.
 
-use crate::config::document::{Document, ListenerMode, Token};
+use crate::config::document::{Document, Token};
+use crate::config::plan::ListenerMode;
 use crate::config::problem::{Findings, Position};
 
 /// Notes every use of what is not built yet.
 pub(super) fn note(document: &Document, findings: &mut Findings) {
     for listener in document.listeners.iter().flat_map(|list| &list.items) {
         match listener.mode.value {
-            ListenerMode::Proxy => {}
-            ListenerMode::ForwardAuth => refuse(&listener.mode.place, "forward_auth", PROXY, findings),
-            ListenerMode::ExtAuthzGrpc => refuse(&listener.mode.place, "ext_authz_grpc", PROXY, findings),
+            ListenerMode::Proxy | ListenerMode::ForwardAuth => {}
+            ListenerMode::ExtAuthzGrpc => refuse(&listener.mode.place, "ext_authz_grpc", OVER_HTTP, findings),
         }
         if let Some(client_ca) = listener.tls.as_ref().and_then(|tls| tls.client_ca.as_ref()) {
             refuse(&client_ca.place, "a client certificate", "delete client_ca", findings);
@@ -25,9 +25,7 @@ pub(super) fn note(document: &Document, findings: &mut Findings) {
             );
         }
     }
-    for server in
-        document.upstreams.iter().flat_map(|list| &list.items).flat_map(|upstream| &upstream.servers)
-    {
+    for server in document.upstreams.items.iter().flat_map(|upstream| &upstream.servers) {
         for server in server.items.iter().filter(|server| server.value.starts_with("https://")) {
             refuse(
                 &server.place,
@@ -44,7 +42,7 @@ pub(super) fn note(document: &Document, findings: &mut Findings) {
     }
 }
 
-const PROXY: &str = "delete the listener: mode proxy is";
+const OVER_HTTP: &str = "write forward_auth, which Envoy asks over HTTP";
 
 fn refuse(place: &Position, what: &str, help: &str, findings: &mut Findings) {
     findings.problem(place, format!("{what} is not supported yet"), help);

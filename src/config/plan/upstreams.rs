@@ -1,6 +1,6 @@
 //! Upstreams.
 
-use super::{UpstreamPlan, names, proofs};
+use super::{UpstreamPlan, listeners, names, proofs};
 use crate::config::document::{Document, Upstream};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
@@ -15,8 +15,8 @@ pub(super) fn plan(
     ids: &mut Register<UpstreamId>,
     findings: &mut Findings,
 ) -> Vec<UpstreamPlan> {
-    let Some(upstreams) = &document.upstreams else { return Vec::new() };
-    if upstreams.is_empty() {
+    let upstreams = &document.upstreams;
+    if upstreams.is_empty() && listeners::forward(document) {
         let help = "add one: \"- name: api\" and \"servers: [http://127.0.0.1:9000]\"";
         findings.problem(&upstreams.place, "there is no upstream", help);
     }
