@@ -22,7 +22,7 @@ pub(super) struct Generation {
     pub(super) observer: Arc<Observer>,
     pub(super) terms: Terms,
     pub(super) stop: StopPlan,
-    mint: Arc<NonceMint>,
+    pub(super) mint: Arc<NonceMint>,
     issuers: Arc<Issuers>,
     proofs: Verifier,
     names: Names,

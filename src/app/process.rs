@@ -60,6 +60,16 @@ impl Process {
         }));
     }
 
+    /// Has the replay store go on as this plan says.
+    pub(super) fn adapt_store(&self, plan: &Plan, mint: &NonceMint) {
+        let terms = terms(plan);
+        self.replay.adapt(&replay::Settings {
+            plan: &plan.replay,
+            retention: mint.retention(plan.window),
+            terms: &terms,
+        });
+    }
+
     /// Ends what runs beside the requests, and waits for it.
     pub(super) async fn end(&self) {
         self.stop.cancel();
@@ -68,13 +78,15 @@ impl Process {
     }
 }
 
+/// What decides how long a proof is remembered.
+fn terms(plan: &Plan) -> [Duration; 3] {
+    [plan.window.max_age, plan.window.leeway, plan.nonce_lifetime]
+}
+
 /// Opens the replay store and sees to it that what it says of the past is true for every replica with our nonce secret.
 async fn open_store(plan: &Plan, mint: &NonceMint, clock: &Clock) -> Result<Store, AppError> {
-    let settings = replay::Settings {
-        plan: &plan.replay,
-        retention: mint.retention(plan.window),
-        terms: &[plan.window.max_age, plan.window.leeway, plan.nonce_lifetime],
-    };
+    let settings =
+        replay::Settings { plan: &plan.replay, retention: mint.retention(plan.window), terms: &terms(plan) };
     let store = open_when_free(&settings, plan.stop, clock).await?;
     let start = clock.moment();
     if store.begins_empty() {

@@ -31,6 +31,17 @@ pub enum Rejected {
     /// The keys of a new issuer, or of a new source, could not be had.
     #[error("issuers: {}", .0.join("; "))]
     Keys(Vec<String>),
+    /// Proofs would have to be remembered for longer than the store can.
+    #[error(
+        "dpop: proofs would have to be remembered for {} s, and this process can for {} s, twice as long as when it began: restart the gateway \
+         for a max_age, leeway or nonce lifetime that is so much longer", .asked.as_secs(), .most.as_secs()
+    )]
+    Retention {
+        /// For how long.
+        asked: Duration,
+        /// For how long it can.
+        most: Duration,
+    },
     /// The process is stopping.
     #[error("the gateway is stopping")]
     Stopping,
@@ -200,6 +211,10 @@ impl Running {
             (generation, plan, before)
         });
         let Some((generation, plan, before)) = built.await else { return Err(Rejected::Stopping) };
+        let (asked, most) = (generation.mint.retention(plan.window), self.process.replay.longest_retention());
+        if asked > most {
+            return Err(Rejected::Retention { asked, most });
+        }
         let keys = generation.keys.has_what_is_new(&before.keys);
         if tokio::time::timeout(KEYS, keys).await.is_err() {
             return Err(Rejected::Keys(generation.keys.lacks_of_what_is_new(&before.keys)));
@@ -222,6 +237,7 @@ impl Running {
     fn swap(&mut self, plan: Plan, generation: Generation, next: Next, admin: Option<Admin>) {
         let Self { process, current, listeners, facts, .. } = self;
         let forgets = history::forgets(&self.plan, &plan);
+        process.adapt_store(&plan, &generation.mint);
         forgets.note(process);
         let generation = Arc::new(generation);
         let files_changed = !plan.reading.has_same_files(&self.plan.reading);

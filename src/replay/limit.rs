@@ -16,6 +16,10 @@ impl PerKeyLimit {
         Self { quota: Quota::new(limit), timeline: Timeline::new(retention, start) }
     }
 
+    pub(super) fn set_limit(&self, limit: usize) {
+        self.quota.set_limit(limit);
+    }
+
     /// Whether this key may have one more. Of those that ask at the same time a few may pass too many.
     pub(super) fn has_room(&self, owner: u64, now: UnixTime) -> bool {
         let first = self.timeline.generation(now).unwrap_or(0);

@@ -233,6 +233,31 @@ impl Store {
         self.complete_since() <= now.saturating_add(CLOCK_DIFFERENCE.saturating_mul(2))
     }
 
+    /// For how long a proof may have to be remembered: twice as long as was said at the start.
+    pub fn longest_retention(&self) -> Duration {
+        match self {
+            Self::Memory(store) => store.longest_retention(),
+            Self::Journal(store) => store.memory.longest_retention(),
+            Self::Redis(store) => store.longest_retention(),
+        }
+    }
+
+    /// Goes on with other limits and under other terms, as a reload brings them. What it is made of does not change.
+    pub fn adapt(&self, settings: &Settings<'_>) {
+        let ReplayPlan { capacity, per_key_limit, per_subject_limit, .. } = *settings.plan;
+        match self {
+            Self::Memory(store) => store.limit(capacity, per_key_limit),
+            Self::Journal(store) => {
+                store.memory.limit(capacity, per_key_limit);
+                store.follow_terms(settings);
+            }
+            Self::Redis(store) => store.limit(capacity, per_key_limit),
+        }
+        if let Some(subjects) = self.subjects() {
+            subjects.set_limit(per_subject_limit);
+        }
+    }
+
     /// [`Store::complete_from`] for a reload, with the present where it changes how long proofs are acceptable: under other terms one that has
     /// expired and was dropped might be acceptable again.
     pub fn terms_changed_at(&self, moment: UnixTime) {

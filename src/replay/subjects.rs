@@ -21,7 +21,7 @@ pub(super) struct Subjects {
     /// Keyed by chance, so that nobody chooses whom to share counters with.
     hasher: RandomState,
     timeline: Timeline,
-    limit: u64,
+    limit: AtomicU64,
     /// A generation in the upper half and its count in the lower, for each generation in a ring of them. A cell of another generation counts
     /// nothing: nothing is ever cleared.
     pieces: Box<[OnceLock<Box<[AtomicU64]>>]>,
@@ -32,9 +32,14 @@ impl Subjects {
         Self {
             hasher: RandomState::new(),
             timeline: Timeline::new(retention, start),
-            limit: u64::try_from(limit).unwrap_or(u64::MAX),
+            limit: u64::try_from(limit).unwrap_or(u64::MAX).into(),
             pieces: std::iter::repeat_with(OnceLock::new).take(ROWS * COLUMNS / PIECE).collect(),
         }
+    }
+
+    /// Another limit, from now on. What is counted already counts.
+    pub(super) fn set_limit(&self, limit: usize) {
+        self.limit.store(u64::try_from(limit).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// What stands for the subject of an issuer here.
@@ -44,13 +49,14 @@ impl Subjects {
 
     /// Whether the subject may have one more.
     pub(super) fn has_room(&self, subject: u64, now: UnixTime) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
         let first = self.timeline.generation(now).unwrap_or(0);
         let alive = first..first.saturating_add(GENERATIONS);
         rings(subject).into_iter().any(|ring| {
             let piece = self.pieces.get(ring / PIECE).and_then(OnceLock::get);
             let cells = piece.and_then(|piece| piece.get(cells_of(ring))).unwrap_or_default();
             let counts = cells.iter().map(|cell| parts(cell.load(Ordering::Relaxed)));
-            counts.filter(|(mark, _)| alive.contains(mark)).map(|(_, count)| count).sum::<u64>() < self.limit
+            counts.filter(|(mark, _)| alive.contains(mark)).map(|(_, count)| count).sum::<u64>() < limit
         })
     }
 

@@ -1,11 +1,11 @@
 //! Section 1 of the contract: how the process ends.
 
-use crate::stranger::{Stranger, WAIT, now, upstream};
+use crate::stranger::{OK, Stranger, WAIT, now, upstream};
 use serde_json::Value;
 use std::process::Command;
 use std::time::Duration;
 use support::raw::Raw;
-use support::upstream::ByHand;
+use support::upstream::{ByHand, Recording};
 
 #[tokio::test]
 async fn told_to_stop_it_finishes_what_it_has_begun() {
@@ -153,4 +153,41 @@ routes: [{{ name: all, match: {{ path: / }}, upstream: legacy, public: true }}]
         assert_eq!(ended.status.code(), Some(code), "{told}");
         assert!(told.contains(said), "{told}");
     }
+}
+
+#[tokio::test]
+async fn hang_up_has_the_configuration_read_again_and_spoils_neither_another_nor_a_stop() {
+    let upstream = Recording::start(OK).await;
+    let stranger = Stranger::starts(upstream.address, WAIT, "").await;
+    let version = async || serde_json::from_str::<Value>(&stranger.page("/version").await.text()).unwrap();
+    assert_eq!(version().await["last_reload"], Value::Null);
+    stranger.hang_up();
+    stranger.hang_up();
+    while version().await["last_reload"]["result"] != "success" {}
+    assert_eq!(status(&stranger).await, 200);
+
+    stranger.configure("surprise: 1");
+    stranger.hang_up();
+    while version().await["last_reload"]["result"] != "rejected" {}
+    let why = version().await["last_reload"]["why"].to_string();
+    assert!(why.contains("unknown key"), "{why}");
+    // The log is written a moment later, by a thread of its own.
+    while !stranger.log().contains("the reload was rejected") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(stranger.log().contains("keyproof.yaml:"), "every problem is told");
+    assert_eq!(status(&stranger).await, 200);
+
+    stranger.hang_up();
+    stranger.terminate();
+    stranger.hang_up();
+    let (status, log) = stranger.end().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+/// The status of a good request.
+async fn status(stranger: &Stranger) -> u16 {
+    let mut client = Raw::connect(stranger.gateway).await;
+    client.send(stranger.good()).await;
+    client.answer().await.unwrap().status
 }

@@ -178,6 +178,18 @@ impl Stranger {
         self.logged_requests().count()
     }
 
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        rustix::process::kill_process(Pid::from_child(&self.process), Signal::HUP).unwrap();
+    }
+
+    /// Writes more into the configuration file.
+    pub(crate) fn configure(&self, more: &str) {
+        let file = self.folder.path().join("keyproof.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, format!("{text}\n{more}\n")).unwrap();
+    }
+
     /// Tells the process to stop, as an orchestrator does.
     pub(crate) fn terminate(&self) {
         // By the system call: a small machine has no program for it.

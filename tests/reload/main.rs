@@ -1,5 +1,6 @@
 //! What changes while the gateway runs: whole or not at all, and nobody loses a request by it.
 #![expect(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -7,6 +8,9 @@
 )]
 
 mod certificates;
+mod configuration;
+mod keys;
+mod load;
 mod tls;
 
 use std::time::Duration;

@@ -149,6 +149,11 @@ impl JournalStore {
         }
     }
 
+    /// Successors are told under which terms proofs are dropped from now on.
+    pub(super) fn follow_terms(&self, settings: &Settings<'_>) {
+        self.writer().follow_terms(settings.terms_hash());
+    }
+
     /// See [`super::Store::complete_from`]: successors are told as well.
     pub(super) fn complete_from(&self, moment: UnixTime) {
         self.memory.since.raise(moment);

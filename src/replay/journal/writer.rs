@@ -105,6 +105,12 @@ impl Writer {
         self.restamp = true;
     }
 
+    /// What is written from the next segment on, which is begun at the next chance, is written under these terms.
+    pub(super) fn follow_terms(&mut self, terms: u64) {
+        self.restamp |= self.header.terms != terms;
+        self.header.terms = terms;
+    }
+
     /// Nothing is written until [`Writer::unbar`].
     pub(super) fn bar(&mut self, now: UnixTime) {
         self.give_up(now);

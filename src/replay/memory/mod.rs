@@ -81,7 +81,7 @@ pub struct MemoryStore {
     retention: Duration,
     counts: Vec<AtomicUsize>,
     len: AtomicUsize,
-    capacity: usize,
+    capacity: AtomicUsize,
 }
 
 impl MemoryStore {
@@ -115,7 +115,7 @@ impl MemoryStore {
             retention,
             counts: (0..GENERATIONS).map(|_| AtomicUsize::new(0)).collect(),
             len: AtomicUsize::new(0),
-            capacity,
+            capacity: capacity.into(),
         }
     }
 
@@ -225,8 +225,27 @@ impl MemoryStore {
     }
 
     /// How many can be.
-    pub const fn capacity(&self) -> usize {
-        self.capacity
+    pub fn capacity(&self) -> usize {
+        self.capacity.load(Ordering::Relaxed)
+    }
+
+    /// The longest retention under which every proof can be remembered.
+    pub(super) const fn longest_retention(&self) -> Duration {
+        self.retention.saturating_mul(2)
+    }
+
+    /// Other limits, from now on. What is remembered stays, also where that is more than there would be room for.
+    ///
+    /// The shards stay as many as they were: a store that grows far beyond its first capacity has crowded ones, which are slower.
+    pub(super) fn limit(&self, capacity: usize, per_key_limit: usize) {
+        let places = places_per_shard(capacity, self.shards.len());
+        let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.extend_to(places, |generation| window.holds(generation));
+        }
+        self.quota.set_limit(per_key_limit);
+        self.capacity.store(capacity, Ordering::Relaxed);
     }
 
     /// Moves the window to `now`, which must have been read just now: also backwards, if the clock has.
@@ -307,7 +326,7 @@ impl MemoryStore {
 
     /// Counts one more, unless the store is full.
     fn reserve(&self, generation: u32) -> bool {
-        let one_more = |len: usize| (len < self.capacity).then(|| len.saturating_add(1));
+        let one_more = |len: usize| (len < self.capacity()).then(|| len.saturating_add(1));
         if self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
             return false;
         }

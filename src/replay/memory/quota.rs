@@ -2,6 +2,7 @@
 
 use super::window::GENERATIONS;
 use crate::replay::Outcome;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 const STRIPES: usize = 64;
@@ -18,7 +19,7 @@ const ROWS: usize = 2;
 #[derive(Debug)]
 pub(in crate::replay) struct Quota {
     stripes: Vec<Mutex<Stripe>>,
-    limit: usize,
+    limit: AtomicUsize,
 }
 
 /// The counters of some owners. A column gets its ring of them when it is first counted in, one ring after
@@ -37,7 +38,7 @@ struct Stripe {
 impl Quota {
     pub(in crate::replay) fn new(limit: usize) -> Self {
         let stripe = || Mutex::new(Stripe::new());
-        Self { stripes: std::iter::repeat_with(stripe).take(STRIPES).collect(), limit }
+        Self { stripes: std::iter::repeat_with(stripe).take(STRIPES).collect(), limit: limit.into() }
     }
 
     /// Counts one more proof of `owner` in `generation`, if it has room left and `reserve` agrees; nobody
@@ -52,7 +53,7 @@ impl Quota {
         let (stripe, columns) = places(owner);
         let stripe = self.stripes.get(stripe).ok_or(Outcome::Unavailable)?;
         let mut stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
-        if !stripe.has_room(columns, self.limit, alive) {
+        if !stripe.has_room(columns, self.limit.load(Ordering::Relaxed), alive) {
             return Err(Outcome::OverQuota);
         }
         reserve()?;
@@ -65,7 +66,12 @@ impl Quota {
         let (stripe, columns) = places(owner);
         let Some(stripe) = self.stripes.get(stripe) else { return false };
         let stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
-        stripe.has_room(columns, self.limit, alive)
+        stripe.has_room(columns, self.limit.load(Ordering::Relaxed), alive)
+    }
+
+    /// Another limit, from now on. What is counted already counts.
+    pub(in crate::replay) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Counts one more, limit or not.

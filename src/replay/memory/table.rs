@@ -57,6 +57,20 @@ impl Table {
         Self { places: vec![[0; 5]; places], size: size.min(places), taken: 0 }
     }
 
+    /// Lets it grow up to so many places; it never shrinks.
+    pub(super) fn extend_to(&mut self, places: usize, alive: impl Fn(u32) -> bool) {
+        if places > self.places.len() {
+            // Anew, because what is not used of it costs nothing then.
+            let mut longer = vec![[0; 5]; places];
+            longer.iter_mut().zip(&self.places).take(self.size).for_each(|(to, from)| *to = *from);
+            self.places = longer;
+            if self.taken >= crowded(self.size) {
+                // One of its final size may be full, and nothing would be put into it that makes it grow.
+                self.rebuild(alive);
+            }
+        }
+    }
+
     /// Looks for `id`, and removes some of the dead on the way. A dead entry that is met before it is removed
     /// counts as present: a longer memory never admits a replay.
     pub(super) fn find(&mut self, id: u128, alive: impl Fn(u32) -> bool) -> Found {

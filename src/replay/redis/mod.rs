@@ -112,7 +112,7 @@ pub struct RedisStore {
     stalled: AtomicU32,
     unchecked: Unchecked,
     len: AtomicUsize,
-    capacity: usize,
+    capacity: AtomicUsize,
     per_key: PerKeyLimit,
     subjects: Subjects,
 }
@@ -148,7 +148,7 @@ impl RedisStore {
             stalled: AtomicU32::new(0),
             unchecked: Unchecked::default(),
             len: AtomicUsize::new(0),
-            capacity: settings.plan.capacity,
+            capacity: settings.plan.capacity.into(),
             per_key: PerKeyLimit::new(settings.plan.per_key_limit, settings.retention, clock.now()),
             subjects: Subjects::new(settings.plan.per_subject_limit, settings.retention, clock.now()),
         };
@@ -199,8 +199,19 @@ impl RedisStore {
         self.len.load(Ordering::Relaxed)
     }
 
-    pub(super) const fn capacity(&self) -> usize {
-        self.capacity
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity.load(Ordering::Relaxed)
+    }
+
+    /// The longest retention under which every limit counts as it should.
+    pub(super) const fn longest_retention(&self) -> Duration {
+        self.terms.retention.saturating_mul(2)
+    }
+
+    /// Other limits, from now on.
+    pub(super) fn limit(&self, capacity: usize, per_key_limit: usize) {
+        self.capacity.store(capacity, Ordering::Relaxed);
+        self.per_key.set_limit(per_key_limit);
     }
 
     pub(super) const fn subjects(&self) -> &Subjects {

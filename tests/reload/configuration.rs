@@ -1,0 +1,310 @@
+//! The configuration as a whole: in force, or refused with a reason, and what a reload keeps and ends.
+
+use serde_json::json;
+use std::net::SocketAddr;
+use std::time::Duration;
+use support::gateway::{HOST, House, NOW, get};
+use support::raw::Raw;
+
+pub(super) const ROUTES: &str = "  - { name: orders, match: { path: /orders }, upstream: legacy }
+  - { name: open, match: { path: /open }, upstream: legacy, public: true }";
+
+/// `GET /orders` with this token and proof.
+fn with(token: &str, proof: &str) -> String {
+    get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", proof)])
+}
+
+/// A port that is free now.
+fn free() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+async fn status(address: SocketAddr, path: &str) -> Option<u16> {
+    let socket = tokio::net::TcpStream::connect(address).await.ok()?;
+    let mut client = Raw::of(socket);
+    client.try_send(get(path, &[])).await.ok()?;
+    Some(client.answer().await?.status)
+}
+
+#[tokio::test]
+async fn a_file_with_problems_leaves_what_runs_as_it_is_and_every_problem_is_told() {
+    let house = House::with_routes(ROUTES).await;
+    let before = house.version().await["configuration"].clone();
+    let why = house.refuses_to_reload_with("name: open,", "name: open, surprise: 1, another: 2,").await;
+    assert!(why.contains("keyproof.yaml:") && why.contains("unknown key \"surprise\""), "{why}");
+    assert!(why.contains("and one more problem"), "{why}");
+    assert_eq!(status(house.gateway, "/open").await, Some(200));
+    assert_eq!(house.good().await.status, 200);
+    let version = house.version().await;
+    assert_eq!(version["configuration"], before);
+    assert_eq!(version["last_reload"]["result"], "rejected");
+    assert_eq!(version["last_reload"]["why"], why);
+    assert_eq!(house.metric("keyproof_config_reloads_total", &["rejected"]).await, 1.0);
+    assert_eq!(house.metric("keyproof_config_last_reload_successful", &[]).await, 0.0);
+
+    house.reload().await.unwrap();
+    let version = house.version().await;
+    assert_eq!(version["configuration"]["number"], 2);
+    assert_eq!(version["configuration"]["sha256"], before["sha256"]);
+    assert_eq!(version["last_reload"]["result"], "success");
+    assert_eq!(house.metric("keyproof_config_last_reload_successful", &[]).await, 1.0);
+}
+
+#[tokio::test]
+async fn a_used_proof_stays_used_and_a_nonce_and_the_counters_live_on() {
+    let nonce = "  - { name: orders, match: { path: /orders }, upstream: legacy, nonce: required }";
+    let house = House::with_routes(nonce).await;
+    let token = house.token(json!({}));
+    let challenge = house.send(with(&token, &house.proof(&token, json!({})))).await;
+    let nonce = challenge.header("dpop-nonce").unwrap().to_owned();
+    let used = with(&token, &house.proof(&token, json!({ "nonce": nonce })));
+    assert_eq!(house.send(&used).await.status, 200);
+    for _ in 0..3 {
+        house.reload().await.unwrap();
+        let again = house.send(&used).await;
+        assert_eq!(again.status, 401);
+        assert!(again.header("www-authenticate").unwrap().contains("was used before"), "{:?}", again.headers);
+    }
+    house.refuses_to_reload_with("routes:", "surprise: 1\nroutes:").await;
+    assert_eq!(house.send(&used).await.status, 401);
+    let fresh = with(&token, &house.proof(&token, json!({ "nonce": nonce })));
+    assert_eq!(house.send(fresh).await.status, 200, "the mint's own secret is still the same");
+    assert_eq!(house.metric("keyproof_requests_total", &["orders", "200"]).await, 2.0);
+    assert_eq!(house.metric("keyproof_replay_entries", &[]).await, 2.0);
+}
+
+#[tokio::test]
+async fn a_request_under_way_and_its_connection_go_on_and_what_begins_later_meets_what_runs_then() {
+    let slow = support::upstream::ByHand::bind().await;
+    let house = House::with_routes(ROUTES).await;
+    let quick = format!("http://{}", house.upstream.address);
+    house.reload_with(&quick, &format!("http://{}", slow.address())).await;
+    let mut client = Raw::connect(house.gateway).await;
+    client.send(get("/open", &[])).await;
+    let mut connection = slow.accept().await;
+    connection.request().await;
+    house.edit(&format!("http://{}", slow.address()), &quick);
+    house.reload_with("  - { name: open, match: { path: /open }, upstream: legacy, public: true }", "").await;
+    connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await;
+    assert_eq!(client.answer().await.unwrap().text(), "hello");
+    client.send(get("/open", &[])).await;
+    assert_eq!(
+        client.answer().await.unwrap().status,
+        404,
+        "the route is gone for what begins after the swap"
+    );
+    let token = house.token(json!({}));
+    client.send(with(&token, &house.proof(&token, json!({})))).await;
+    assert_eq!(client.answer().await.unwrap().status, 200, "and the upstream is the new one");
+    assert!(connection.closes().await, "the connection to a server that is gone");
+}
+
+#[tokio::test]
+async fn trust_that_was_taken_from_a_listener_ends_with_the_next_request_on_open_connections() {
+    let house = House::with_routes(ROUTES).await;
+    let listener = "address: \"127.0.0.1:0\" }]\nadmin";
+    let trusting = "address: \"127.0.0.1:0\", trusted_proxies: [127.0.0.1] }]\nadmin";
+    house.reload_with(listener, trusting).await;
+    let mut client = Raw::connect(house.gateway).await;
+    let request = get("/open", &[("x-forwarded-for", "192.0.2.7")]);
+    client.send(&request).await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!(house.log.line_of(&answer).await["client"], "192.0.2.7");
+    house.reload_with(trusting, listener).await;
+    client.send(&request).await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!(house.log.line_of(&answer).await["client"], "127.0.0.1");
+}
+
+#[tokio::test]
+async fn listeners_come_and_go_and_one_that_cannot_be_bound_rejects_the_reload() {
+    let house = House::with_routes(ROUTES).await;
+    let one = "listeners: [{ name: public, address: \"127.0.0.1:0\" }";
+    let (second, taken) = (free(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let and = |name: &str, address: SocketAddr| format!("{one}, {{ name: {name}, address: \"{address}\" }}");
+
+    let why = house.refuses_to_reload_with(one, &and("second", taken.local_addr().unwrap())).await;
+    assert!(why.starts_with("listener second: cannot bind 127.0.0.1:"), "{why}");
+    house.reload_with(one, &and("second", second)).await;
+    assert_eq!(status(second, "/open").await, Some(200));
+    assert_eq!(status(house.gateway, "/open").await, Some(200), "the same port 0 as before");
+
+    // Another name at the same address: who has connected to the first one may have sent a request already.
+    let mut waiting = Raw::connect(second).await;
+    waiting.send(get("/open", &[])).await;
+    assert_eq!(waiting.answer().await.unwrap().status, 200);
+    house.reload_with("name: second", "name: third").await;
+    for _ in 0..20 {
+        assert_eq!(status(second, "/open").await, Some(200));
+    }
+    waiting.send(get("/open", &[])).await;
+    let last = waiting.answer().await.unwrap();
+    assert_eq!(
+        (last.status, last.header("connection")),
+        (200, Some("close")),
+        "an idle client may send one more"
+    );
+    super::by_itself(async || house.metric("keyproof_connections", &["second"]).await == 0.0).await;
+
+    house.reload_with(&and("third", second), one).await;
+    while status(second, "/open").await.is_some() {}
+    assert_eq!(status(house.gateway, "/open").await, Some(200));
+    let page = async || house.admin_page("/metrics").await.text();
+    while page().await.contains("keyproof_connections{listener=\"third\"}") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_change_without_a_restart_is_a_problem_that_says_so() {
+    let house = House::with(ROUTES, "replay: { store: memory }").await;
+    let line = std::fs::read_to_string(house.configuration()).unwrap();
+    let line = line.lines().position(|line| line.starts_with("replay:")).unwrap() + 1;
+    let redis = "replay: { store: redis, redis: { url: \"redis://127.0.0.1:1/0\" } }";
+    for (to, key, column) in [(redis, "store", 18), ("replay: { journal: state }", "journal", 20)] {
+        let why = house.refuses_to_reload_with("replay: { store: memory }", to).await;
+        let expected = format!(
+            "keyproof.yaml:{line}:{column}: replay.{key}: replay.{key} cannot change without a restart; put back what runs, or restart the gateway"
+        );
+        assert!(why.ends_with(&expected), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_whose_identifier_or_key_source_changed_starts_without_keys() {
+    let house = House::with_routes(ROUTES).await;
+    let token = house.token(json!({}));
+    let ask = async || house.send(with(&token, &house.proof(&token, json!({})))).await.status;
+    assert_eq!(ask().await, 200);
+    // Nobody answers there: the keys of before must not be taken for its.
+    let nobody = format!("jwks_uri: \"http://{}/jwks\"", free());
+    let why = house.refuses_to_reload_with("jwks_file: jwks.json", &nobody).await;
+    assert!(why.starts_with("issuers: main has no keys yet: "), "{why}");
+    assert_eq!(house.metric("keyproof_config_reloads_total", &["rejected"]).await, 1.0);
+    assert_eq!(ask().await, 200);
+
+    // A rule that changed: the token was verified under another.
+    house.reload_with("audiences: [\"https://api.test\"]", "audiences: [\"https://other.test\"]").await;
+    assert_eq!(ask().await, 401);
+    house.reload_with("audiences: [\"https://other.test\"]", "audiences: [\"https://api.test\"]").await;
+    assert_eq!(ask().await, 200);
+
+    // Another source, with another key: what the old one signed is worth nothing.
+    std::fs::write(house.folder().join("other.json"), other_key()).unwrap();
+    house.reload_with("jwks_file: jwks.json", "jwks_file: other.json").await;
+    assert_eq!(ask().await, 401);
+}
+
+fn other_key() -> String {
+    let key = keyproof::jose::PrivateKey::generate(keyproof::jose::Algorithm::Es256).unwrap();
+    let mut jwk: serde_json::Value = serde_json::from_str(&key.public_jwk()).unwrap();
+    jwk["kid"] = json!("one");
+    json!({ "keys": [jwk] }).to_string()
+}
+
+#[tokio::test]
+async fn keys_in_a_file_are_read_again_by_themselves() {
+    let house = House::with_routes(ROUTES).await;
+    assert_eq!(house.good().await.status, 200);
+    std::fs::write(house.folder().join("jwks.json"), other_key()).unwrap();
+    super::by_itself(async || house.good().await.status == 401).await;
+}
+
+/// What was remembered for shorter than it is acceptable now proves nothing by being unknown.
+#[tokio::test]
+async fn a_longer_window_or_another_nonce_policy_challenges_older_proofs_once() {
+    let policy = "upstream: legacy, nonce: required }";
+    for (from, to) in [
+        ("dpop: { max_age: 60s }", "dpop: { max_age: 90s }"),
+        ("dpop: { max_age: 60s }", "dpop: { max_age: 60s, leeway: 20s }"),
+        ("dpop: { max_age: 60s }", "dpop: { max_age: 60s, nonce: { lifetime: 3m } }"),
+        ("path: /orders }, upstream: legacy }", &format!("path: /orders }}, {policy}")),
+    ] {
+        let house = House::with(ROUTES, "dpop: { max_age: 60s }").await;
+        let token = house.token(json!({}));
+        let used = with(&token, &house.proof(&token, json!({})));
+        assert_eq!(house.send(&used).await.status, 200);
+        house.reload_with(from, to).await;
+        assert_eq!(house.send(&used).await.status, 401, "{to}");
+        let older = with(&token, &house.proof(&token, json!({})));
+        let challenge = house.send(older).await;
+        let asks = challenge.header("www-authenticate").unwrap();
+        assert!(asks.contains("use_dpop_nonce"), "{to}: {asks}");
+        let nonce = challenge.header("dpop-nonce").unwrap();
+        let answer = house.send(with(&token, &house.proof(&token, json!({ "nonce": nonce })))).await;
+        assert_eq!(answer.status, 200, "{to}");
+        assert_eq!(house.admin_page("/readyz").await.status, 200, "{to}");
+        house.clock.set(NOW.saturating_add(Duration::from_secs(40)));
+        let later = json!({ "iat": NOW.as_secs() + 40 });
+        let answer = house.send(with(&token, &house.proof(&token, later))).await;
+        assert_eq!(answer.status == 200, !to.contains("required"), "{to}: from after the reload");
+    }
+    for (from, to) in
+        [("max_age: 60s", "max_age: 50s"), ("name: orders", "name: others"), ("path: /open", "path: /opened")]
+    {
+        let house = House::with(ROUTES, "dpop: { max_age: 60s }").await;
+        let token = house.token(json!({}));
+        house.reload_with(from, to).await;
+        let older = with(&token, &house.proof(&token, json!({})));
+        assert_eq!(house.send(older).await.status, 200, "{to}");
+    }
+}
+
+#[tokio::test]
+async fn the_admin_address_moves() {
+    let house = House::with_routes(ROUTES).await;
+    let to = free();
+    house
+        .reload_with("admin: { address: \"127.0.0.1:0\" }", &format!("admin: {{ address: \"{to}\" }}"))
+        .await;
+    let mut client = Raw::connect(to).await;
+    client.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    while tokio::net::TcpStream::connect(house.admin).await.is_ok() {}
+}
+
+#[tokio::test]
+async fn a_configuration_file_that_is_watched_is_read_again_by_itself_and_another_is_not() {
+    let house = House::with(ROUTES, "watch: true").await;
+    house.edit("path: /open", "path: /opened");
+    super::by_itself(async || status(house.gateway, "/opened").await == Some(200)).await;
+    house.edit("path: /opened", "path: opened");
+    super::by_itself(async || house.version().await["last_reload"]["result"] == "rejected").await;
+    assert_eq!(status(house.gateway, "/opened").await, Some(200));
+    house.edit("watch: true", "watch: false");
+    house.edit("path: opened", "path: /again");
+    super::by_itself(async || status(house.gateway, "/again").await == Some(200)).await;
+
+    // Now nobody looks at it any more, also where another file changes.
+    house.edit("path: /again", "path: /never");
+    std::fs::write(house.folder().join("jwks.json"), other_key()).unwrap();
+    super::by_itself(async || house.good().await.status == 401).await;
+    assert_eq!(status(house.gateway, "/never").await, Some(404));
+}
+
+/// Kubernetes mounts a directory of symbolic links, into another one that it swaps for a new one as a whole.
+#[tokio::test]
+async fn a_directory_that_kubernetes_swaps_is_noticed() {
+    let house = House::with_tls(ROUTES, "").await;
+    let folder = house.folder();
+    let version = |name: &str| folder.join(name);
+    let link = |to: &str, name: &str| {
+        std::fs::remove_file(folder.join(name)).ok();
+        std::os::unix::fs::symlink(to, folder.join(name)).unwrap();
+    };
+    std::fs::create_dir(version("..1")).unwrap();
+    for file in ["tls.crt", "tls.key", "jwks.json"] {
+        std::fs::rename(folder.join(file), version("..1").join(file)).unwrap();
+    }
+    link("..1", "..data");
+    for file in ["tls.crt", "tls.key", "jwks.json"] {
+        link(&format!("..data/{file}"), file);
+    }
+    std::fs::create_dir(version("..2")).unwrap();
+    let after = support::h2::certificate(&version("..2"), HOST);
+    std::fs::copy(version("..1").join("jwks.json"), version("..2").join("jwks.json")).unwrap();
+    std::os::unix::fs::symlink("..2", folder.join("..data_tmp")).unwrap();
+    std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+    let client = super::tls::Client::trusting([&house.certificate, &after]);
+    super::by_itself(async || client.connect(house.gateway).await.unwrap().certificate() == after).await;
+}
