@@ -36,9 +36,9 @@
 //! | [`authorize`] | all of the above, and their order | sockets, the YAML |
 //! | [`config`] | the YAML, files, the types it plans into | running state |
 //! | [`issuer`] | fetching and keeping keys | requests in flight |
-//! | [`net`] | the worker threads and their turns, writes to sockets, the way out to issuers, PEM files | what is sent |
+//! | [`net`] | the worker threads and their turns, writes to sockets, the way out to issuers, TLS as a client, PEM files | what is sent |
 //! | [`server`] | sockets, TLS, HTTP's limits, drain | tokens, routes |
-//! | [`upstream`] | connections to servers, bodies, the types it is planned in | tokens, routes, decisions |
+//! | [`upstream`] | servers and their names, connections and TLS to them, bodies, the types it is planned in | tokens, routes, decisions |
 //! | [`gate`] | the stages in order, which evidence is missing and who can bring it | bodies, upstreams, how an answer is written |
 //! | [`forward_auth`] | the door for other proxies: reads what they describe, says what they may do | TLS set-up, YAML, how verification works, upstreams |
 //! | [`proxy`] | the door that forwards: reads a question, writes an answer | TLS set-up, YAML, how verification works |

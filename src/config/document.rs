@@ -6,7 +6,7 @@
     reason = "the comments on keys are the schema's descriptions too, and those are plain text"
 )]
 
-use super::plan::{Authorization, ListenerMode};
+use super::plan::{Authorization, ListenerMode, UpstreamHost};
 use super::problem::{Findings, Position};
 use super::read::{Entries, List, Read, Spot, about, choice, did_you_mean, object, property, section, words};
 use super::tree::{Node, Placed};
@@ -237,10 +237,30 @@ section! {
     Upstream {
         /// Its name, a metric label: letters, digits, ".", "_" and "-".
         name: required(Text),
-        /// Its servers, as http://host:port.
+        /// Its servers, as http://host:port or https://host:port. A name stands for every address that it resolves to.
         servers: required(List<Text>),
+        /// The Host that its servers get. public: what the client asked for; server: the server's own name, as virtual hosts need it.
+        host: default(Spot<UpstreamHost>, json!("public")),
+        /// How https:// servers are spoken to. Absent: whom the system trusts, and the server's own name.
+        tls: optional(UpstreamTls),
+        /// How often names are looked up again: 1s to 1h. A look-up that fails keeps the last addresses.
+        resolve: default(Span, json!("10s")),
         /// How long it may take.
         timeouts: default(Timeouts, json!({})),
+    }
+}
+
+section! {
+    /// How https:// servers are spoken to.
+    UpstreamTls {
+        /// The PEM file of the authorities that vouch for the servers, instead of the system's.
+        ca: optional(Text),
+        /// The name that is asked for and must be in the server's certificate. Absent: the server's own.
+        server_name: optional(Text),
+        /// The PEM file of the gateway's own certificate chain, for servers that ask for one. Needs private_key.
+        certificate: optional(Text),
+        /// The PEM file of its private key.
+        private_key: optional(Text),
     }
 }
 
@@ -371,5 +391,7 @@ choice! {
         Keep = "keep",
     }
 }
+
+words! { UpstreamHost { Public = "public", Server = "server", } }
 
 words! { Authorization { Remove = "remove", Bearer = "bearer", Keep = "keep", } }

@@ -17,8 +17,9 @@ mod variables;
 pub use again::{Attempt, Renewal, files_again, load_again};
 pub use document::schema;
 pub use plan::{
-    Authorization, CorsPlan, IssuerPlan, KeySource, ListenAddress, ListenerMode, ListenerPlan, OnStart, Plan,
-    RedisPlan, ReplayPlan, RoutePlan, StopPlan, TlsPlan, UpstreamPlan,
+    Authorization, ConnectionPlan, CorsPlan, IssuerPlan, KeySource, ListenAddress, ListenerMode,
+    ListenerPlan, OnStart, Plan, RedisPlan, ReplayPlan, RoutePlan, ServerPlan, StopPlan, TlsIdentity,
+    TlsPlan, UpstreamHost, UpstreamPlan, UpstreamTlsPlan,
 };
 pub use problem::{Problem, Problems};
 pub use reading::{Reading, Seen};

@@ -27,6 +27,7 @@ pub use crate::replay::{OnStart, RedisPlan, ReplayPlan};
 use crate::route::{Matcher, Table};
 use crate::token::IssuerRules;
 use crate::uri::Origin;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -158,13 +159,78 @@ pub struct UpstreamPlan {
     pub id: UpstreamId,
     /// Its name: a metric label.
     pub name: String,
-    /// `host:port` of each server, plain HTTP/1.1.
-    pub servers: Vec<http::uri::Authority>,
+    /// Its servers.
+    pub servers: Vec<ServerPlan>,
+    /// Which `Host` they get.
+    pub host: UpstreamHost,
+    /// What decides a connection besides the server.
+    pub connection: ConnectionPlan,
+    /// How often names are looked up again.
+    pub resolve: Duration,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long the response's head may take.
     pub response_timeout: Duration,
 }
+
+/// A server of an upstream, as the file names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerPlan {
+    /// It is spoken to over TLS.
+    pub tls: bool,
+    /// Its name or address, and its port where that is not the scheme's own.
+    pub authority: http::uri::Authority,
+}
+
+/// Which `Host` an upstream's servers get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamHost {
+    /// What the client asked for.
+    Public,
+    /// The server's own.
+    Server,
+}
+
+/// What decides a connection to an upstream besides the server. Two that are equal may share connections; with any difference none may be kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionPlan {
+    /// How https servers are spoken to.
+    pub tls: UpstreamTlsPlan,
+}
+
+/// How https servers are spoken to. The contents of the files are here, not their names: a file that changed is another setting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTlsPlan {
+    /// Who vouches for the servers; `None`: whom the system trusts.
+    pub authorities: Option<Vec<CertificateDer<'static>>>,
+    /// The name that is asked for and must be in the certificate; `None`: the server's own.
+    pub server_name: Option<ServerName<'static>>,
+    /// The gateway's own certificate.
+    pub identity: Option<TlsIdentity>,
+}
+
+/// A certificate chain and its key, found to fit each other.
+#[derive(Clone, Debug)]
+pub struct TlsIdentity(Arc<CertifiedKey>, Arc<PrivateKeyDer<'static>>);
+
+impl TlsIdentity {
+    fn new(pair: CertifiedKey, key: PrivateKeyDer<'static>) -> Self {
+        Self(Arc::new(pair), Arc::new(key))
+    }
+
+    /// What TLS shows and signs with.
+    pub fn certified(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl PartialEq for TlsIdentity {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.cert == other.0.cert && self.1 == other.1
+    }
+}
+
+impl Eq for TlsIdentity {}
 
 /// A route.
 #[derive(Clone, Debug)]
@@ -237,7 +303,7 @@ pub(super) fn make(
     let issuers = issuers::plan(document, files, &mut names.issuers, findings);
     let proofs = proofs::plan(&document.dpop, files, findings);
     let replay = replay::plan(&document.replay, files, running, findings);
-    let upstreams = upstreams::plan(document, &mut names.upstreams, findings);
+    let upstreams = upstreams::plan(document, files, &mut names.upstreams, findings);
     let (routes, table) = routes::plan(document, &origins, &mut names, findings);
     if findings.any() {
         return None;

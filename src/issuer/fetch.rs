@@ -8,8 +8,7 @@ use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use rustls::{ClientConfig, RootCertStore};
-use std::sync::Arc;
+use rustls::RootCertStore;
 use std::time::Duration;
 use tokio::time::timeout;
 use url::Url;
@@ -73,17 +72,11 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     pub(super) fn new(proxies: &Proxies) -> Self {
-        let found = rustls_native_certs::load_native_certs();
-        let mut roots = RootCertStore::empty();
-        let (added, _) = roots.add_parsable_certificates(found.certs);
-        if added == 0 {
-            tracing::warn!("no certificate authorities found: nothing can be fetched over https");
-        }
-        Self::trusting(roots, proxies)
+        Self::trusting(net::tls::system_roots(), proxies)
     }
 
     pub(super) fn trusting(roots: RootCertStore, proxies: &Proxies) -> Self {
-        let connector = net::connector(proxies, tls(roots));
+        let connector = net::connector(proxies, net::tls::client(roots).with_no_client_auth());
         // Minutes pass between two fetches: a new connection each time follows DNS and never meets a dead
         // one.
         let client = Client::builder(TokioExecutor::new())
@@ -128,15 +121,6 @@ fn unreachable_because(error: &dyn std::error::Error) -> FetchError {
         cause = inner;
     }
     FetchError::Unreachable(cause.to_string())
-}
-
-fn tls(roots: RootCertStore) -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    #[expect(clippy::expect_used, reason = "ring has cipher suites for every version that rustls enables")]
-    let versions = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring supports the default versions of TLS");
-    versions.with_root_certificates(roots).with_no_client_auth()
 }
 
 /// `max-age` in seconds (RFC 9111 section 5.2.2.1); `None` where it is absent or not a number.

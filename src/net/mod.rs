@@ -4,6 +4,7 @@ mod egress;
 mod gathered;
 mod interim;
 pub mod pem;
+pub mod tls;
 mod turns;
 pub mod workers;
 

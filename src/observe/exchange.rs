@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, StatusCode, Version};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +86,8 @@ struct Record {
     upstream: Option<UpstreamId>,
     upstream_began: Duration,
     upstream_answered: Option<Duration>,
+    /// Which of its servers was asked.
+    server: Option<SocketAddr>,
     error: Option<&'static str>,
     status: Option<StatusCode>,
     sent: u64,
@@ -146,6 +148,7 @@ impl Exchange {
             upstream: None,
             upstream_began: Duration::ZERO,
             upstream_answered: None,
+            server: None,
             error: None,
             status: None,
             sent: 0,
@@ -246,15 +249,20 @@ impl Exchange {
         self.0.upstream_began = self.0.decided.unwrap_or_else(|| self.0.stopwatch.elapsed());
     }
 
-    /// The head of the upstream's answer has come.
-    pub fn upstream_answered(&mut self) {
-        self.0.upstream_answered = Some(self.0.stopwatch.elapsed().saturating_sub(self.0.upstream_began));
+    /// The head of the upstream's answer has come, from this server.
+    pub fn upstream_answered(&mut self, server: SocketAddr) {
+        self.upstream_ended(Some(server));
     }
 
-    /// The upstream gave no answer, for this reason: one of a fixed set.
-    pub fn upstream_failed(&mut self, reason: &'static str) {
-        self.upstream_answered();
+    /// The upstream gave no answer, for this reason, one of a fixed set; the server is the one that was asked last.
+    pub fn upstream_failed(&mut self, reason: &'static str, server: Option<SocketAddr>) {
+        self.upstream_ended(server);
         self.0.error = Some(reason);
+    }
+
+    fn upstream_ended(&mut self, server: Option<SocketAddr>) {
+        self.0.upstream_answered = Some(self.0.stopwatch.elapsed().saturating_sub(self.0.upstream_began));
+        self.0.server = server;
     }
 
     /// The upstream's answer broke off after the client was told its head.
@@ -352,6 +360,7 @@ impl Record {
             skew: self.skew,
             findings: &self.findings,
             upstream: self.upstream.map(|upstream| metrics.upstream_name(upstream)),
+            server: self.server.filter(|_| self.error.is_some()),
             error: self.error,
             bytes: self.sent,
             duration: total,

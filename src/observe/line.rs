@@ -4,7 +4,7 @@ use super::LogFormat;
 use super::text::{is_plain, shown, write_address, write_seconds, write_string, write_whole};
 use super::time::Second;
 use crate::clock::UnixTime;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// What a line says. Never a token, a proof, a nonce or a query.
@@ -32,6 +32,8 @@ pub(super) struct Line<'a> {
     /// What else is said of a refusal, by name.
     pub(super) findings: &'a [Finding],
     pub(super) upstream: Option<&'a str>,
+    /// Of the upstream, where there is an error.
+    pub(super) server: Option<SocketAddr>,
     pub(super) error: Option<&'static str>,
     pub(super) bytes: u64,
     pub(super) duration: Duration,
@@ -96,6 +98,9 @@ impl Line<'_> {
         to.plain(name!("reason"), self.reason.as_bytes());
         if let Some(error) = self.error {
             to.text(name!("error"), error);
+        }
+        if let Some(server) = self.server {
+            to.text(name!("server"), &server.to_string());
         }
         to.plain(name!("binding"), self.binding.as_bytes());
         if let Some(sub) = self.sub {
@@ -238,6 +243,7 @@ mod tests {
             skew: Some(-0.25),
             findings: &[],
             upstream: Some("legacy"),
+            server: None,
             error: None,
             bytes: 512,
             duration: Duration::from_micros(1234),

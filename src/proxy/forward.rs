@@ -13,7 +13,7 @@ use crate::headers::{
 use crate::names::RouteId;
 use crate::observe::Exchange;
 use crate::server::Sender;
-use crate::upstream::{Pace, RequestBody, UpstreamBody, UpstreamError};
+use crate::upstream::{Failure, Pace, RequestBody, UpstreamBody, UpstreamError};
 use crate::uri::CanonicalPath;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST};
 use http::request::Parts;
@@ -149,14 +149,16 @@ impl Proxy {
         exchange.to_upstream(number);
         match upstream.send(request).await {
             Ok(response) => {
-                exchange.upstream_answered();
+                exchange.upstream_answered(response.body().server());
                 Ok(Answered::Upstream { response, route, nonce: self.gate.fresh_nonce(route, permit) })
             }
-            Err(error) => {
-                exchange.upstream_failed(error.label());
+            Err(Failure { error, server }) => {
+                exchange.upstream_failed(error.label(), server);
                 match error {
                     UpstreamError::ClientBody => Err(Denial::Body),
                     UpstreamError::Connect
+                    | UpstreamError::Unresolved
+                    | UpstreamError::Tls(_)
                     | UpstreamError::ConnectTimeout
                     | UpstreamError::ResponseTimeout
                     | UpstreamError::Broken

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -18,6 +19,7 @@ pub struct UpstreamBody {
     incoming: Incoming,
     ahead: Ahead,
     lease: Option<Lease>,
+    server: SocketAddr,
     over: bool,
 }
 
@@ -41,8 +43,12 @@ impl UpstreamBody {
     ///
     /// # Errors
     /// It is there, and broken. The client has not been told anything yet.
-    pub(super) fn begin(incoming: Incoming, lease: Option<Lease>) -> Result<Self, hyper::Error> {
-        let mut body = Self { incoming, ahead: Ahead::Nothing, lease, over: false };
+    pub(super) fn begin(
+        incoming: Incoming,
+        lease: Option<Lease>,
+        server: SocketAddr,
+    ) -> Result<Self, hyper::Error> {
+        let mut body = Self { incoming, ahead: Ahead::Nothing, lease, server, over: false };
         // Whoever asks next is woken.
         let mut nobody = Context::from_waker(Waker::noop());
         if !body.is_end_stream()
@@ -56,6 +62,11 @@ impl UpstreamBody {
             };
         }
         Ok(body)
+    }
+
+    /// Which server it comes from.
+    pub const fn server(&self) -> SocketAddr {
+        self.server
     }
 
     /// The connection is closed after this answer.

@@ -4,13 +4,16 @@ use super::answer::{Lease, UpstreamBody};
 use super::framing::{Framing, reframe};
 use super::pool::{self, Pool};
 use super::socket::{Socket, Watch};
+use super::stream::Stream;
+use super::tls::{Tls, TlsFailure};
 use super::{Malformed, RequestBody, UpstreamError, again};
+use crate::config::{ServerPlan, UpstreamHost};
 use http::header::HOST;
-use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -28,12 +31,43 @@ pub(super) enum Attempt {
     Unsent(Box<Request<RequestBody>>, UpstreamError),
 }
 
-/// One server of an upstream.
+/// A server as the configuration names it: what every address behind the name shares.
+#[derive(Debug)]
+pub(super) struct Target {
+    plan: ServerPlan,
+    host: HeaderValue,
+    tls: Option<Tls>,
+}
+
+/// One address of a server.
 #[derive(Debug)]
 pub(super) struct Server {
-    authority: Authority,
-    host: HeaderValue,
+    target: Arc<Target>,
+    address: SocketAddr,
     pool: Arc<Pool>,
+}
+
+/// What decides how one request goes out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub(super) host: UpstreamHost,
+    pub(super) connect_timeout: Duration,
+}
+
+impl Target {
+    pub(super) fn new(plan: &ServerPlan, tls: Option<Tls>) -> Self {
+        let host = HeaderValue::from_str(plan.authority.as_str());
+        Self { plan: plan.clone(), host: host.unwrap_or_else(|_| HeaderValue::from_static("")), tls }
+    }
+
+    /// Its name or address, without the brackets that IPv6 has in a URL.
+    pub(super) fn host(&self) -> &str {
+        self.plan.authority.host().trim_matches(['[', ']'])
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.plan.authority.port_u16().unwrap_or(if self.plan.tls { 443 } else { 80 })
+    }
 }
 
 /// A connection to a server, driven by a task of its own.
@@ -56,17 +90,17 @@ impl Connection {
 }
 
 impl Server {
-    pub(super) fn new(authority: &Authority) -> Self {
-        Self {
-            authority: authority.clone(),
-            host: HeaderValue::from_str(authority.as_str()).unwrap_or_else(|_| HeaderValue::from_static("")),
-            pool: Arc::new(Pool::new()),
-        }
+    pub(super) fn new(target: Arc<Target>, address: SocketAddr) -> Self {
+        Self { target, address, pool: Arc::new(Pool::new()) }
     }
 
-    /// Whether this is where the connections lead to.
-    pub(super) fn is(&self, authority: &Authority) -> bool {
-        self.authority == *authority
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether it is an address of this server of the configuration.
+    pub(super) fn is_of(&self, target: &Target) -> bool {
+        self.target.plan == target.plan
     }
 
     /// Sends a request on a connection of the pool, or on a new one.
@@ -77,10 +111,10 @@ impl Server {
     pub(super) async fn send(
         &self,
         mut request: Box<Request<RequestBody>>,
-        connect_timeout: Duration,
+        manner: Manner,
     ) -> Result<Response<UpstreamBody>, Attempt> {
-        if !request.headers().contains_key(HOST) {
-            request.headers_mut().insert(HOST, self.host.clone());
+        if manner.host == UpstreamHost::Server || !request.headers().contains_key(HOST) {
+            request.headers_mut().insert(HOST, self.target.host.clone());
         }
         let repeatable = again::is_repeatable(&request);
         while let Some(connection) = self.pool.take() {
@@ -95,7 +129,7 @@ impl Server {
                 Ok(response) => return Ok(response),
             }
         }
-        match self.connect(connect_timeout).await {
+        match self.connect(manner.connect_timeout).await {
             Ok(connection) => self.send_on(connection, request, false).await,
             Err(reason) => Err(Attempt::Unsent(request, reason)),
         }
@@ -138,19 +172,14 @@ impl Server {
         // The version is the connection's (RFC 9110 section 6.2): with the server's HTTP/1.0, hyper would leave the end of a body to be told by
         // the end of the client's connection, and one that broke off would look whole.
         head.version = Version::HTTP_11;
-        let body = UpstreamBody::begin(incoming, lease).map_err(|_| Malformed::Body)?;
+        let body = UpstreamBody::begin(incoming, lease, self.address).map_err(|_| Malformed::Body)?;
         Ok(Response::from_parts(head, body))
     }
 
-    /// Resolves, connects and starts HTTP/1.1; `limit` is for all of it.
+    /// Connects, shakes hands where there is TLS, and starts HTTP/1.1; `limit` is for all of it.
     async fn connect(&self, limit: Duration) -> Result<Connection, UpstreamError> {
-        let host = self.authority.host().trim_start_matches('[').trim_end_matches(']');
-        let target = (host, self.authority.port_u16().unwrap_or(80));
-        let connected = tokio::time::timeout(limit, TcpStream::connect(target)).await;
-        let stream =
-            connected.map_err(|_| UpstreamError::ConnectTimeout)?.map_err(|_| UpstreamError::Connect)?;
-        // Only latency is at stake, and the connection works without.
-        stream.set_nodelay(true).ok();
+        let connected = tokio::time::timeout(limit, self.stream()).await;
+        let stream = connected.map_err(|_| UpstreamError::ConnectTimeout)??;
         let watch = Arc::default();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
@@ -161,6 +190,16 @@ impl Server {
             .map_err(|_| UpstreamError::Connect)?;
         Pool::carry(connection);
         Ok(Connection { sender, watch })
+    }
+
+    async fn stream(&self) -> Result<Stream, UpstreamError> {
+        let stream = TcpStream::connect(self.address).await.map_err(|_| UpstreamError::Connect)?;
+        // Only latency is at stake, and the connection works without.
+        stream.set_nodelay(true).ok();
+        match &self.target.tls {
+            None => Ok(Stream::Plain(stream)),
+            Some(tls) => Ok(Stream::Tls(Box::new(Box::pin(tls.handshake(stream)).await?))),
+        }
     }
 }
 
@@ -173,7 +212,8 @@ fn cause(error: &hyper::Error, watch: &Watch) -> UpstreamError {
         return Malformed::HeadTooLarge.into();
     }
     if !error.is_parse() {
-        return UpstreamError::Broken;
+        // With TLS 1.3 a server says only after the handshake that it misses a certificate.
+        return TlsFailure::of(error).map_or(UpstreamError::Broken, UpstreamError::Tls);
     }
     // hyper says no more of it but in words.
     let said = error.to_string();

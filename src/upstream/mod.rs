@@ -7,21 +7,28 @@ mod connect;
 mod framing;
 mod interim;
 mod pool;
+mod servers;
 mod socket;
+mod stream;
+mod tls;
 
 pub use answer::UpstreamBody;
 pub use body::{Pace, RequestBody, RequestBodyError};
+pub use tls::TlsFailure;
 
-use crate::config::UpstreamPlan;
+use crate::config::{ConnectionPlan, UpstreamPlan};
 use body::Flow;
-use connect::{Attempt, Server};
+use connect::{Attempt, Manner, Target};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::uri::{Authority, PathAndQuery};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
+use servers::Servers;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tls::Tls;
 
 /// Why there is no answer from the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -29,6 +36,12 @@ pub enum UpstreamError {
     /// No server could be reached; nothing was sent.
     #[error("the upstream cannot be reached")]
     Connect,
+    /// Its names have no address.
+    #[error("the upstream cannot be reached")]
+    Unresolved,
+    /// TLS failed.
+    #[error("the upstream cannot be reached")]
+    Tls(TlsFailure),
     /// No server accepted a connection in time; nothing was sent.
     #[error("connecting to the upstream timed out")]
     ConnectTimeout,
@@ -65,6 +78,12 @@ pub enum Malformed {
     Body,
 }
 
+impl From<TlsFailure> for UpstreamError {
+    fn from(what: TlsFailure) -> Self {
+        Self::Tls(what)
+    }
+}
+
 impl From<Malformed> for UpstreamError {
     fn from(what: Malformed) -> Self {
         Self::Malformed(what)
@@ -75,7 +94,9 @@ impl UpstreamError {
     /// 502, 504 or, where it is the client's fault, 400.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::Connect | Self::Broken | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
+            Self::Connect | Self::Unresolved | Self::Tls(_) | Self::Broken | Self::Malformed(_) => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::ClientBody => StatusCode::BAD_REQUEST,
         }
@@ -85,6 +106,8 @@ impl UpstreamError {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Connect => "upstream_connect",
+            Self::Unresolved => "upstream_unresolved: the names of its servers have no address",
+            Self::Tls(what) => what.label(),
             Self::ConnectTimeout => "upstream_connect_timeout",
             Self::ResponseTimeout => "upstream_response_timeout",
             Self::Broken => "upstream_broken: the connection ended before the answer's head",
@@ -110,35 +133,49 @@ impl Malformed {
     }
 }
 
+/// Why there is no answer, and from whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Failure {
+    /// Why.
+    pub error: UpstreamError,
+    /// The server that was asked last.
+    pub server: Option<SocketAddr>,
+}
+
 /// One upstream: its servers in turn, a pool of idle connections for each.
 #[derive(Debug)]
 pub struct Upstream {
     name: Arc<str>,
-    servers: Vec<Arc<Server>>,
+    servers: Servers,
+    /// What decides their connections.
+    connection: ConnectionPlan,
     turn: AtomicUsize,
-    connect_timeout: Duration,
+    manner: Manner,
     response_timeout: Duration,
 }
 
 impl Upstream {
-    /// The upstream of this plan.
+    /// The upstream of this plan. Where its servers have names it looks them up from now on, on the runtime of the caller.
     pub fn new(plan: &UpstreamPlan) -> Self {
         Self::after(None, plan)
     }
 
-    /// The upstream of this plan, with the connections that `before` has to the servers that stay.
+    /// The same, with the connections of the one before: those to servers that it still has, if what decides them is the same.
     pub fn after(before: Option<&Self>, plan: &UpstreamPlan) -> Self {
-        let known = |authority: &Authority| {
-            let servers = before.map(|before| before.servers.as_slice()).unwrap_or_default();
-            servers.iter().find(|server| server.is(authority)).map(Arc::clone)
+        let before = before.filter(|before| before.connection == plan.connection);
+        let before = before.map(|before| before.servers.known()).unwrap_or_default();
+        let config = plan.servers.iter().any(|server| server.tls).then(|| tls::config(&plan.connection.tls));
+        let target = |server| {
+            let tls = config.as_ref().and_then(|config| Tls::new(config, &plan.connection.tls, server));
+            Arc::new(Target::new(server, tls.filter(|_| server.tls)))
         };
-        let server =
-            |authority: &Authority| known(authority).unwrap_or_else(|| Arc::new(Server::new(authority)));
         Self {
             name: plan.name.as_str().into(),
-            servers: plan.servers.iter().map(server).collect(),
+            servers: Servers::new(plan.servers.iter().map(target).collect(), plan.resolve, &before),
+            connection: plan.connection.clone(),
             turn: AtomicUsize::new(0),
-            connect_timeout: plan.connect_timeout,
+            manner: Manner { host: plan.host, connect_timeout: plan.connect_timeout },
             response_timeout: plan.response_timeout,
         }
     }
@@ -157,22 +194,23 @@ impl Upstream {
     /// would have room for a copy.
     ///
     /// # Errors
-    /// [`UpstreamError`], as its variants say.
+    /// [`Failure`]: why, as the variants of [`UpstreamError`] say, and where.
     pub async fn send(
         &self,
         mut request: Box<Request<RequestBody>>,
-    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+    ) -> Result<Response<UpstreamBody>, Failure> {
         request.body_mut().look_ahead();
         let flow = request.body().flow();
         prepare(&mut request);
+        let mut server = None;
         let outcome = tokio::select! {
             biased;
-            outcome = self.exchange(request) => outcome,
+            outcome = self.exchange(request, &mut server) => outcome,
             () = overdue(self.response_timeout, flow.as_deref()) => Err(UpstreamError::ResponseTimeout),
         };
         let mut response = outcome.map_err(|error| match &flow {
-            Some(flow) if flow.failed() => UpstreamError::ClientBody,
-            Some(_) | None => error,
+            Some(flow) if flow.failed() => Failure { error: UpstreamError::ClientBody, server },
+            Some(_) | None => Failure { error, server },
         })?;
         // The server may not read the rest of a request that it has answered: what would follow on the connection is not sure to be understood.
         if flow.is_some_and(|flow| !flow.is_whole()) {
@@ -181,16 +219,19 @@ impl Upstream {
         Ok(response)
     }
 
-    /// Tries the servers, beginning with the one whose turn it is.
+    /// Tries the servers, beginning with the one whose turn it is; says which one it tries.
     async fn exchange(
         &self,
         mut request: Box<Request<RequestBody>>,
+        asked: &mut Option<SocketAddr>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let servers = self.servers.now(self.manner.connect_timeout).await;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut failure = UpstreamError::Connect;
-        let first = turn.checked_rem(self.servers.len()).unwrap_or(0);
-        for server in self.servers.iter().cycle().skip(first).take(self.servers.len()) {
-            request = match server.send(request, self.connect_timeout).await {
+        let mut failure = UpstreamError::Unresolved;
+        let first = turn.checked_rem(servers.len()).unwrap_or(0);
+        for server in servers.iter().cycle().skip(first).take(servers.len()) {
+            *asked = Some(server.address());
+            request = match server.send(request, self.manner).await {
                 Ok(response) => return Ok(response),
                 Err(Attempt::Sent(error)) => return Err(error),
                 Err(Attempt::Unsent(request, reason)) => {

@@ -1,6 +1,7 @@
 //! The socket of a connection to an upstream, and what has to be known of the exchange on it that the HTTP library does not tell.
 
 use super::interim::InterimCount;
+use super::stream::Stream;
 use crate::net::Gathered;
 use bytes::Bytes;
 use std::io::{self, IoSlice};
@@ -9,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
-use tokio::net::TcpStream;
 
 /// The most that is read at a time. hyper doubles its buffer whenever a read fills it, up to the size that a head may have: with reads a
 /// little smaller than 64 KiB it stays at that, however big a head may be.
@@ -25,7 +25,7 @@ const KEPT_MEMORY: usize = 8 * 1024;
 /// be read (RFC 9112 section 9.5), and where there is none, reading fails.
 #[derive(Debug)]
 pub(super) struct Socket {
-    io: Take<Gathered<TcpStream>>,
+    io: Take<Gathered<Stream>>,
     watch: Arc<Watch>,
 }
 
@@ -48,7 +48,7 @@ struct Conversation {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, watch: Arc<Watch>) -> Self {
+    pub(super) fn new(stream: Stream, watch: Arc<Watch>) -> Self {
         Self { io: Gathered(stream).take(LARGEST_READ), watch }
     }
 }

@@ -2,13 +2,13 @@
 
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use keyproof::config::UpstreamPlan;
+use keyproof::config::{ConnectionPlan, ServerPlan, UpstreamHost, UpstreamPlan};
 use keyproof::gate::Answer;
 use keyproof::headers;
 use keyproof::names::{ListenerId, UpstreamId};
 use keyproof::proxy::{self, Origination, ResponseBody, Rider};
 use keyproof::server::{Connections, Drain, Limits, Listener, Peer, Protocol, Serve, Tls};
-use keyproof::upstream::{Pace, RequestBody, Upstream, UpstreamError};
+use keyproof::upstream::{Failure, Pace, RequestBody, Upstream, UpstreamError};
 use keyproof::uri::Scheme;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +23,8 @@ pub struct Setup {
     pub pace: Pace,
     pub limits: Limits,
     pub tls: Option<Tls>,
+    /// What the upstream is instead of `servers` and the timeouts.
+    pub upstream: Option<UpstreamPlan>,
 }
 
 impl Setup {
@@ -34,17 +36,21 @@ impl Setup {
             pace: Pace::DEFAULT,
             limits: Limits::DEFAULT,
             tls: None,
+            upstream: None,
         }
     }
 
     pub fn start(self) -> Gateway {
-        let plan = UpstreamPlan {
+        let plan = self.upstream.unwrap_or_else(|| UpstreamPlan {
             id: UpstreamId(0),
             name: "api".into(),
-            servers: self.servers.iter().map(|server| server.to_string().parse().unwrap()).collect(),
+            servers: self.servers.iter().map(server).collect(),
+            host: UpstreamHost::Public,
+            connection: ConnectionPlan::default(),
+            resolve: Duration::from_secs(10),
             connect_timeout: self.connect_timeout,
             response_timeout: self.response_timeout,
-        };
+        });
         let record = Arc::new(Record::default());
         let page =
             Page { upstream: Arc::new(Upstream::new(&plan)), pace: self.pace, record: Arc::clone(&record) };
@@ -56,6 +62,10 @@ impl Setup {
         drain.spawn(listener.run(ListenerId(0), self.tls, page, self.limits, drain.clone()));
         Gateway { address, drain, record, open: Box::new(move || connections.open()), counts }
     }
+}
+
+fn server(address: &SocketAddr) -> ServerPlan {
+    ServerPlan { tls: false, authority: address.to_string().parse().unwrap() }
 }
 
 /// A gateway that runs.
@@ -156,7 +166,7 @@ impl Serve for Page {
                 proxy::strip_answer(response.headers_mut(), takes_trailers);
                 response.map(|body| ResponseBody::upstream(body, count))
             }
-            Err(error) => {
+            Err(Failure { error, .. }) => {
                 self.record.errors.lock().unwrap().push(error);
                 let id = HeaderValue::from_static("id");
                 let answer = Answer::error(error.status(), error.label(), "", id);

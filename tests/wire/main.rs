@@ -18,4 +18,5 @@ mod http2;
 mod limits;
 mod malformed;
 mod retries;
+mod secure;
 mod upstreams;

@@ -1,17 +1,19 @@
 //! The files that the configuration names: read once here, so that `check` finds what `serve` would.
 
 use super::{Surroundings, certificates};
-use crate::config::TlsPlan;
 use crate::config::document::Tls;
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
 use crate::config::reading::Files;
+use crate::config::{TlsIdentity, TlsPlan};
 use crate::net::pem::{self, PemError};
 use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use webpki::anchor_from_trusted_cert;
 
 type Text = Spot<String>;
 
@@ -79,16 +81,57 @@ pub(super) fn tls(tls: &Tls, around: &Surroundings<'_>, findings: &mut Findings)
     let ((_, chain), (_, key)) = (chain?, key?);
     let (certificate_name, name) = (tls.certificate.as_ref()?, tls.private_key.as_ref()?);
     certificates::note(certificate_name, &chain, around, findings);
-    let Ok(key) = any_supported_type(&key) else {
+    let pair = pair(chain, &key, name, findings)?;
+    Some(TlsPlan { pair: Arc::new(pair) })
+}
+
+/// Who vouches for the servers of an upstream.
+pub(super) fn authorities(
+    name: &Text,
+    files: &Files<'_>,
+    findings: &mut Findings,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let (_, found) = pem(name, files, pem::certificates, findings)?;
+    if let Some(place) = found.iter().position(|certificate| anchor_from_trusted_cert(certificate).is_err()) {
+        let what = format!("{}: certificate {} cannot be read", name.path(), place.saturating_add(1));
+        let help =
+            "name a PEM file with the certificates of the authorities that issue the servers' certificates";
+        findings.problem(&name.place, what, help);
+        return None;
+    }
+    Some(found)
+}
+
+/// The gateway's own certificate, which it shows to servers of an upstream.
+pub(super) fn identity(
+    certificate: &Text,
+    private_key: &Text,
+    files: &Files<'_>,
+    findings: &mut Findings,
+) -> Option<TlsIdentity> {
+    let chain = pem(certificate, files, pem::certificates, findings)
+        .filter(|(_, chain)| certificates::servable(certificate, chain, findings));
+    let key = pem(private_key, files, pem::private_key, findings);
+    let ((_, chain), (_, key)) = (chain?, key?);
+    let pair = pair(chain, &key, private_key, findings)?;
+    Some(TlsIdentity::new(pair, key))
+}
+
+/// A chain and its key, if the key is one that TLS can use and fits; `name` is the key's.
+fn pair(
+    chain: Vec<CertificateDer<'static>>,
+    key: &PrivateKeyDer<'static>,
+    name: &Text,
+    findings: &mut Findings,
+) -> Option<CertifiedKey> {
+    let Ok(key) = any_supported_type(key) else {
         let help = "use an ECDSA (P-256 or P-384), Ed25519 or RSA (2048 bits or more) key";
         findings.problem(&name.place, format!("{} holds a key that TLS cannot use", name.path()), help);
         return None;
     };
     let pair = CertifiedKey::new(chain, key);
     match pair.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
-            Some(TlsPlan { pair: Arc::new(pair) })
-        }
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Some(pair),
         Err(_) => {
             let (what, help) = certificates::foreign_key(&pair);
             findings.problem(&name.place, what, help);

@@ -25,16 +25,6 @@ pub(super) fn note(document: &Document, findings: &mut Findings) {
             );
         }
     }
-    for server in document.upstreams.items.iter().flat_map(|upstream| &upstream.servers) {
-        for server in server.items.iter().filter(|server| server.value.starts_with("https://")) {
-            refuse(
-                &server.place,
-                "https to an upstream",
-                "write http://host:port, over a network that only the gateway reaches",
-                findings,
-            );
-        }
-    }
     for route in document.routes.iter().flat_map(|list| &list.items) {
         for token in route.accept.items.iter().filter(|token| token.value == Token::Mtls) {
             refuse(&token.place, "mtls", "delete it: dpop and bearer are", findings);

@@ -53,7 +53,7 @@ fn a_forwarded_request_is_counted_and_logged_once() {
         exchange.skew(2.5);
         exchange.decided(Decision::Allow("dpop"));
         exchange.to_upstream(UpstreamId(0));
-        exchange.upstream_answered();
+        exchange.upstream_answered("10.0.0.1:9000".parse().unwrap());
         exchange.status(StatusCode::OK);
         exchange.sent(100);
         exchange.sent(23);
@@ -113,7 +113,7 @@ fn a_request_whose_client_went_away_is_499() {
 #[test]
 fn the_level_is_warn_for_trouble_of_our_own_alone() {
     let ours = |exchange: &mut Exchange| {
-        exchange.upstream_failed("refused");
+        exchange.upstream_failed("refused", Some("10.0.0.1:9000".parse().unwrap()));
         exchange.status(StatusCode::BAD_GATEWAY);
     };
     let the_upstreams = |exchange: &mut Exchange| exchange.status(StatusCode::INTERNAL_SERVER_ERROR);
