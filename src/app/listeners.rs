@@ -215,6 +215,11 @@ impl Listeners {
         Ok(Next(next.collect::<Result<_, AppError>>()?))
     }
 
+    /// Whether some that have stopped are not over yet.
+    pub(super) fn are_ending(&self) -> bool {
+        !self.ending.is_empty()
+    }
+
     /// Becomes what was prepared with this plan. Those that are gone stop accepting, and have the time of a drain for what is on its way.
     pub(super) fn become_next(&mut self, next: Next, plan: &Plan, metrics: &Arc<Metrics>) {
         let mut before = std::mem::take(&mut self.lives);

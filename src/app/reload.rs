@@ -9,6 +9,7 @@ use crate::admin::{self, Admin, Configuration, Outcome};
 use crate::clock::UnixTime;
 use crate::config::{self, Attempt, Plan, Problem, Problems, Renewal};
 use arc_swap::ArcSwap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,9 @@ use tokio_util::task::TaskTracker;
 
 /// How long the keys of a new source may take.
 const KEYS: Duration = Duration::from_secs(5);
+/// How often, and at what distance, an address is tried that a listener may be about to leave.
+const CLOSING: u8 = 20;
+const CLOSING_STEP: Duration = Duration::from_millis(50);
 
 /// Why what was read is not what runs.
 #[derive(Debug, thiserror::Error)]
@@ -202,7 +206,7 @@ impl Running {
 
     /// Has the plan run instead of what runs. All that can fail comes first, and the swap itself does not wait: nobody sees a part of it.
     async fn enter(&mut self, plan: Plan, warnings: &[Problem]) -> Result<(), Rejected> {
-        let next = self.listeners.prepare(&plan)?;
+        let next = self.prepare_listeners(&plan).await?;
         let admin = self.bind_admin(plan.admin).await?;
         let (before, process) = (self.current.load_full(), Arc::clone(&self.process));
         // Reading certificates and making tables may take a while, and this thread accepts connections.
@@ -224,6 +228,24 @@ impl Running {
             tracing::warn!("{warning}");
         }
         Ok(())
+    }
+
+    /// A listener that went with the last reload closes its sockets a moment later: one that comes back waits for that.
+    async fn prepare_listeners(&self, plan: &Plan) -> Result<Next, AppError> {
+        let mut tries = 0_u8;
+        loop {
+            match self.listeners.prepare(plan) {
+                Err(AppError::Bind { source, .. })
+                    if source.kind() == io::ErrorKind::AddrInUse
+                        && self.listeners.are_ending()
+                        && tries < CLOSING =>
+                {
+                    tries = tries.saturating_add(1);
+                    tokio::time::sleep(CLOSING_STEP).await;
+                }
+                prepared => return prepared,
+            }
+        }
     }
 
     async fn bind_admin(&self, address: SocketAddr) -> Result<Option<Admin>, Rejected> {

@@ -166,7 +166,7 @@ async fn hang_up_has_the_configuration_read_again_and_spoils_neither_another_nor
     while version().await["last_reload"]["result"] != "success" {}
     assert_eq!(status(&stranger).await, 200);
 
-    stranger.configure("surprise: 1");
+    stranger.write_configuration(&format!("{}\nsurprise: 1\n", stranger.configuration()));
     stranger.hang_up();
     while version().await["last_reload"]["result"] != "rejected" {}
     let why = version().await["last_reload"]["why"].to_string();
@@ -190,4 +190,37 @@ async fn status(stranger: &Stranger) -> u16 {
     let mut client = Raw::connect(stranger.gateway).await;
     client.send(stranger.good()).await;
     client.answer().await.unwrap().status
+}
+
+/// `KEYPROOF_RELOADS=1000 cargo test --test contract memory -- --nocapture` takes longer and shows how much it is.
+#[tokio::test]
+async fn reloads_half_of_them_bad_leave_the_memory_as_it_is() {
+    let upstream = Recording::start(OK).await;
+    let stranger = Stranger::starts(upstream.address, WAIT, "").await;
+    #[expect(clippy::disallowed_methods, reason = "how long a test takes is for who runs it")]
+    let reloads = std::env::var("KEYPROOF_RELOADS").map_or(120, |count| count.parse().unwrap());
+    let page = async || stranger.page("/metrics").await.text();
+    let count = async || {
+        page()
+            .await
+            .lines()
+            .filter(|line| line.starts_with("keyproof_config_reloads_total"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let (good, bad) = (stranger.configuration(), "surprise: 1".to_owned());
+    let mut warm = 0;
+    for number in 1..=reloads {
+        stranger.write_configuration(if number % 2 == 0 { &good } else { &bad });
+        let before = count().await;
+        stranger.hang_up();
+        while count().await == before {}
+        if number == reloads / 2 {
+            warm = stranger.memory();
+        }
+    }
+    let end = stranger.memory();
+    println!("after half of {reloads} reloads {warm} KiB, at the end {end} KiB");
+    assert!(end <= warm + warm / 50 + 256, "{warm} KiB have become {end} KiB");
+    assert_eq!(status(&stranger).await, 200);
 }

@@ -178,16 +178,26 @@ impl Stranger {
         self.logged_requests().count()
     }
 
+    /// How much memory the process has, in KiB.
+    pub(crate) fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// SIGHUP.
     pub(crate) fn hang_up(&self) {
         rustix::process::kill_process(Pid::from_child(&self.process), Signal::HUP).unwrap();
     }
 
-    /// Writes more into the configuration file.
-    pub(crate) fn configure(&self, more: &str) {
-        let file = self.folder.path().join("keyproof.yaml");
-        let text = std::fs::read_to_string(&file).unwrap();
-        std::fs::write(file, format!("{text}\n{more}\n")).unwrap();
+    /// What the configuration file says.
+    pub(crate) fn configuration(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("keyproof.yaml")).unwrap()
+    }
+
+    /// Writes the configuration file anew.
+    pub(crate) fn write_configuration(&self, text: &str) {
+        std::fs::write(self.folder.path().join("keyproof.yaml"), text).unwrap();
     }
 
     /// Tells the process to stop, as an orchestrator does.

@@ -102,8 +102,8 @@ async fn a_request_under_way_and_its_connection_go_on_and_what_begins_later_meet
 #[tokio::test]
 async fn trust_that_was_taken_from_a_listener_ends_with_the_next_request_on_open_connections() {
     let house = House::with_routes(ROUTES).await;
-    let listener = "address: \"127.0.0.1:0\" }]\nadmin";
-    let trusting = "address: \"127.0.0.1:0\", trusted_proxies: [127.0.0.1] }]\nadmin";
+    let listener = "name: public, address: \"127.0.0.1:0\" }";
+    let trusting = "name: public, address: \"127.0.0.1:0\", trusted_proxies: [127.0.0.1] }";
     house.reload_with(listener, trusting).await;
     let mut client = Raw::connect(house.gateway).await;
     let request = get("/open", &[("x-forwarded-for", "192.0.2.7")]);
@@ -119,9 +119,10 @@ async fn trust_that_was_taken_from_a_listener_ends_with_the_next_request_on_open
 #[tokio::test]
 async fn listeners_come_and_go_and_one_that_cannot_be_bound_rejects_the_reload() {
     let house = House::with_routes(ROUTES).await;
-    let one = "listeners: [{ name: public, address: \"127.0.0.1:0\" }";
+    let one = "  - { name: public, address: \"127.0.0.1:0\" }\n";
     let (second, taken) = (free(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    let and = |name: &str, address: SocketAddr| format!("{one}, {{ name: {name}, address: \"{address}\" }}");
+    let and =
+        |name: &str, address: SocketAddr| format!("{one}  - {{ name: {name}, address: \"{address}\" }}\n");
 
     let why = house.refuses_to_reload_with(one, &and("second", taken.local_addr().unwrap())).await;
     assert!(why.starts_with("listener second: cannot bind 127.0.0.1:"), "{why}");
@@ -146,6 +147,10 @@ async fn listeners_come_and_go_and_one_that_cannot_be_bound_rejects_the_reload()
     );
     super::by_itself(async || house.metric("keyproof_connections", &["second"]).await == 0.0).await;
 
+    // One that comes back at once finds its address.
+    house.reload_with(&and("third", second), one).await;
+    house.reload_with(one, &and("third", second)).await;
+    assert_eq!(status(second, "/open").await, Some(200));
     house.reload_with(&and("third", second), one).await;
     while status(second, "/open").await.is_some() {}
     assert_eq!(status(house.gateway, "/open").await, Some(200));

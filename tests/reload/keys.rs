@@ -70,7 +70,7 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
             "listeners[].mode",
             PUBLIC,
             "name: public, address: \"127.0.0.1:0\", mode: forward_auth, trusted_proxies: [127.0.0.1] }",
-            Refused("forward_auth is not supported yet"),
+            Open("/open", 200, 400),
         ),
         ("listeners[].trusted_proxies", PUBLIC, PUBLIC, Elsewhere),
         (
