@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
-use support::gateway::House;
+use support::gateway::{House, get};
 use support::raw::{Answer, PATIENCE, Raw};
 
 /// A front between clients and the API, which asks the gateway; stops when dropped.
@@ -57,7 +57,8 @@ impl Front {
         command.stdin(Stdio::null()).stdout(errors.try_clone().unwrap()).stderr(errors);
         let mut front = Self { kind, address, child: command.spawn().unwrap(), folder };
         let begun = tokio::time::timeout(PATIENCE, async {
-            while TcpStream::connect(address).is_err() {
+            // Some listen before they have read their routes.
+            while !answers(address).await {
                 if front.child.try_wait().unwrap().is_some() {
                     return false;
                 }
@@ -92,6 +93,16 @@ impl Drop for Front {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Whether a request that needs no token passes.
+async fn answers(address: SocketAddr) -> bool {
+    if TcpStream::connect(address).is_err() {
+        return false;
+    }
+    let mut connection = Raw::connect(address).await;
+    connection.try_send(get("/public", &[("connection", "close")])).await.is_ok()
+        && connection.answer().await.is_some_and(|answer| answer.status == 200)
 }
 
 fn free_address() -> SocketAddr {

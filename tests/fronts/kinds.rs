@@ -47,6 +47,84 @@ pub(crate) const NGINX: Kind = Kind {
     limits: Limits { no_body: true, ..NONE },
 };
 
+/// Debian's.
+pub(crate) const CADDY: Kind = Kind {
+    name: "caddy 2.6",
+    programs: &["/usr/bin/caddy"],
+    files: &["Caddyfile"],
+    ports: [":8080", "127.0.0.1:4180", "127.0.0.1:9000"],
+    command: caddy,
+    limits: NONE,
+};
+
+/// Today's.
+pub(crate) const CADDY_NEW: Kind =
+    Kind { name: "caddy 2.11", programs: &["target/fronts/bin/caddy"], ..CADDY };
+
+pub(crate) const TRAEFIK: Kind = Kind {
+    name: "traefik",
+    programs: &["target/fronts/bin/traefik"],
+    files: &["traefik.yaml", "traefik-routes.yaml"],
+    ports: ["127.0.0.1:8080", "127.0.0.1:4180", "127.0.0.1:9000"],
+    command: |program, folder, file| {
+        let mut command = Command::new(program);
+        command.current_dir(folder).arg("--configFile").arg(file);
+        command
+    },
+    limits: Limits { no_nonce_on_success: true, ..NONE },
+};
+
+pub(crate) const HAPROXY: Kind = Kind {
+    name: "haproxy",
+    programs: &["/usr/sbin/haproxy"],
+    files: &["haproxy.cfg", "haproxy-keyproof.lua"],
+    ports: ["127.0.0.1:8080", "127.0.0.1:4180", "127.0.0.1:9000"],
+    command: |program, folder, file| {
+        let mut command = Command::new(program);
+        command.current_dir(folder).args(["-db", "-f"]).arg(file);
+        command
+    },
+    limits: NONE,
+};
+
+/// The same after a mistake in the Lua file, which HAProxy only says something about.
+pub(crate) const HAPROXY_BROKEN: Kind = Kind {
+    command: |program, folder, file| {
+        let lua = folder.join("haproxy-keyproof.lua");
+        let text = std::fs::read_to_string(&lua).unwrap();
+        let mistake = "if txn.sf:path() ~= \"/public\" then nobody.knows() end\n    local sent =";
+        std::fs::write(&lua, text.replace("local sent =", mistake)).unwrap();
+        (HAPROXY.command)(program, folder, file)
+    },
+    ..HAPROXY
+};
+
+pub(crate) const ENVOY: Kind = Kind {
+    name: "envoy",
+    // The binary itself: the script that the package brings would leave it behind.
+    programs: &["target/fronts/envoy"],
+    files: &["envoy.yaml"],
+    ports: ["port_value: 8080", "port_value: 4180", "port_value: 9000"],
+    command: |program, _, file| {
+        let mut command = Command::new(program);
+        command
+            .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", "-c"])
+            .arg(file);
+        command
+    },
+    limits: NONE,
+};
+
+fn caddy(program: &Path, folder: &Path, file: &Path) -> Command {
+    // No admin port, which every Caddy would want.
+    let text = std::fs::read_to_string(file).unwrap();
+    std::fs::write(file, format!("{{\n\tadmin off\n\tauto_https off\n}}\n{text}")).unwrap();
+    let mut command = Command::new(program);
+    command.current_dir(folder).env("HOME", folder).env_remove("XDG_DATA_HOME").env_remove("XDG_CONFIG_HOME");
+    command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
+    command
+}
+
 impl Kind {
     /// The program, where it is installed: by the system, or by `tests/run` from PyPI.
     pub(crate) fn program(&self) -> Option<PathBuf> {

@@ -18,4 +18,30 @@ mod each {
     async fn nginx() {
         table::holds(&kinds::NGINX).await;
     }
+
+    #[tokio::test]
+    async fn caddy() {
+        table::holds(&kinds::CADDY).await;
+    }
+
+    #[tokio::test]
+    async fn caddy_new() {
+        table::holds(&kinds::CADDY_NEW).await;
+    }
+
+    #[tokio::test]
+    async fn traefik() {
+        table::holds(&kinds::TRAEFIK).await;
+    }
+
+    #[tokio::test]
+    async fn haproxy() {
+        table::holds(&kinds::HAPROXY).await;
+        table::nobody_passes(&kinds::HAPROXY_BROKEN).await;
+    }
+
+    #[tokio::test]
+    async fn envoy() {
+        table::holds(&kinds::ENVOY).await;
+    }
 }

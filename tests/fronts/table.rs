@@ -35,6 +35,17 @@ pub(crate) async fn holds(kind: &'static Kind) {
     when_the_gateway_cannot_say_yes(kind).await;
 }
 
+/// A front whose own part is broken, but for `/public`, lets nobody through elsewhere.
+pub(crate) async fn nobody_passes(kind: &'static Kind) {
+    let house = House::with_doors(ROUTES, "").await;
+    let Some(front) = Front::start(kind, &house).await else { return };
+    let world = World { house, front };
+    for request in [get("/orders", &[]), world.signed("GET", "/orders", &[])] {
+        let (answer, seen) = world.send(request).await;
+        assert_eq!((answer.status, seen.len()), (503, 0), "{}: {answer:?}", kind.name);
+    }
+}
+
 struct World {
     house: House,
     front: Front,
