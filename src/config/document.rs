@@ -297,6 +297,8 @@ section! {
         scopes: default(List<Text>, json!([])),
         /// The first segments of match.path that the upstream does not see; htu always is the public URL.
         strip_prefix: optional(Text),
+        /// What the upstream sees in place of match.path, such as /v1/orders; htu always is the public URL. Instead of strip_prefix.
+        replace_prefix: optional(Text),
         /// keep: %2F is allowed in this route's paths and forwarded as it came.
         encoded_slashes: default(Spot<EncodedSlashes>, json!("refuse")),
         /// What the upstream is told about the client.

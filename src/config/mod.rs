@@ -18,8 +18,8 @@ pub use again::{Attempt, Renewal, files_again, load_again};
 pub use document::schema;
 pub use plan::{
     Authorization, ConnectionPlan, CorsPlan, IssuerPlan, KeySource, ListenAddress, ListenerMode,
-    ListenerPlan, OnStart, Plan, RedisPlan, ReplayPlan, RoutePlan, ServerPlan, StopPlan, TlsIdentity,
-    TlsPlan, UpstreamHost, UpstreamPlan, UpstreamTlsPlan,
+    ListenerPlan, OnStart, Plan, PrefixPlan, RedisPlan, ReplayPlan, RoutePlan, ServerPlan, StopPlan,
+    TlsIdentity, TlsPlan, UpstreamHost, UpstreamPlan, UpstreamTlsPlan,
 };
 pub use problem::{Problem, Problems};
 pub use reading::{Reading, Seen};

@@ -245,14 +245,23 @@ pub struct RoutePlan {
     pub policy: Policy,
     /// Where its requests go; absent only where nothing is forwarded.
     pub upstream: Option<UpstreamId>,
-    /// What the upstream does not see of the path; canonical, no slash at the end.
-    pub strip_prefix: Option<String>,
+    /// What the upstream sees in place of the beginning of the path.
+    pub prefix: Option<PrefixPlan>,
     /// `%2F` is allowed in this route's paths.
     pub keep_encoded_slashes: bool,
     /// What becomes of `Authorization`.
     pub authorization: Authorization,
     /// Which browser origins may read answers.
     pub cors: Option<CorsPlan>,
+}
+
+/// A beginning of paths and what the upstream sees instead; canonical, no slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrefixPlan {
+    /// The first segments of the route's own path.
+    pub strip: String,
+    /// What stands in their place; empty: nothing.
+    pub put: String,
 }
 
 /// What becomes of `Authorization` on the way to the upstream.

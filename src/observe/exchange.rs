@@ -86,6 +86,8 @@ struct Record {
     upstream: Option<UpstreamId>,
     upstream_began: Duration,
     upstream_answered: Option<Duration>,
+    /// How that ended, as the metric says it.
+    upstream_result: Option<&'static str>,
     /// Which of its servers was asked.
     server: Option<SocketAddr>,
     error: Option<&'static str>,
@@ -148,6 +150,7 @@ impl Exchange {
             upstream: None,
             upstream_began: Duration::ZERO,
             upstream_answered: None,
+            upstream_result: None,
             server: None,
             error: None,
             status: None,
@@ -251,22 +254,30 @@ impl Exchange {
 
     /// The head of the upstream's answer has come, from this server.
     pub fn upstream_answered(&mut self, server: SocketAddr) {
-        self.upstream_ended(Some(server));
+        self.upstream_ended(Some("ok"), Some(server));
     }
 
-    /// The upstream gave no answer, for this reason, one of a fixed set; the server is the one that was asked last.
-    pub fn upstream_failed(&mut self, reason: &'static str, server: Option<SocketAddr>) {
-        self.upstream_ended(server);
+    /// The upstream gave no answer: what the metric says of it, if anything, and the reason, each one of a fixed set; the server is the one
+    /// that was asked last.
+    pub fn upstream_failed(
+        &mut self,
+        result: Option<&'static str>,
+        reason: &'static str,
+        server: Option<SocketAddr>,
+    ) {
+        self.upstream_ended(result, server);
         self.0.error = Some(reason);
     }
 
-    fn upstream_ended(&mut self, server: Option<SocketAddr>) {
+    fn upstream_ended(&mut self, result: Option<&'static str>, server: Option<SocketAddr>) {
+        self.0.upstream_result = result;
         self.0.upstream_answered = Some(self.0.stopwatch.elapsed().saturating_sub(self.0.upstream_began));
         self.0.server = server;
     }
 
     /// The upstream's answer broke off after the client was told its head.
     pub fn upstream_broke_off(&mut self) {
+        self.0.upstream_result = Some("reset");
         self.0.error = Some("upstream_broken: the answer's body is badly framed or breaks off");
     }
 
@@ -326,6 +337,9 @@ impl Record {
         }
         if let Some((upstream, duration)) = self.upstream.zip(self.upstream_duration(total)) {
             metrics.upstream_took(upstream, duration);
+            if let Some(result) = self.upstream_result {
+                metrics.upstream_ended(upstream, result);
+            }
         }
     }
 

@@ -16,6 +16,8 @@ const REQUEST_DURATION: Name =
     ("keyproof_request_duration_seconds", "From a request's head to the end of its answer.");
 const UPSTREAM_DURATION: Name =
     ("keyproof_upstream_duration_seconds", "From forwarding a request to the head of the upstream's answer.");
+const UPSTREAM_REQUESTS: Name =
+    ("keyproof_upstream_requests_total", "Requests that went to an upstream, by how that ended.");
 const DECISION_DURATION: Name =
     ("keyproof_decision_duration_seconds", "From a request's head to the decision: the gateway's own work.");
 const TOKENS: Name =
@@ -81,6 +83,7 @@ pub(super) struct Families {
     pub(super) decisions: IntCounterVec,
     pub(super) request_duration: HistogramVec,
     pub(super) upstream_duration: HistogramVec,
+    pub(super) upstream_requests: IntCounterVec,
     pub(super) decision_duration: Histogram,
     pub(super) tokens: IntCounterVec,
     pub(super) proof_skew: Histogram,
@@ -120,6 +123,7 @@ impl Families {
             decisions: counters(&r, DECISIONS, &["route", "decision", "reason"])?,
             request_duration: histograms(&r, REQUEST_DURATION, REQUEST_SECONDS, &["route"])?,
             upstream_duration: histograms(&r, UPSTREAM_DURATION, REQUEST_SECONDS, &["upstream"])?,
+            upstream_requests: counters(&r, UPSTREAM_REQUESTS, &["upstream", "result"])?,
             decision_duration: histogram(&r, DECISION_DURATION, DECISION_SECONDS)?,
             tokens: counters(&r, TOKENS, &["route", "binding"])?,
             proof_skew: histogram(&r, PROOF_SKEW, SKEW_SECONDS)?,

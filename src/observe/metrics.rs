@@ -22,7 +22,7 @@ pub struct Metrics {
     scrape: Arc<Mutex<Scrape>>,
     routes: Vec<RouteMetrics>,
     no_route: RouteMetrics,
-    upstreams: Vec<(String, Histogram)>,
+    upstreams: Vec<UpstreamMetrics>,
     listeners: Vec<String>,
 }
 
@@ -83,6 +83,25 @@ struct RouteMetrics {
     nonce_challenges: IntCounter,
 }
 
+/// The children of one upstream.
+#[derive(Debug)]
+struct UpstreamMetrics {
+    name: String,
+    duration: Histogram,
+    requests: [(&'static str, IntCounter); 5],
+}
+
+impl UpstreamMetrics {
+    fn new(families: &Families, name: &str) -> Self {
+        let requests = |result| (result, families.upstream_requests.with_label_values(&[name, result]));
+        Self {
+            name: name.to_owned(),
+            duration: families.upstream_duration.with_label_values(&[name]),
+            requests: ["ok", "refused", "timeout", "reset", "malformed"].map(requests),
+        }
+    }
+}
+
 impl Metrics {
     /// Registers every metric, and its children for these names.
     pub fn new(version: &str, names: &Names) -> Self {
@@ -109,11 +128,7 @@ impl Metrics {
                 families.jwks_refresh.with_label_values(&[issuer.as_str(), result]);
             }
         }
-        let upstreams = names
-            .upstreams
-            .names()
-            .iter()
-            .map(|name| (name.clone(), families.upstream_duration.with_label_values(&[name])));
+        let upstreams = names.upstreams.names().iter().map(|name| UpstreamMetrics::new(&families, name));
         Self {
             upstreams: upstreams.collect(),
             listeners: names.listeners.names().to_vec(),
@@ -232,7 +247,7 @@ impl Metrics {
 
     /// The upstream's name.
     pub(super) fn upstream_name(&self, upstream: UpstreamId) -> &str {
-        self.upstreams.get(upstream.0).map_or(NO_ROUTE, |(name, _)| name)
+        self.upstreams.get(upstream.0).map_or(NO_ROUTE, |upstream| &upstream.name)
     }
 
     /// The listener's name.
@@ -277,8 +292,17 @@ impl Metrics {
 
     /// Records how long the upstream took.
     pub(super) fn upstream_took(&self, upstream: UpstreamId, duration: Duration) {
-        if let Some((_, histogram)) = self.upstreams.get(upstream.0) {
-            histogram.observe(duration.as_secs_f64());
+        if let Some(upstream) = self.upstreams.get(upstream.0) {
+            upstream.duration.observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Counts how a request to an upstream ended.
+    pub(super) fn upstream_ended(&self, upstream: UpstreamId, result: &str) {
+        let upstream = self.upstreams.get(upstream.0);
+        let found = upstream.and_then(|upstream| upstream.requests.iter().find(|(name, _)| *name == result));
+        if let Some((_, counter)) = found {
+            counter.inc();
         }
     }
 
@@ -385,6 +409,7 @@ keyproof_tls_certificate_expiry_timestamp_seconds gauge listener
 keyproof_tls_handshake_failures_total counter listener
 keyproof_tokens_total counter binding route
 keyproof_upstream_duration_seconds histogram upstream
+keyproof_upstream_requests_total counter result upstream
 ";
 
     #[test]

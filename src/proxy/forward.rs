@@ -4,7 +4,7 @@ use super::{
     Body, Forwarding, Origination, Proxy, ResponseBody, Rider, respond, set_forwarded, strip_answer,
 };
 use crate::authorize::Permit;
-use crate::config::Authorization;
+use crate::config::{Authorization, PrefixPlan};
 use crate::denial::Denial;
 use crate::gate::{Answer, Site};
 use crate::headers::{
@@ -45,19 +45,21 @@ pub(super) enum Answered {
     Failed(UpstreamError, RouteId),
 }
 
-/// The path and query for the upstream: the canonical path that was matched, without the prefix that the upstream does not see.
-pub(super) fn target(uri: &Uri, path: &CanonicalPath<'_>, prefix: Option<&str>) -> PathAndQuery {
-    let shown = match prefix.and_then(|prefix| path.as_str().strip_prefix(prefix)) {
-        Some("") => "/",
-        Some(rest) => rest,
-        None => path.as_str(),
+/// The path and query for the upstream: the canonical path that was matched, with what the upstream sees in place of its beginning.
+pub(super) fn target(uri: &Uri, path: &CanonicalPath<'_>, prefix: Option<&PrefixPlan>) -> PathAndQuery {
+    let rest =
+        prefix.and_then(|prefix| Some((prefix.put.as_str(), path.as_str().strip_prefix(&prefix.strip)?)));
+    let (put, rest) = match rest {
+        Some(("", "")) => ("", "/"),
+        Some(seen) => seen,
+        None => ("", path.as_str()),
     };
     match uri.path_and_query() {
-        Some(target) if target.path() == shown => target.clone(),
+        Some(target) if put.is_empty() && target.path() == rest => target.clone(),
         _ => {
             let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
             // A canonical path and a query that was parsed before are a target.
-            PathAndQuery::try_from(format!("{shown}{query}"))
+            PathAndQuery::try_from(format!("{put}{rest}{query}"))
                 .unwrap_or_else(|_| PathAndQuery::from_static("/"))
         }
     }
@@ -153,7 +155,7 @@ impl Proxy {
                 Ok(Answered::Upstream { response, route, nonce: self.gate.fresh_nonce(route, permit) })
             }
             Err(Failure { error, server }) => {
-                exchange.upstream_failed(error.label(), server);
+                exchange.upstream_failed(error.result(), error.label(), server);
                 match error {
                     UpstreamError::ClientBody => Err(Denial::Body),
                     UpstreamError::Connect

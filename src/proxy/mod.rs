@@ -14,7 +14,7 @@ pub use trailers::{strip_answer, takes_trailers};
 
 use crate::authorize::Mode;
 use crate::clock::{Clock, UnixTime};
-use crate::config::{Authorization, ListenerPlan, Plan, RoutePlan, UpstreamPlan};
+use crate::config::{Authorization, ListenerPlan, Plan, PrefixPlan, RoutePlan, UpstreamPlan};
 use crate::denial::Denial;
 use crate::gate::{Admission, Admitted, Gate, Refused};
 use crate::headers::{self, Protected};
@@ -50,7 +50,7 @@ pub struct Proxy {
 struct Forwarding {
     /// Absent only where no listener forwards.
     upstream: Option<UpstreamId>,
-    strip_prefix: Option<String>,
+    prefix: Option<PrefixPlan>,
     authorization: Authorization,
     /// Nothing that an upstream may live by is taken away: it has been reached without a gateway so far.
     observes: bool,
@@ -68,7 +68,7 @@ impl Proxy {
         let forwarding = |route: &RoutePlan| {
             let forwarding = Forwarding {
                 upstream: route.upstream,
-                strip_prefix: route.strip_prefix.clone(),
+                prefix: route.prefix.clone(),
                 authorization: route.authorization,
                 observes: route.policy.mode == Mode::Observe,
             };
@@ -142,7 +142,7 @@ impl Proxy {
         let Some(forwarding) = self.forwarding.get(route) else {
             return Err(self.gate.refused(Denial::NoRoute, None, origin, exchange));
         };
-        let target = forward::target(&head.uri, &path, forwarding.strip_prefix.as_deref());
+        let target = forward::target(&head.uri, &path, forwarding.prefix.as_ref());
         let onward = Onward { target, site, forwarding, permit: &mut permit, sender };
         let request = onward.request(head, body, &self.protected, exchange);
         let answered = self.send(request, route, &permit, exchange).await;

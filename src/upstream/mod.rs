@@ -102,6 +102,17 @@ impl UpstreamError {
         }
     }
 
+    /// What the metric says: one of a fixed set; `None` where it is the client's fault.
+    pub const fn result(self) -> Option<&'static str> {
+        match self {
+            Self::Connect | Self::Unresolved | Self::Tls(_) => Some("refused"),
+            Self::ConnectTimeout | Self::ResponseTimeout => Some("timeout"),
+            Self::Broken => Some("reset"),
+            Self::Malformed(_) => Some("malformed"),
+            Self::ClientBody => None,
+        }
+    }
+
     /// What the log says: one of a fixed set of texts, which begin with a word for programs.
     pub const fn label(self) -> &'static str {
         match self {

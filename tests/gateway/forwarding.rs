@@ -80,6 +80,34 @@ async fn nobody_names_themselves() {
 }
 
 #[tokio::test]
+async fn an_api_may_see_another_prefix() {
+    let routes = r#"  - { name: orders, match: { path: /orders }, upstream: legacy, public: true, replace_prefix: /v1/all }
+  - { name: rest, match: { path: / }, upstream: legacy, public: true, replace_prefix: /v2/ }
+  - { name: bare, match: { path: /bare }, upstream: legacy, public: true, replace_prefix: / }"#;
+    let house = House::with_routes(routes).await;
+    let cases = [
+        ("/orders", "/v1/all"),
+        ("/orders/7?a=/orders", "/v1/all/7?a=/orders"),
+        ("/orders/", "/v1/all/"),
+        ("/other?b", "/v2/other?b"),
+        ("/", "/v2/"),
+        ("/ordersx", "/v2/ordersx"),
+        ("/bare", "/"),
+        ("/bare/x", "/x"),
+    ];
+    for (asked, _) in cases {
+        assert_eq!(house.send(get(asked, &[])).await.status, 200, "{asked}");
+    }
+    let seen: Vec<_> = house.upstream.seen().into_iter().map(|seen| seen.line).collect();
+    let expected: Vec<_> = cases.iter().map(|(_, shown)| format!("GET {shown} HTTP/1.1")).collect();
+    assert_eq!(seen, expected);
+    for (result, count) in [("\"ok\"", 8.0), ("\"refused\"", 0.0)] {
+        let counted = house.metric("keyproof_upstream_requests_total", &["\"legacy\"", result]).await;
+        assert_eq!(counted, count, "{result}");
+    }
+}
+
+#[tokio::test]
 async fn a_legacy_api_gets_the_token_as_bearer_and_a_prefix_less() {
     let house = House::with_routes(
         "  - { name: orders, match: { path: /orders }, upstream: legacy, strip_prefix: /orders, identity: { authorization: bearer } }",

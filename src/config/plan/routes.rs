@@ -11,7 +11,7 @@ use crate::config::read::Spot;
 use crate::names::{Names, UpstreamId};
 use crate::route::{Matcher, Table};
 use crate::uri::Origin;
-use matching::{matcher, strip_prefix};
+use matching::{matcher, prefix};
 use together::{slashes_above_stricter_routes, table, warn_of_observing};
 
 type Text = Spot<String>;
@@ -58,7 +58,7 @@ fn one(
 ) -> Option<RoutePlan> {
     contradictions(route, findings);
     let upstream = upstream(route, document, names, findings);
-    let strip_prefix = route.strip_prefix.as_ref().and_then(|prefix| strip_prefix(prefix, matcher, findings));
+    let prefix = prefix(route, matcher, findings);
     let policy = policy(route, document, names, findings);
     let cors = route.cors.as_ref().map(|cors| origins::cors(cors, findings));
     Some(RoutePlan {
@@ -67,7 +67,7 @@ fn one(
         matcher: matcher?.clone(),
         policy,
         upstream,
-        strip_prefix,
+        prefix,
         keep_encoded_slashes: route.encoded_slashes.value == EncodedSlashes::Keep,
         authorization: route.identity.authorization.value,
         cors,

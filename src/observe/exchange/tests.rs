@@ -87,6 +87,7 @@ fn a_forwarded_request_is_counted_and_logged_once() {
         "keyproof_tokens_total{binding=\"none\",route=\"orders\"} 1",
         "keyproof_decision_duration_seconds_count 1",
         "keyproof_upstream_duration_seconds_count{upstream=\"legacy\"} 1",
+        "keyproof_upstream_requests_total{result=\"ok\",upstream=\"legacy\"} 1",
         "keyproof_request_duration_seconds_count{route=\"orders\"} 1",
         "keyproof_proof_skew_seconds_bucket{le=\"5\"} 1",
         "keyproof_proof_skew_seconds_bucket{le=\"2\"} 0",
@@ -113,7 +114,7 @@ fn a_request_whose_client_went_away_is_499() {
 #[test]
 fn the_level_is_warn_for_trouble_of_our_own_alone() {
     let ours = |exchange: &mut Exchange| {
-        exchange.upstream_failed("refused", Some("10.0.0.1:9000".parse().unwrap()));
+        exchange.upstream_failed(Some("refused"), "refused", Some("10.0.0.1:9000".parse().unwrap()));
         exchange.status(StatusCode::BAD_GATEWAY);
     };
     let the_upstreams = |exchange: &mut Exchange| exchange.status(StatusCode::INTERNAL_SERVER_ERROR);

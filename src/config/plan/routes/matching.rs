@@ -1,6 +1,7 @@
 //! What a route matches, and what it strips of the path.
 
-use crate::config::document::Match;
+use crate::config::PrefixPlan;
+use crate::config::document::{Match, Route};
 use crate::config::plan::names;
 use crate::config::problem::Findings;
 use crate::config::read::{Spot, did_you_mean};
@@ -116,12 +117,26 @@ fn canonical(text: &Text, findings: &mut Findings) -> Option<String> {
     None
 }
 
-/// The first segments of the route's own path.
-pub(super) fn strip_prefix(
-    text: &Text,
+/// What the upstream sees in place of the beginning of the path.
+pub(super) fn prefix(
+    route: &Route,
     matcher: Option<&Matcher>,
     findings: &mut Findings,
-) -> Option<String> {
+) -> Option<PrefixPlan> {
+    if let (Some(strip), Some(replace)) = (&route.strip_prefix, &route.replace_prefix) {
+        let what = format!("replace_prefix contradicts strip_prefix on line {}", strip.place.line);
+        findings.problem(&replace.place, what, "delete one of them");
+    }
+    let stripped = route.strip_prefix.as_ref().and_then(|text| strip_prefix(text, matcher, findings));
+    let replaced = route.replace_prefix.as_ref().and_then(|text| {
+        let put = canonical(text, findings)?.trim_end_matches('/').to_owned();
+        Some(PrefixPlan { strip: matcher?.path.trim_end_matches('/').to_owned(), put })
+    });
+    stripped.map(|strip| PrefixPlan { strip, put: String::new() }).or(replaced)
+}
+
+/// The first segments of the route's own path.
+fn strip_prefix(text: &Text, matcher: Option<&Matcher>, findings: &mut Findings) -> Option<String> {
     let prefix = canonical(text, findings)?;
     let bare = prefix.trim_end_matches('/');
     let path = matcher.map(|matcher| matcher.path.as_str());
