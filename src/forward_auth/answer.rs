@@ -16,16 +16,26 @@ use http::{HeaderValue, StatusCode};
 const NOTHING: HeaderValue = HeaderValue::from_static("");
 
 impl ForwardAuth {
+    /// A preflight is answered, not let pass. A front that takes every 2xx for a permission at least sends it on as nobody's.
+    pub(super) fn preflight(&self, head: &Parts, mut answer: Answer) -> Answer {
+        self.take_identity_away(head, &mut answer.headers);
+        answer
+    }
+
+    /// Every identity header without a value, and the client's other spellings of them: an application may take them for the same header.
+    fn take_identity_away(&self, head: &Parts, headers: &mut HeaderMap) {
+        let spoofed = head.headers.keys().filter(|name| self.protected.covers(name.as_str()));
+        for name in self.identity.iter().chain(spoofed) {
+            headers.insert(name.clone(), NOTHING);
+        }
+    }
+
     /// The request may pass: with these headers in place of the client's.
     pub(super) fn allow(&self, head: &Parts, admitted: Admitted<'_, '_>, exchange: &Exchange) -> Answer {
         let Admitted { route, mut permit, .. } = admitted;
         let mut answer = Answer::empty(StatusCode::OK, exchange.request_id());
         let headers = &mut answer.headers;
-        // The client's other spellings too: an application may take them for the same header.
-        let spoofed = head.headers.keys().filter(|name| self.protected.covers(name.as_str()));
-        for name in self.identity.iter().chain(spoofed) {
-            headers.insert(name.clone(), NOTHING);
-        }
+        self.take_identity_away(head, headers);
         for (name, value) in permit.take_identity() {
             headers.insert(name, value);
         }

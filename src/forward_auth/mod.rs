@@ -125,7 +125,7 @@ impl ForwardAuth {
         let admission = self.gate.decide(&question, now, exchange).await;
         match admission.inspect_err(|refused| told_by(&described, refused, exchange))? {
             Admission::Forward(admitted) => Ok(self.allow(head, admitted, exchange)),
-            Admission::Preflight(answer) => Ok(answer),
+            Admission::Preflight(answer) => Ok(self.preflight(head, answer)),
         }
     }
 

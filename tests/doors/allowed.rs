@@ -163,13 +163,21 @@ async fn preflights_and_scripts_are_answered_as_at_the_proxy() {
     let preflight = |origin: &'static str, method: &'static str| Request {
         method: "OPTIONS",
         target: "/scripts",
-        headers: vec![("origin", origin), ("access-control-request-method", method)],
+        headers: vec![
+            ("origin", origin),
+            ("access-control-request-method", method),
+            ("x_auth_subject", "root"),
+        ],
     };
     for front in FRONTS {
         let answer = front.ask(&house, &preflight("https://app.test", "PUT")).await;
         assert_eq!(answer.status, 204, "{front:?}");
         assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.test"));
         assert_eq!(answer.header("access-control-allow-methods"), Some("PUT"));
+        // A front that takes every 2xx for a permission must not hand on whom the client says it is.
+        for name in IDENTITY.into_iter().chain(["x_auth_subject"]) {
+            assert_eq!(answer.header(name), Some(""), "{front:?} {name}");
+        }
         let answer = front.ask(&house, &preflight("https://evil.test", "PUT")).await;
         assert_eq!((answer.status, answer.header("access-control-allow-origin")), (401, None));
         let answer = good(&house, front, "/scripts", &[("origin", "https://app.test")]).await;

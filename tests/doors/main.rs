@@ -11,3 +11,5 @@ mod front;
 mod once;
 #[cfg(test)]
 mod refused;
+#[cfg(test)]
+mod reload;
