@@ -6,7 +6,7 @@
     reason = "the comments on keys are the schema's descriptions too, and those are plain text"
 )]
 
-use super::plan::{Authorization, ListenerMode, UpstreamHost};
+use super::plan::{Authorization, Balance, ListenerMode, UpstreamHost};
 use super::problem::{Findings, Position};
 use super::read::{Entries, List, Read, Spot, about, choice, did_you_mean, object, property, section, words};
 use super::tree::{Node, Placed};
@@ -245,6 +245,8 @@ section! {
         tls: optional(UpstreamTls),
         /// How often names are looked up again: 1s to 1h. A look-up that fails keeps the last addresses.
         resolve: default(Span, json!("10s")),
+        /// Which server a request goes to. round_robin: each in its turn; least_requests: the less busy of two at random.
+        balance: default(Spot<Balance>, json!("round_robin")),
         /// How long it may take.
         timeouts: default(Timeouts, json!({})),
     }
@@ -393,6 +395,8 @@ choice! {
         Keep = "keep",
     }
 }
+
+words! { Balance { RoundRobin = "round_robin", LeastRequests = "least_requests", } }
 
 words! { UpstreamHost { Public = "public", Server = "server", } }
 

@@ -17,7 +17,7 @@ mod variables;
 pub use again::{Attempt, Renewal, files_again, load_again};
 pub use document::schema;
 pub use plan::{
-    Authorization, ConnectionPlan, CorsPlan, IssuerPlan, KeySource, ListenAddress, ListenerMode,
+    Authorization, Balance, ConnectionPlan, CorsPlan, IssuerPlan, KeySource, ListenAddress, ListenerMode,
     ListenerPlan, OnStart, Plan, PrefixPlan, RedisPlan, ReplayPlan, RoutePlan, ServerPlan, StopPlan,
     TlsIdentity, TlsPlan, UpstreamHost, UpstreamPlan, UpstreamTlsPlan,
 };

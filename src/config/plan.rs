@@ -163,6 +163,8 @@ pub struct UpstreamPlan {
     pub servers: Vec<ServerPlan>,
     /// Which `Host` they get.
     pub host: UpstreamHost,
+    /// Which of them a request goes to.
+    pub balance: Balance,
     /// What decides a connection besides the server.
     pub connection: ConnectionPlan,
     /// How often names are looked up again.
@@ -189,6 +191,15 @@ pub enum UpstreamHost {
     Public,
     /// The server's own.
     Server,
+}
+
+/// Which server of an upstream a request goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// Each in its turn.
+    RoundRobin,
+    /// The less busy of two at random.
+    LeastRequests,
 }
 
 /// What decides a connection to an upstream besides the server. Two that are equal may share connections; with any difference none may be kept.

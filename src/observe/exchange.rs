@@ -253,8 +253,8 @@ impl Exchange {
     }
 
     /// The head of the upstream's answer has come, from this server.
-    pub fn upstream_answered(&mut self, server: SocketAddr) {
-        self.upstream_ended(Some("ok"), Some(server));
+    pub fn upstream_answered(&mut self, server: Option<SocketAddr>) {
+        self.upstream_ended(Some("ok"), server);
     }
 
     /// The upstream gave no answer: what the metric says of it, if anything, and the reason, each one of a fixed set; the server is the one

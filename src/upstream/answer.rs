@@ -1,6 +1,6 @@
 //! The answer's body, and what becomes of its connection.
 
-use super::connect::Connection;
+use super::connect::{Connection, Underway};
 use super::pool::Pool;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -19,7 +19,7 @@ pub struct UpstreamBody {
     incoming: Incoming,
     ahead: Ahead,
     lease: Option<Lease>,
-    server: SocketAddr,
+    underway: Option<Underway>,
     over: bool,
 }
 
@@ -43,12 +43,8 @@ impl UpstreamBody {
     ///
     /// # Errors
     /// It is there, and broken. The client has not been told anything yet.
-    pub(super) fn begin(
-        incoming: Incoming,
-        lease: Option<Lease>,
-        server: SocketAddr,
-    ) -> Result<Self, hyper::Error> {
-        let mut body = Self { incoming, ahead: Ahead::Nothing, lease, server, over: false };
+    pub(super) fn begin(incoming: Incoming, lease: Option<Lease>) -> Result<Self, hyper::Error> {
+        let mut body = Self { incoming, ahead: Ahead::Nothing, lease, underway: None, over: false };
         // Whoever asks next is woken.
         let mut nobody = Context::from_waker(Waker::noop());
         if !body.is_end_stream()
@@ -64,9 +60,14 @@ impl UpstreamBody {
         Ok(body)
     }
 
+    /// The server counts the request as long as this lives.
+    pub(super) fn counted(&mut self, underway: Underway) {
+        self.underway = Some(underway);
+    }
+
     /// Which server it comes from.
-    pub const fn server(&self) -> SocketAddr {
-        self.server
+    pub fn server(&self) -> Option<SocketAddr> {
+        self.underway.as_ref().map(Underway::server)
     }
 
     /// The connection is closed after this answer.

@@ -15,6 +15,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -45,6 +46,23 @@ pub(super) struct Server {
     target: Arc<Target>,
     address: SocketAddr,
     pool: Arc<Pool>,
+    requests: AtomicUsize,
+}
+
+/// A request that a server has, until its answer is over.
+#[derive(Debug)]
+pub(super) struct Underway(Arc<Server>);
+
+impl Underway {
+    pub(super) fn server(&self) -> SocketAddr {
+        self.0.address
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What decides how one request goes out.
@@ -91,11 +109,22 @@ impl Connection {
 
 impl Server {
     pub(super) fn new(target: Arc<Target>, address: SocketAddr) -> Self {
-        Self { target, address, pool: Arc::new(Pool::new()) }
+        Self { target, address, pool: Arc::new(Pool::new()), requests: AtomicUsize::new(0) }
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// It has one more request.
+    pub(super) fn begin(self: &Arc<Self>) -> Underway {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        Underway(Arc::clone(self))
+    }
+
+    /// How many requests it has.
+    pub(super) fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Whether it is an address of this server of the configuration.
@@ -172,7 +201,7 @@ impl Server {
         // The version is the connection's (RFC 9110 section 6.2): with the server's HTTP/1.0, hyper would leave the end of a body to be told by
         // the end of the client's connection, and one that broke off would look whole.
         head.version = Version::HTTP_11;
-        let body = UpstreamBody::begin(incoming, lease, self.address).map_err(|_| Malformed::Body)?;
+        let body = UpstreamBody::begin(incoming, lease).map_err(|_| Malformed::Body)?;
         Ok(Response::from_parts(head, body))
     }
 

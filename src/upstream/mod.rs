@@ -16,9 +16,9 @@ pub use answer::UpstreamBody;
 pub use body::{Pace, RequestBody, RequestBodyError};
 pub use tls::TlsFailure;
 
-use crate::config::{ConnectionPlan, UpstreamPlan};
+use crate::config::{Balance, ConnectionPlan, UpstreamPlan};
 use body::Flow;
-use connect::{Attempt, Manner, Target};
+use connect::{Attempt, Manner, Server, Target};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
@@ -162,6 +162,7 @@ pub struct Upstream {
     /// What decides their connections.
     connection: ConnectionPlan,
     turn: AtomicUsize,
+    balance: Balance,
     manner: Manner,
     response_timeout: Duration,
 }
@@ -186,6 +187,7 @@ impl Upstream {
             servers: Servers::new(plan.servers.iter().map(target).collect(), plan.resolve, &before),
             connection: plan.connection.clone(),
             turn: AtomicUsize::new(0),
+            balance: plan.balance,
             manner: Manner { host: plan.host, connect_timeout: plan.connect_timeout },
             response_timeout: plan.response_timeout,
         }
@@ -239,11 +241,18 @@ impl Upstream {
         let servers = self.servers.now(self.manner.connect_timeout).await;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut failure = UpstreamError::Unresolved;
-        let first = turn.checked_rem(servers.len()).unwrap_or(0);
+        let first = match self.balance {
+            Balance::RoundRobin => turn.checked_rem(servers.len()).unwrap_or(0),
+            Balance::LeastRequests => less_busy(&servers, turn),
+        };
         for server in servers.iter().cycle().skip(first).take(servers.len()) {
             *asked = Some(server.address());
+            let underway = server.begin();
             request = match server.send(request, self.manner).await {
-                Ok(response) => return Ok(response),
+                Ok(mut response) => {
+                    response.body_mut().counted(underway);
+                    return Ok(response);
+                }
                 Err(Attempt::Sent(error)) => return Err(error),
                 Err(Attempt::Unsent(request, reason)) => {
                     failure = reason;
@@ -253,6 +262,18 @@ impl Upstream {
         }
         Err(failure)
     }
+}
+
+/// The place of the less busy of two servers; the turn, well stirred, says which two.
+fn less_busy(servers: &[Arc<Server>], turn: usize) -> usize {
+    let stirred = turn.wrapping_mul(0x9E37_79B9).rotate_right(11);
+    let Some(one) = stirred.checked_rem(servers.len()) else { return 0 };
+    let Some(apart) = stirred.rotate_right(7).checked_rem(servers.len().saturating_sub(1)) else {
+        return one;
+    };
+    let other = one.wrapping_add(apart).wrapping_add(1).checked_rem(servers.len()).unwrap_or(one);
+    let requests = |place: usize| servers.get(place).map(|server| server.requests());
+    if requests(other) < requests(one) { other } else { one }
 }
 
 /// What an HTTP/1.1 upstream is sent.

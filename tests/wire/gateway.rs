@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use keyproof::config::{ConnectionPlan, ServerPlan, UpstreamHost, UpstreamPlan};
+use keyproof::config::{Balance, ConnectionPlan, ServerPlan, UpstreamHost, UpstreamPlan};
 use keyproof::gate::Answer;
 use keyproof::headers;
 use keyproof::names::{ListenerId, UpstreamId};
@@ -46,6 +46,7 @@ impl Setup {
             name: "api".into(),
             servers: self.servers.iter().map(server).collect(),
             host: UpstreamHost::Public,
+            balance: Balance::RoundRobin,
             connection: ConnectionPlan::default(),
             resolve: Duration::from_secs(10),
             connect_timeout: self.connect_timeout,

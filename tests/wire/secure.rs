@@ -83,7 +83,7 @@ async fn server(pair: &(String, String), clients: Option<&Authority>) -> SocketA
 }
 
 /// The plan of an upstream with these keys, in a folder with these files.
-fn plan(upstream: &str, files: &[(&str, &str)]) -> UpstreamPlan {
+pub(super) fn plan(upstream: &str, files: &[(&str, &str)]) -> UpstreamPlan {
     let folder = tempfile::tempdir().unwrap();
     for (name, contents) in files {
         std::fs::write(folder.path().join(name), contents).unwrap();
@@ -101,7 +101,7 @@ routes: [{{ name: all, match: {{ path: / }}, upstream: orders, public: true }}]
     config::load(&file).unwrap().0.upstreams.remove(0)
 }
 
-fn gateway(plan: UpstreamPlan) -> Gateway {
+pub(super) fn gateway(plan: UpstreamPlan) -> Gateway {
     Setup { upstream: Some(plan), ..Setup::to("127.0.0.1:1".parse().unwrap()) }.start()
 }
 

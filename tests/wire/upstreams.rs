@@ -1,6 +1,7 @@
 //! Upstreams that refuse, hang, break, and say what no upstream should.
 
 use super::gateway::{Setup, eventually};
+use super::secure::{gateway, plan};
 use keyproof::upstream::{Malformed, Pace, UpstreamError};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -45,6 +46,37 @@ async fn servers_take_turns_and_one_that_refuses_is_passed_over() {
     }
     assert_eq!((one.seen().len(), two.seen().len()), (2, 4));
     assert!(one.seen().iter().chain(&two.seen()).all(|seen| seen.body == b"ab"));
+}
+
+#[tokio::test]
+async fn a_busy_server_is_spared_where_the_least_requests_decide() {
+    let servers = [ByHand::bind().await, ByHand::bind().await];
+    let [one, two] = [&servers[0], &servers[1]].map(ByHand::address);
+    let upstream = format!("servers: [\"http://{one}\", \"http://{two}\"], balance: least_requests");
+    let gateway = gateway(plan(&upstream, &[]));
+    let mut first = Raw::connect(gateway.address).await;
+    first.send(GET).await;
+    // Whichever got it is busy from now on.
+    let (mut busy, idle) = tokio::select! {
+        busy = servers[0].accept() => (busy, &servers[1]),
+        busy = servers[1].accept() => (busy, &servers[0]),
+    };
+    busy.request().await;
+    let mut second = Raw::connect(gateway.address).await;
+    second.send(GET).await;
+    let mut other = idle.accept().await;
+    for _ in 0..8 {
+        other.request().await;
+        other.send(OK).await;
+        assert_eq!(second.answer().await.unwrap().status, 200);
+        second.send(GET).await;
+    }
+    other.request().await;
+    busy.send(OK).await;
+    assert_eq!(first.answer().await.unwrap().status, 200);
+    // Now it is the less busy one.
+    first.send(GET).await;
+    busy.request().await;
 }
 
 #[tokio::test]

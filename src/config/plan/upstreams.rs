@@ -57,6 +57,7 @@ fn one(
         name: name.clone(),
         servers: servers?,
         host: upstream.host.value,
+        balance: upstream.balance.value,
         connection: ConnectionPlan { tls: tls.unwrap_or_default() },
         resolve: upstream.resolve.value,
         connect_timeout: upstream.timeouts.connect.value,

@@ -53,7 +53,7 @@ fn a_forwarded_request_is_counted_and_logged_once() {
         exchange.skew(2.5);
         exchange.decided(Decision::Allow("dpop"));
         exchange.to_upstream(UpstreamId(0));
-        exchange.upstream_answered("10.0.0.1:9000".parse().unwrap());
+        exchange.upstream_answered(Some("10.0.0.1:9000".parse().unwrap()));
         exchange.status(StatusCode::OK);
         exchange.sent(100);
         exchange.sent(23);
