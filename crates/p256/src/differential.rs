@@ -288,6 +288,34 @@ fn keys_made_for_a_signature() {
     assert!(wrapped > 50 && compared.accepted > 100, "{wrapped} beyond n, {compared:?}");
 }
 
+/// With Q = G and Q = −G: the last points of the generator's table and the first of the key's are equal or opposite, in the first
+/// round of pairs (one digit) or the second (two). A further digit of u₂ is left, so the signature is good.
+#[test]
+fn points_that_meet_in_a_pair() {
+    let (mut random, mut compared) = (Random(11), Compared::default());
+    let one = Scalar::from_digest(&to_bytes([1, 0, 0, 0]));
+    for secret in [one, one.negated()] {
+        let key = Key::new(secret).unwrap();
+        for turn in 0..500 {
+            let digit = |random: &mut Random, row: u64| {
+                // Below 64, so that nothing is carried to the next row.
+                let mut limbs = [0; 4];
+                limbs[0] = (1 + random.below(63)) << (row * 7);
+                limbs
+            };
+            let low = random.below(4);
+            let mut u1 = Scalar::from_digest(&to_bytes(digit(&mut random, low)));
+            if turn % 2 == 0 {
+                u1 = u1.plus(&Scalar::from_digest(&to_bytes(digit(&mut random, 4 + low % 2))));
+            }
+            let u2 = u1.plus(&Scalar::from_digest(&to_bytes(digit(&mut random, 7))));
+            let (digest, signature) = key.signature_of(&u1, &u2).unwrap();
+            assert!(key.compare_digest(&digest, &signature, &mut compared));
+        }
+    }
+    assert_eq!(compared.accepted, 1000);
+}
+
 #[test]
 fn wycheproof() {
     let mut compared = Compared::default();
