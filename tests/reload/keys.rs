@@ -195,6 +195,43 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
         ("replay.redis.on_failure", replay, redis, Refused(restart)),
         ("replay.redis.assume_noeviction", replay, redis, Refused(restart)),
         ("upstreams[].name", "name: legacy, ", "name: other, ", Refused("no upstream is named \"legacy\"")),
+        ("upstreams[].host", SERVERS, "name: legacy, host: server, ", Upstream("host", "127.0.0.1:")),
+        (
+            "upstreams[].balance",
+            SERVERS,
+            "name: legacy, balance: least_requests, ",
+            Effective("/upstreams/0/balance", json!("least_requests")),
+        ),
+        (
+            "upstreams[].resolve",
+            SERVERS,
+            "name: legacy, resolve: 7s, ",
+            Effective("/upstreams/0/resolve", json!("7s")),
+        ),
+        (
+            "upstreams[].tls.ca",
+            SERVERS,
+            "name: legacy, tls: { ca: none.crt }, ",
+            Refused("cannot read \"none.crt\""),
+        ),
+        (
+            "upstreams[].tls.certificate",
+            SERVERS,
+            "name: legacy, tls: { certificate: none.crt, private_key: tls.key }, ",
+            Refused("cannot read \"none.crt\""),
+        ),
+        (
+            "upstreams[].tls.private_key",
+            SERVERS,
+            "name: legacy, tls: { certificate: tls.crt, private_key: none.key }, ",
+            Refused("cannot read \"none.key\""),
+        ),
+        (
+            "upstreams[].tls.server_name",
+            SERVERS,
+            "name: legacy, tls: { server_name: orders.test }, ",
+            Effective("/upstreams/0/tls/server_name", json!("orders.test")),
+        ),
         (
             "upstreams[].servers",
             "servers: [\"http",
@@ -244,6 +281,7 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
             Refused("no issuer is named \"nobody\""),
         ),
         ("routes[].scopes", ORDERS, "upstream: legacy, scopes: [admin] }", Good(200, 403)),
+        ("routes[].replace_prefix", ORDERS, "upstream: legacy, replace_prefix: /v1 }", Path("/v1")),
         ("routes[].strip_prefix", ORDERS, "upstream: legacy, strip_prefix: /orders }", Path("/")),
         (
             "routes[].encoded_slashes",
