@@ -4,12 +4,12 @@
 
 use super::exchange::Binding;
 use super::families::Families;
+use super::scrape::Scrape;
 use super::slots::Slots;
 use crate::clock::UnixTime;
 use crate::names::{ListenerId, Names, RouteId, UpstreamId};
-use prometheus::{Encoder, Histogram, IntCounter, IntGauge, TextEncoder};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use prometheus::{Encoder, Histogram, IntCounter, TextEncoder};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The label of requests that matched no route.
@@ -18,58 +18,12 @@ const NO_ROUTE: &str = "-";
 /// All metrics; those of routes, upstreams and listeners by their numbers.
 #[derive(Debug)]
 pub struct Metrics {
-    families: Families,
-    scrape: Arc<Mutex<Scrape>>,
+    pub(super) families: Families,
+    pub(super) scrape: Arc<Mutex<Scrape>>,
     routes: Vec<RouteMetrics>,
     no_route: RouteMetrics,
     upstreams: Vec<UpstreamMetrics>,
-    listeners: Vec<String>,
-}
-
-/// What the replay store says of itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ReplayState {
-    /// How many used proofs are remembered.
-    pub entries: usize,
-    /// How many can be.
-    pub capacity: usize,
-    /// How many passed unchecked since the start.
-    pub unchecked: u64,
-    /// How many writes to the journal failed since the start.
-    pub journal_errors: u64,
-}
-
-/// What a listener says of itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ListenerState {
-    /// How many connections are open.
-    pub connections: usize,
-    /// How many TLS handshakes failed since the start.
-    pub failed_handshakes: u64,
-    /// How many requests its HTTP layer refused since the start.
-    pub malformed: u64,
-}
-
-/// Asks a listener.
-type ListenerSource = Box<dyn Fn() -> ListenerState + Send>;
-
-/// The children of one listener.
-#[derive(Clone, Debug)]
-struct ListenerMetrics {
-    name: String,
-    connections: IntGauge,
-    failed_handshakes: IntCounter,
-    malformed: IntCounter,
-}
-
-/// What is asked for when somebody scrapes.
-#[derive(Default)]
-struct Scrape {
-    replay: Option<Box<dyn Fn() -> ReplayState + Send>>,
-    dropped_lines: Option<Box<dyn Fn() -> u64 + Send>>,
-    listeners: BTreeMap<ListenerId, (ListenerMetrics, ListenerSource)>,
-    /// When each issuer's keys were last read.
-    keys_read: HashMap<String, Option<UnixTime>>,
+    pub(super) listeners: Vec<String>,
 }
 
 /// The children of one route.
@@ -139,63 +93,10 @@ impl Metrics {
         }
     }
 
-    /// Says where the metrics of the replay store come from: asked at every scrape.
-    pub fn set_replay_source(&self, source: Box<dyn Fn() -> ReplayState + Send>) {
-        lock(&self.scrape).replay = Some(source);
-    }
-
-    /// Says how many log lines were lost since the start: asked at every scrape.
-    pub fn set_dropped_lines_source(&self, source: Box<dyn Fn() -> u64 + Send>) {
-        lock(&self.scrape).dropped_lines = Some(source);
-    }
-
-    /// Says where the metrics of this listener come from: asked at every scrape.
-    pub fn set_listener_source(&self, listener: ListenerId, source: Box<dyn Fn() -> ListenerState + Send>) {
-        if let Some(name) = self.listeners.get(listener.0) {
-            let metrics = ListenerMetrics::new(&self.families, name);
-            lock(&self.scrape).listeners.insert(listener, (metrics, source));
-        }
-    }
-
-    /// This listener is no more, and has no connections any more. What it has counted stays.
-    pub fn listener_is_gone(&self, listener: ListenerId) {
-        self.certificate_is_gone(listener);
-        if let Some((ListenerMetrics { name, .. }, _)) = lock(&self.scrape).listeners.remove(&listener) {
-            // It need not have any.
-            self.families.connections.remove_label_values(&[&name]).ok();
-        }
-    }
-
-    /// This listener has no certificate any more.
-    pub fn certificate_is_gone(&self, listener: ListenerId) {
-        if let Some(name) = self.listeners.get(listener.0) {
-            self.families.certificate_expiry.remove_label_values(&[name]).ok();
-        }
-    }
-
-    /// Says whose keys there are: those of other issuers have no age any more.
-    pub fn set_issuers(&self, issuers: &[&str]) {
-        let mut scrape = lock(&self.scrape);
-        for issuer in issuers {
-            scrape.keys_read.entry((*issuer).to_owned()).or_default();
-        }
-        scrape.keys_read.retain(|known, _| issuers.contains(&known.as_str()));
-        self.families.jwks_age.reset();
-    }
-
     /// Says when the certificate of this listener expires, in seconds since the epoch.
     pub fn certificate_expires(&self, listener: ListenerId, unix_seconds: i64) {
         if let Some(name) = self.listeners.get(listener.0) {
             self.families.certificate_expiry.with_label_values(&[name]).set(unix_seconds);
-        }
-    }
-
-    /// Counts an attempt to read an issuer's keys.
-    pub fn jwks_refresh(&self, issuer: &str, ok: bool, now: UnixTime) {
-        let result = if ok { "success" } else { "failure" };
-        self.families.jwks_refresh.with_label_values(&[issuer, result]).inc();
-        if ok && let Some(read) = lock(&self.scrape).keys_read.get_mut(issuer) {
-            *read = Some(now);
         }
     }
 
@@ -214,30 +115,6 @@ impl Metrics {
             tracing::warn!(%error, "the metrics cannot be written");
         }
         ("text/plain; version=0.0.4; charset=utf-8", text)
-    }
-
-    fn ask_sources(&self, now: UnixTime) {
-        let scrape = lock(&self.scrape);
-        if let Some(source) = &scrape.replay {
-            let state = source();
-            self.families.replay_entries.set(to_f64(state.entries));
-            self.families.replay_capacity.set(to_f64(state.capacity));
-            raise(&self.families.replay_unchecked, state.unchecked);
-            raise(&self.families.journal_errors, state.journal_errors);
-        }
-        if let Some(source) = &scrape.dropped_lines {
-            raise(&self.families.log_lines_dropped, source());
-        }
-        for (metrics, source) in scrape.listeners.values() {
-            let state = source();
-            metrics.connections.set(state.connections.try_into().unwrap_or(i64::MAX));
-            raise(&metrics.failed_handshakes, state.failed_handshakes);
-            raise(&metrics.malformed, state.malformed);
-        }
-        for (issuer, read) in &scrape.keys_read {
-            let age = read.map_or(f64::INFINITY, |read| now.since(read).as_secs_f64());
-            self.families.jwks_age.with_label_values(&[issuer]).set(age);
-        }
     }
 
     /// The route's name, `-` for none.
@@ -316,17 +193,6 @@ impl Metrics {
     }
 }
 
-impl ListenerMetrics {
-    fn new(families: &Families, name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            connections: families.connections.with_label_values(&[name]),
-            failed_handshakes: families.failed_handshakes.with_label_values(&[name]),
-            malformed: families.malformed.with_label_values(&[name]),
-        }
-    }
-}
-
 impl RouteMetrics {
     fn new(families: &Families, name: &str) -> Self {
         Self {
@@ -340,30 +206,12 @@ impl RouteMetrics {
     }
 }
 
-/// Brings a counter up to what its source has counted.
-fn raise(counter: &IntCounter, counted: u64) {
-    counter.inc_by(counted.saturating_sub(counter.get()));
-}
-
-fn to_f64(count: usize) -> f64 {
-    #[expect(clippy::as_conversions, reason = "counts stay far below 2^53")]
-    let count = count as f64;
-    count
-}
-
-impl std::fmt::Debug for Scrape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scrape").field("keys_read", &self.keys_read).finish_non_exhaustive()
-    }
-}
-
-fn lock(scrape: &Mutex<Scrape>) -> std::sync::MutexGuard<'_, Scrape> {
-    scrape.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::{ListenerState, ReplayState};
     use super::*;
+    use std::collections::BTreeMap;
+
     const ORDERS: Option<RouteId> = Some(RouteId(0));
     const LEGACY: UpstreamId = UpstreamId(0);
     const PUBLIC: ListenerId = ListenerId(0);

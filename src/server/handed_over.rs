@@ -2,7 +2,8 @@
 //!
 //! systemd holds them too, while one process ends and until the next accepts: so a restart refuses nobody.
 
-use super::listen::{Connections, Listener};
+use super::connections::Connections;
+use super::listen::Listener;
 use listenfd::ListenFd;
 use socket2::SockRef;
 use std::io;

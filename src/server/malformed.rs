@@ -1,6 +1,6 @@
 //! What is no HTTP: what hyper and h2 let through and RFC 9113 does not, and the count of everything that was refused.
 
-use super::listen::Connections;
+use super::connections::Connections;
 use crate::names::ListenerId;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use std::fmt::Display;

@@ -2,6 +2,7 @@
 
 mod chunks;
 mod connection;
+mod connections;
 mod deadline;
 mod drain;
 mod handed_over;
@@ -11,9 +12,10 @@ mod sender;
 mod tls;
 
 pub use connection::{Peer, Protocol, Serve};
+pub use connections::Connections;
 pub use deadline::Limits;
 pub use drain::{Drain, Drained};
 pub use handed_over::{HandedOver, HandedOverError};
-pub use listen::{Connections, Listener, Sockets};
+pub use listen::{Listener, Sockets};
 pub use sender::Sender;
 pub use tls::Tls;
