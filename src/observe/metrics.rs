@@ -373,6 +373,18 @@ keyproof_upstream_requests_total counter result upstream
         assert!(rendered(&metrics, 160).contains("keyproof_connections{listener=\"public\"} 0"));
     }
 
+    /// The keys of a new issuer are read before its configuration is in force.
+    #[test]
+    fn keys_of_an_issuer_that_comes_with_a_reload_have_an_age_at_once() {
+        let metrics = metrics();
+        metrics.jwks_refresh("other", true, UnixTime::from_secs(100));
+        assert!(!rendered(&metrics, 130).contains("issuer=\"other\"} 30"), "it is none yet");
+        metrics.set_issuers(&["other"]);
+        let text = rendered(&metrics, 130);
+        assert!(text.contains("keyproof_jwks_age_seconds{issuer=\"other\"} 30\n"), "{text}");
+        assert!(!text.contains("keyproof_jwks_age_seconds{issuer=\"main\"}"), "{text}");
+    }
+
     #[test]
     fn another_configuration_counts_on() {
         let before = metrics();

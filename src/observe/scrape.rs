@@ -50,8 +50,10 @@ pub(super) struct Scrape {
     replay: Option<Box<dyn Fn() -> ReplayState + Send>>,
     dropped_lines: Option<Box<dyn Fn() -> u64 + Send>>,
     listeners: BTreeMap<ListenerId, (ListenerMetrics, ListenerSource)>,
-    /// When each issuer's keys were last read.
-    keys_read: HashMap<String, Option<UnixTime>>,
+    /// Whose keys there are.
+    issuers: Vec<String>,
+    /// When an issuer's keys were last read, those included whose configuration is not in force yet.
+    keys_read: HashMap<String, UnixTime>,
 }
 
 impl Metrics {
@@ -92,9 +94,7 @@ impl Metrics {
     /// Says whose keys there are: those of other issuers have no age any more.
     pub fn set_issuers(&self, issuers: &[&str]) {
         let mut scrape = lock(&self.scrape);
-        for issuer in issuers {
-            scrape.keys_read.entry((*issuer).to_owned()).or_default();
-        }
+        scrape.issuers = issuers.iter().map(|issuer| (*issuer).to_owned()).collect();
         scrape.keys_read.retain(|known, _| issuers.contains(&known.as_str()));
         self.families.jwks_age.reset();
     }
@@ -103,8 +103,8 @@ impl Metrics {
     pub fn jwks_refresh(&self, issuer: &str, ok: bool, now: UnixTime) {
         let result = if ok { "success" } else { "failure" };
         self.families.jwks_refresh.with_label_values(&[issuer, result]).inc();
-        if ok && let Some(read) = lock(&self.scrape).keys_read.get_mut(issuer) {
-            *read = Some(now);
+        if ok {
+            lock(&self.scrape).keys_read.insert(issuer.to_owned(), now);
         }
     }
 
@@ -126,8 +126,9 @@ impl Metrics {
             raise(&metrics.failed_handshakes, state.failed_handshakes);
             raise(&metrics.malformed, state.malformed);
         }
-        for (issuer, read) in &scrape.keys_read {
-            let age = read.map_or(f64::INFINITY, |read| now.since(read).as_secs_f64());
+        for issuer in &scrape.issuers {
+            let read = scrape.keys_read.get(issuer);
+            let age = read.map_or(f64::INFINITY, |read| now.since(*read).as_secs_f64());
             self.families.jwks_age.with_label_values(&[issuer]).set(age);
         }
     }
