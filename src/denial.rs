@@ -56,6 +56,9 @@ pub enum Denial {
     /// The client's body is badly framed, broke off, or came too slowly.
     #[error("the request's body is badly framed or incomplete")]
     Body,
+    /// It brought a mark of `keyproof doctor`: it was sent to be looked at, and shows how a challenge gets back.
+    #[error("this request was sent to be looked at")]
+    Marked,
 }
 
 /// Why a front that asks for a decision gets none: whatever it leaves open could be the client's to say.
@@ -305,7 +308,8 @@ impl Denial {
             | Self::Credentials(_)
             | Self::ProofCount(_)
             | Self::Unsupported(_)
-            | Self::Body => false,
+            | Self::Body
+            | Self::Marked => false,
         }
     }
 
@@ -345,6 +349,7 @@ impl Denial {
             Self::Unsupported(UnsupportedError::WebSocket) => (Kind::NotImplemented, "websocket_unsupported"),
             Self::Unsupported(UnsupportedError::Grpc) => (Kind::NotImplemented, "grpc_unsupported"),
             Self::Body => (Kind::BadRequest, "body"),
+            Self::Marked => (Kind::UseNonce, "doctor"),
         };
         Row { kind, label }
     }

@@ -43,6 +43,7 @@
 //! | [`forward_auth`] | the door for other proxies: reads what they describe, says what they may do | TLS set-up, YAML, how verification works, upstreams |
 //! | [`proxy`] | the door that forwards: reads a question, writes an answer | TLS set-up, YAML, how verification works |
 //! | [`observe`] | records and labels | decisions: it is told, never asks |
+//! | [`doctor`] | the marks of `keyproof doctor`, and what came with each | how a request is decided, who may ask |
 //! | [`admin`] | health, metrics, the effective configuration | requests in flight |
 //! | [`client`] | the other side: making keys, proofs, token requests | the gateway |
 //! | [`demo`] | an authorization server and an upstream for the story that `keyproof demo` tells | |
@@ -73,6 +74,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod denial;
+pub mod doctor;
 pub mod dpop;
 pub mod forward_auth;
 pub mod gate;

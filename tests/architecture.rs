@@ -54,6 +54,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "denial",
+            "doctor",
             "dpop",
             "headers",
             "issuer",
@@ -67,7 +68,19 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     (
         "forward_auth",
-        &["authorize", "clock", "config", "denial", "gate", "headers", "names", "observe", "server", "uri"],
+        &[
+            "authorize",
+            "clock",
+            "config",
+            "denial",
+            "doctor",
+            "gate",
+            "headers",
+            "names",
+            "observe",
+            "server",
+            "uri",
+        ],
     ),
     (
         "proxy",
@@ -76,6 +89,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "denial",
+            "doctor",
             "gate",
             "headers",
             "names",
@@ -86,7 +100,8 @@ const DOORS: &[(&str, &[&str])] = &[
             "uri",
         ],
     ),
-    ("admin", &["clock", "observe"]),
+    ("doctor", &["clock", "headers", "jose"]),
+    ("admin", &["clock", "doctor", "headers", "observe"]),
     ("client", &["clock", "headers", "issuer", "jose", "net", "uri"]),
 ];
 const WIRING: &[&str] = &["app", "cli", "demo", "main", "lib"];

@@ -5,11 +5,13 @@
 //! Every connection carries one request and has ten seconds for all of it.
 
 mod answer;
+mod doctor;
 mod readiness;
 
 pub use readiness::Readiness;
 
 use crate::clock::{Clock, UnixTime};
+use crate::doctor::Marks;
 use crate::observe::Metrics;
 use arc_swap::ArcSwap;
 use hyper::server::conn::http1;
@@ -17,7 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -54,6 +56,8 @@ pub struct Facts {
     pub readiness: Readiness,
     /// Which configuration runs. Replaced by a reload.
     pub configuration: ArcSwap<Configuration>,
+    /// What `keyproof doctor` is about to send.
+    pub marks: Arc<Marks>,
     /// What time it is, for ages in the metrics.
     pub clock: Clock,
 }
@@ -107,9 +111,9 @@ impl Admin {
         let tasks = TaskTracker::new();
         while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     if let Ok(place) = Arc::clone(&room).try_acquire_owned() {
-                        tasks.spawn(serve(stream, Arc::clone(&facts), self.head_timeout, place));
+                        tasks.spawn(serve(stream, peer.ip(), Arc::clone(&facts), self.head_timeout, place));
                     }
                 }
                 Err(error) => {
@@ -125,10 +129,19 @@ impl Admin {
 }
 
 /// One connection, one request. What goes wrong on it is the other side's to notice.
-async fn serve(stream: TcpStream, facts: Arc<Facts>, head_timeout: Duration, _place: OwnedSemaphorePermit) {
-    let service = service_fn(|request| {
-        let response = answer::answer(&request, &facts);
-        async move { Ok::<_, Infallible>(response) }
+async fn serve(
+    stream: TcpStream,
+    peer: IpAddr,
+    facts: Arc<Facts>,
+    head_timeout: Duration,
+    _place: OwnedSemaphorePermit,
+) {
+    let service = service_fn(|request| async {
+        let response = match request.uri().path() {
+            "/doctor" => doctor::answer(request, peer, &facts).await,
+            _ => answer::answer(&request, &facts),
+        };
+        Ok::<_, Infallible>(response)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

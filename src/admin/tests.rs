@@ -23,6 +23,7 @@ async fn start_with(head_timeout: Duration) -> Running {
         metrics: Arc::new(metrics),
         readiness: Readiness::default(),
         configuration: ArcSwap::from_pointee(configuration(json!({ "admin": { "address": "127.0.0.1:0" } }))),
+        marks: Arc::default(),
         clock: Clock::manual(UnixTime::from_secs(1)),
     });
     let admin = Admin { head_timeout, ..Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap() };

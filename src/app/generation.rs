@@ -82,7 +82,13 @@ impl Generation {
             replay: Arc::clone(&process.replay),
             on_start: plan.replay.on_start,
         };
-        let gate = Arc::new(Gate::new(plan, authorizer, Arc::clone(&keys), process.clock.clone()));
+        let gate = Arc::new(Gate::new(
+            plan,
+            authorizer,
+            Arc::clone(&keys),
+            Arc::clone(&process.marks),
+            process.clock.clone(),
+        ));
         let proxy_before = before.map(|before| &before.proxy);
         let forward_auth =
             ForwardAuth::new(plan, Arc::clone(&gate), Arc::clone(&observer), process.clock.clone());

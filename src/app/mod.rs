@@ -129,6 +129,7 @@ impl App {
             metrics,
             readiness: readiness::of(&process, &current),
             configuration: ArcSwap::from_pointee(reload::shown(&plan, 1, process.clock.now(), None)),
+            marks: Arc::clone(&process.marks),
             clock: process.clock.clone(),
         });
         let (reloader, wishes) = Reloader::new();

@@ -3,6 +3,7 @@
 use super::AppError;
 use crate::clock::{CLOCK_DIFFERENCE, Clock};
 use crate::config::{OnStart, Plan, StopPlan};
+use crate::doctor::Marks;
 use crate::dpop::NonceMint;
 use crate::observe::{AccessLog, Metrics, ReplayState};
 use crate::replay::{self, Store};
@@ -23,6 +24,8 @@ pub(super) struct Process {
     pub(super) clock: Clock,
     pub(super) replay: Arc<Store>,
     pub(super) log: Option<AccessLog>,
+    /// What `keyproof doctor` is about to send.
+    pub(super) marks: Arc<Marks>,
     /// What runs beside the requests.
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -43,7 +46,7 @@ impl Process {
         let replay = Arc::new(Box::pin(open_store(plan, mint, &clock)).await?);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(watch(Arc::clone(&replay), clock.clone(), stop.clone()));
-        Ok(Self { clock, replay, log, tasks, stop })
+        Ok(Self { clock, replay, log, marks: Arc::default(), tasks, stop })
     }
 
     /// Says where the metrics of all this come from.

@@ -28,18 +28,23 @@ impl Challenges {
         let with_error = scheme_of_error(kind, policy.accept, used);
         let challenge = |scheme| {
             let error = with_error.covers(scheme).then_some((kind, denial));
-            self.challenge(scheme, policy, error)
+            self.challenge(scheme, &policy.scopes, error)
         };
         policy.accept.schemes().map(challenge).collect()
     }
 
-    fn challenge(&self, scheme: AuthScheme, policy: &Policy, error: Option<(Kind, Denial)>) -> String {
+    /// The challenge for DPoP where no route says what is taken.
+    pub fn without_route(&self, denial: Denial) -> String {
+        self.challenge(AuthScheme::Dpop, &[], Some((denial.row().kind, denial)))
+    }
+
+    fn challenge(&self, scheme: AuthScheme, scopes: &[String], error: Option<(Kind, Denial)>) -> String {
         let mut text = format!("{} realm=\"keyproof\"", scheme.name());
         if let Some((kind, denial)) = error {
             // Descriptions are fixed texts without quotes or backslashes, so they need no escaping (RFC 6750 section 3).
             let _ = write!(text, ", error=\"{}\", error_description=\"{denial}\"", kind.error());
             if kind == Kind::InsufficientScope {
-                let _ = write!(text, ", scope=\"{}\"", policy.scopes.join(" "));
+                let _ = write!(text, ", scope=\"{}\"", scopes.join(" "));
             }
         }
         if scheme == AuthScheme::Dpop {

@@ -82,7 +82,8 @@ impl Authorizer {
             | Denial::ProofCount(_)
             | Denial::Replay(_)
             | Denial::Unsupported(_)
-            | Denial::Body => Vec::new(),
+            | Denial::Body
+            | Denial::Marked => Vec::new(),
         }
     }
 

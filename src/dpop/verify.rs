@@ -154,6 +154,11 @@ impl Verifier {
         &self.mint
     }
 
+    /// Which `iat` is accepted.
+    pub const fn window(&self) -> AcceptanceWindow {
+        self.window
+    }
+
     /// The algorithms that a proof may use, as `algs` in challenges lists them.
     pub fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms

@@ -14,7 +14,8 @@ use crate::authorize::Mode;
 use crate::clock::{Clock, UnixTime};
 use crate::config::{Authorization, ListenerPlan, Plan, RoutePlan};
 use crate::denial::{Denial, DescriptionError};
-use crate::gate::{Admission, Answer, Gate, Question, Refused};
+use crate::doctor::{Arrival, Marked};
+use crate::gate::{Admission, Answer, Gate, Question, Refused, Understood};
 use crate::headers::{Protected, X_FORWARDED_PROTO};
 use crate::names::{ById, ListenerId, RouteId};
 use crate::observe::{Exchange, Observer};
@@ -107,26 +108,63 @@ impl ForwardAuth {
         now: UnixTime,
         exchange: &mut Exchange,
     ) -> Result<Answer, Box<Refused>> {
+        if let Some(marked) = self.gate.marked(&head.headers) {
+            return Err(self.examine(&marked, sender, head, exchange));
+        }
         if !sender.trusted {
             let denial = DescriptionError::Untrusted.into();
             return Err(self.gate.refused(denial, None, head.headers.get(ORIGIN), exchange));
         }
         let described = describe::read(head).map_err(|fault| self.refuse(&fault, head, exchange))?;
         exchange.asks_for(&described.method, described.target.clone());
-        let scheme = self.scheme(&described).map_err(|fault| self.refuse(&fault, head, exchange))?;
-        let question = Question {
-            method: &described.method,
-            authority: Ok(described.authority),
-            scheme,
-            path: described.target.path(),
-            query: described.target.query(),
-            headers: &head.headers,
-        };
+        let question =
+            self.question(&described, head).map_err(|fault| self.refuse(&fault, head, exchange))?;
         let admission = self.gate.decide(&question, now, exchange).await;
         match admission.inspect_err(|refused| told_by(&described, refused, exchange))? {
             Admission::Forward(admitted) => Ok(self.allow(head, admitted, exchange)),
             Admission::Preflight(answer) => Ok(self.preflight(head, answer)),
         }
+    }
+
+    /// A request of `keyproof doctor`: what came of it is kept, and nothing is decided.
+    fn examine(
+        &self,
+        marked: &Marked,
+        sender: &Sender,
+        head: &Parts,
+        exchange: &mut Exchange,
+    ) -> Box<Refused> {
+        let arrival = Arrival {
+            trusted: sender.trusted,
+            tls: sender.tls,
+            ..Arrival::new("forward_auth", exchange.listener_name(), sender.peer, head.version)
+        };
+        let mut examine = |understood: Understood<'_, '_>| {
+            self.gate.examine(marked, &arrival, understood, &head.headers, exchange)
+        };
+        if !sender.trusted {
+            return examine(Understood::Nothing(DescriptionError::Untrusted.into(), ""));
+        }
+        let described = match describe::read(head) {
+            Ok(described) => described,
+            Err(fault) => return examine(Understood::Nothing(fault.error.into(), &fault.fields)),
+        };
+        match self.question(&described, head) {
+            Ok(question) => examine(Understood::Question(&question, described.scheme)),
+            Err(fault) => examine(Understood::Nothing(fault.error.into(), &fault.fields)),
+        }
+    }
+
+    /// What is described, as a question to the gate.
+    fn question<'q>(&self, described: &'q Described<'q>, head: &'q Parts) -> Result<Question<'q>, Fault> {
+        Ok(Question {
+            method: &described.method,
+            authority: Ok(described.authority),
+            scheme: self.scheme(described)?,
+            path: described.target.path(),
+            query: described.target.query(),
+            headers: &head.headers,
+        })
     }
 
     /// The scheme by which the client asked. It only chooses between origins that differ in it; where there are such, it must be told.

@@ -90,7 +90,12 @@ impl Map {
         self.sites.iter().filter(|site| site.origin.is_authority(authority)).count() > 1
     }
 
-    /// The origins that clients may call us by, for the log.
+    /// The origins that clients may call us by.
+    pub(super) fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.sites.iter().map(|site| &site.origin)
+    }
+
+    /// The same in words, for the log.
     pub(super) fn served(&self) -> &str {
         &self.served
     }

@@ -7,12 +7,14 @@
 mod answer;
 pub mod cors;
 mod evidence;
+mod examine;
 mod findings;
 mod locate;
 mod question;
 mod refused;
 
 pub use answer::Answer;
+pub use examine::Understood;
 pub use locate::{Site, route_of};
 pub use question::{Authority, Question};
 pub use refused::Refused;
@@ -21,6 +23,7 @@ use crate::authorize::{Authorizer, Challenges, Permit, Policy, Refusal};
 use crate::clock::{Clock, Moment, UnixTime};
 use crate::config::{CorsPlan, Plan, RoutePlan};
 use crate::denial::{Denial, Kind};
+use crate::doctor::Marks;
 use crate::dpop::NoncePolicy;
 use crate::issuer::KeyKeeper;
 use crate::names::{ById, RouteId};
@@ -41,6 +44,7 @@ pub struct Gate {
     authorizer: Authorizer,
     challenges: Challenges,
     keys: Arc<KeyKeeper>,
+    marks: Arc<Marks>,
 }
 
 /// What a route asks of a request, and which browser origins may read the answers.
@@ -83,7 +87,13 @@ struct Stop {
 
 impl Gate {
     /// The gate of this plan.
-    pub fn new(plan: &Plan, authorizer: Authorizer, keys: Arc<KeyKeeper>, clock: Clock) -> Self {
+    pub fn new(
+        plan: &Plan,
+        authorizer: Authorizer,
+        keys: Arc<KeyKeeper>,
+        marks: Arc<Marks>,
+        clock: Clock,
+    ) -> Self {
         let rule =
             |route: &RoutePlan| (route.id, Rule { policy: route.policy.clone(), cors: route.cors.clone() });
         Self {
@@ -93,6 +103,7 @@ impl Gate {
             challenges: Challenges::new(authorizer.proofs.algorithms()),
             authorizer,
             keys,
+            marks,
         }
     }
 

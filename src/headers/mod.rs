@@ -14,7 +14,7 @@ mod table;
 pub use auth_scheme::AuthScheme;
 pub use names::{
     DPOP, DPOP_NONCE, TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_METHOD,
-    X_FORWARDED_PROTO, X_FORWARDED_URI, X_ORIGINAL_METHOD, X_ORIGINAL_URL, X_REQUEST_ID,
+    X_FORWARDED_PROTO, X_FORWARDED_URI, X_KEYPROOF_DOCTOR, X_ORIGINAL_METHOD, X_ORIGINAL_URL, X_REQUEST_ID,
 };
 pub use protected::Protected;
 pub use read::{Repeated, ascii, is_chunked_at_most, is_tchar, is_token, is_token68, lists, only, tokens};

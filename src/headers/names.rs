@@ -22,6 +22,8 @@ pub const X_FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-
 pub const X_ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
 /// Which absolute URL was asked for, as nginx is usually told to say it.
 pub const X_ORIGINAL_URL: HeaderName = HeaderName::from_static("x-original-url");
+/// The mark that `keyproof doctor` registered before it sent the request.
+pub const X_KEYPROOF_DOCTOR: HeaderName = HeaderName::from_static("x-keyproof-doctor");
 /// A request's place in a trace (W3C Trace Context).
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What vendors add to it.

@@ -158,6 +158,16 @@ impl Exchange {
         }))
     }
 
+    /// The name of the listener that it came in at.
+    pub fn listener_name(&self) -> &str {
+        self.0.observer.metrics.listener_name(self.0.listener)
+    }
+
+    /// The name of the route that it came to.
+    pub fn route_name(&self) -> &str {
+        self.0.observer.metrics.route_name(self.0.route)
+    }
+
     /// Shared with every other record.
     pub fn metrics(&self) -> &Metrics {
         &self.0.observer.metrics

@@ -16,7 +16,8 @@ use crate::authorize::Mode;
 use crate::clock::{Clock, UnixTime};
 use crate::config::{Authorization, ListenerPlan, Plan, PrefixPlan, RoutePlan, UpstreamPlan};
 use crate::denial::Denial;
-use crate::gate::{Admission, Admitted, Gate, Refused};
+use crate::doctor::{Arrival, Marked};
+use crate::gate::{Admission, Admitted, Gate, Question, Refused, Understood};
 use crate::headers::{self, Protected};
 use crate::names::{ById, ListenerId, RouteId, UpstreamId};
 use crate::observe::{Exchange, Observer};
@@ -132,6 +133,9 @@ impl Proxy {
             return Err(self.gate.refused(denial, None, origin, exchange));
         }
         let question = ask::question(head, sender);
+        if let Some(marked) = self.gate.marked(&head.headers) {
+            return Err(self.examine(&marked, &question, sender, head, exchange));
+        }
         let Admitted { site, path, route, mut permit } =
             match self.gate.decide(&question, now, exchange).await? {
                 Admission::Forward(admitted) => admitted,
@@ -147,6 +151,26 @@ impl Proxy {
         let request = onward.request(head, body, &self.protected, exchange);
         let answered = self.send(request, route, &permit, exchange).await;
         answered.map_err(|denial| self.gate.refused(denial, Some(route), origin, exchange))
+    }
+}
+
+impl Proxy {
+    /// A request of `keyproof doctor`: what came of it is kept, and it goes no further.
+    fn examine(
+        &self,
+        marked: &Marked,
+        question: &Question<'_>,
+        sender: &Sender,
+        head: &Parts,
+        exchange: &mut Exchange,
+    ) -> Box<Refused> {
+        let arrival = Arrival {
+            trusted: sender.trusted,
+            tls: sender.tls,
+            ..Arrival::new("proxy", exchange.listener_name(), sender.peer, head.version)
+        };
+        let understood = Understood::Question(question, Some(question.scheme));
+        self.gate.examine(marked, &arrival, understood, &head.headers, exchange)
     }
 }
 

@@ -57,7 +57,8 @@ const fn cannot_be_forwarded(denial: Denial) -> bool {
         | Denial::NoRoute
         | Denial::MethodNotAllowed
         | Denial::Unsupported(_)
-        | Denial::Body => true,
+        | Denial::Body
+        | Denial::Marked => true,
         Denial::Credentials(_)
         | Denial::Token(_)
         | Denial::Binding(_)

@@ -201,6 +201,7 @@ cases! {
         sent(|_| get("/public", &[("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")]));
     Denial::Unsupported(UnsupportedError::Grpc) => Denial::Unsupported(UnsupportedError::Grpc),
         sent(|_| request("POST", "/public", &[("content-type", "application/grpc+proto"), ("te", "trailers")]));
+    Denial::Marked => Denial::Marked, Case::Elsewhere;
     Denial::Body => Denial::Body,
         sent(|_| {
             let head = "POST /public HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n";
