@@ -71,7 +71,7 @@ section! {
         /// The IP address and port it listens on, such as 0.0.0.0:8443 or [::]:8443; or systemd:NAME, the sockets that systemd hands over under
         /// the name that FileDescriptorName= gives them.
         address: required(Text),
-        /// Certificate and key. Absent: plain HTTP, with a warning unless the address is loopback.
+        /// Certificate and key. Absent: plain HTTP/1.1 and, with prior knowledge, HTTP/2; with a warning unless the address is loopback.
         tls: optional(Tls),
         /// What it is for: proxy forwards; forward_auth and ext_authz_grpc answer other proxies' questions.
         mode: default(Spot<ListenerMode>, json!("proxy")),

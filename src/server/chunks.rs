@@ -7,6 +7,7 @@
 
 use super::deadline::Busy;
 use super::malformed::Refusals;
+use super::preface::Preface;
 use http::Request;
 use std::io;
 use std::pin::Pin;
@@ -153,11 +154,17 @@ pub(super) struct Chunks<S> {
     watch: Watch,
     busy: Busy,
     refusals: Refusals,
+    preface: Preface,
 }
 
 impl<S> Chunks<S> {
     pub(super) fn new(socket: S, watch: Watch, busy: Busy, refusals: Refusals) -> Self {
-        Self { socket, watch, busy, refusals }
+        Self { socket, watch, busy, refusals, preface: Preface::default() }
+    }
+
+    /// The socket, if the connection began with the preface of HTTP/2.
+    pub(super) fn of_http2(self) -> Option<S> {
+        self.preface.is_whole().then_some(self.socket)
     }
 }
 
@@ -165,7 +172,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Chunks<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
+        ready!(this.preface.poll_read(&mut this.socket, cx, buf))?;
         let read = buf.filled().get(before..).unwrap_or_default();
         Poll::Ready(this.watch.read(read, this.busy.is_set()).map_err(|bad| {
             this.refusals.malformed(&bad);

@@ -56,7 +56,7 @@ pub struct Peer {
 pub enum Protocol {
     /// HTTP/1.1 (or 1.0).
     Http1,
-    /// HTTP/2, after ALPN.
+    /// HTTP/2, after ALPN, or with prior knowledge where there is no TLS.
     Http2,
 }
 
@@ -81,7 +81,10 @@ pub(super) async fn run<S: Serve>(socket: TcpStream, address: SocketAddr, arriva
         Arc::new(Peer { address, listener: arrival.listener, tls: arrival.tls.is_some(), protocol })
     };
     let Some(tls) = &arrival.tls else {
-        return http1(socket, peer(Protocol::Http1), arrival).await;
+        if let Some(begun) = http1(socket, peer(Protocol::Http1), arrival).await {
+            http2(begun, peer(Protocol::Http2), arrival).await;
+        }
+        return;
     };
     // A drain does not cut it off: the client's first request may come with its end.
     let handshake = tokio::time::timeout(arrival.limits.handshake, tls.acceptor().accept(socket));
@@ -90,20 +93,28 @@ pub(super) async fn run<S: Serve>(socket: TcpStream, address: SocketAddr, arriva
         Ok(Err(error)) => return arrival.refusals(address).handshake(&error),
         Err(late) => return arrival.refusals(address).handshake(&late),
     };
-    // By ALPN alone: looking at the first bytes instead has no time limit in hyper, and would let HTTP/2 into
-    // plain listeners.
+    // By ALPN alone (RFC 9113 section 3.2).
     if socket.get_ref().1.alpn_protocol() == Some(b"h2") {
-        http2(socket, peer(Protocol::Http2), arrival).await;
-    } else {
-        http1(socket, peer(Protocol::Http1), arrival).await;
+        http2(Begun { socket, read: Bytes::new() }, peer(Protocol::Http2), arrival).await;
+    } else if let Some(begun) = http1(socket, peer(Protocol::Http1), arrival).await {
+        arrival.refusals(address).malformed(&"HTTP/2 over TLS without ALPN");
+        refuse_http2(begun.socket).await;
     }
 }
 
-async fn http1<S: Serve>(
-    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+/// A connection that began with the preface of HTTP/2.
+struct Begun<S> {
+    socket: S,
+    /// What was read of it to know that.
+    read: Bytes,
+}
+
+/// Serves a connection of HTTP/1.1, unless it turns out to be one of HTTP/2.
+async fn http1<S: Serve, C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    socket: C,
     peer: Arc<Peer>,
     arrival: &Arrival<S>,
-) {
+) -> Option<Begun<C>> {
     let busy = Busy::default();
     let watch = Watch::default();
     let refusals = arrival.refusals(peer.address);
@@ -148,23 +159,28 @@ async fn http1<S: Serve>(
         () = arrival.drain.stopping() => (&mut connection).await,
     };
     // How else a connection ends is the client's business; what was answered on it is recorded elsewhere.
-    let Err(error) = end else { return };
+    let error = end.err()?;
+    // hyper says so of a preface that comes later, too.
+    if error.is_parse_version_h2() {
+        let begun = connection.into_parts();
+        if let Some(socket) = begun.io.into_inner().of_http2() {
+            return Some(Begun { socket: socket.into_inner(), read: begun.read_buf });
+        }
+    }
     if error.is_parse() {
         told.malformed(&error);
     }
-    if error.is_parse_version_h2() {
-        refuse_http2(connection.into_parts().io.into_inner()).await;
-    }
+    None
 }
 
-/// Tells a client that began with the preface of HTTP/2, where nothing was agreed on by ALPN, to come back with HTTP/1.1.
+/// Tells a client that began with the preface of HTTP/2 over TLS, where nothing was agreed on by ALPN, to come back with HTTP/1.1.
 async fn refuse_http2(mut socket: impl AsyncWrite + Unpin) {
     /// An empty SETTINGS, as a server's preface must be (RFC 9113 section 3.4), and the head of a GOAWAY on the connection.
     const SETTINGS_GOAWAY: [u8; 18] = [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, GOAWAY_LENGTH, 7, 0, 0, 0, 0, 0];
     /// No stream was taken; HTTP_1_1_REQUIRED (RFC 9113 section 7).
     const REASON: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 0xd];
-    const TEXT: &[u8; 57] = b"HTTP/2 needs TLS here: without it this is HTTP/1.1 alone.";
-    const GOAWAY_LENGTH: u8 = 8 + 57;
+    const TEXT: &[u8; 62] = b"HTTP/2 over TLS needs ALPN: without it this is HTTP/1.1 alone.";
+    const GOAWAY_LENGTH: u8 = 8 + 62;
     let goaway = [SETTINGS_GOAWAY.as_slice(), &REASON, TEXT].concat();
     // Whoever does not wait for it is not told.
     if socket.write_all(&goaway).await.is_ok() {
@@ -173,7 +189,7 @@ async fn refuse_http2(mut socket: impl AsyncWrite + Unpin) {
 }
 
 async fn http2<S: Serve>(
-    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    begun: Begun<impl AsyncRead + AsyncWrite + Unpin + Send + 'static>,
     peer: Arc<Peer>,
     arrival: &Arrival<S>,
 ) {
@@ -182,9 +198,9 @@ async fn http2<S: Serve>(
     let _always = busy.begin();
     let limits = Limits { half_closed: Duration::ZERO, ..arrival.limits };
     let refusals = arrival.refusals(peer.address);
-    let socket = Deadlines::new(socket, busy, limits, LastCall::default());
+    let socket = Deadlines::new(begun.socket, busy, limits, LastCall::default());
     let streams = Streams::default();
-    let socket = TokioIo::new(Watched::new(socket, refusals.clone(), streams.traffic()));
+    let socket = TokioIo::new(Watched::new(socket, begun.read, refusals.clone(), streams.traffic()));
     let counted = streams.clone();
     let serve = arrival.serve.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {

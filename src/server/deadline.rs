@@ -179,6 +179,10 @@ impl<S> Deadlines<S> {
         }
     }
 
+    pub(super) fn into_inner(self) -> S {
+        self.socket
+    }
+
     /// Fails when the client has been silent for too long, or ends what it can send when nothing more is waited for.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.busy.begun() != self.begun {

@@ -8,6 +8,7 @@ mod drain;
 mod handed_over;
 mod listen;
 mod malformed;
+mod preface;
 mod sender;
 mod tls;
 

@@ -64,11 +64,6 @@ async fn hyper_refuses_what_is_no_request_and_closes() {
     for (what, request) in cases {
         assert_eq!(refused(request).await, Some(400), "{what}");
     }
-    assert_eq!(
-        refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await,
-        None,
-        "HTTP/2 without TLS: no answer of HTTP/1.1"
-    );
 }
 
 #[tokio::test]

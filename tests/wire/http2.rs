@@ -403,17 +403,20 @@ async fn a_certificate_is_exchanged_while_it_serves() {
 }
 
 #[tokio::test]
-async fn a_plain_listener_tells_a_client_of_http2_to_use_http_1() {
+async fn over_tls_without_alpn_a_client_of_http2_is_told_to_use_http_1() {
+    let certificate = Certificate::new(2030);
     let upstream = Recording::start(OK).await;
-    let gateway = Setup::to(upstream.address).start();
-    let mut client = support::raw::Raw::connect(gateway.address).await;
-    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
-    let said = client.rest().await;
+    let gateway = setup(upstream.address, &certificate).start();
+    let mut client = certificate.handshake(gateway.address, &[]).await.unwrap();
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut said = Vec::new();
+    client.read_to_end(&mut said).await.unwrap();
     // An empty SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED and the reason in words (RFC 9113 sections 3.4, 6.8 and 7).
     let (frames, reason) = said.split_at(26);
     assert_eq!(frames[..9], [0, 0, 0, 4, 0, 0, 0, 0, 0]);
-    assert_eq!(frames[9..], [0, 0, 65, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13]);
-    assert_eq!(str::from_utf8(reason).unwrap(), "HTTP/2 needs TLS here: without it this is HTTP/1.1 alone.");
+    assert_eq!(frames[9..], [0, 0, 70, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13]);
+    let words = "HTTP/2 over TLS needs ALPN: without it this is HTTP/1.1 alone.";
+    assert_eq!(str::from_utf8(reason).unwrap(), words);
     assert!(upstream.seen().is_empty());
 }
 

@@ -17,6 +17,7 @@ mod gateway;
 mod http2;
 mod limits;
 mod malformed;
+mod prior_knowledge;
 mod retries;
 mod secure;
 mod upstreams;
