@@ -176,11 +176,11 @@ pub enum ReplayError {
     Unavailable,
 }
 
-/// What is not built yet.
+/// What is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum UnsupportedError {
-    /// A WebSocket handshake (RFC 6455).
-    #[error("WebSocket is not supported")]
+    /// A WebSocket handshake (RFC 6455) on a route that does not list it among its upgrades.
+    #[error("WebSocket is not supported here")]
     WebSocket,
     /// A call of gRPC, which needs HTTP/2 and trailers end to end.
     #[error("gRPC is not supported")]

@@ -273,6 +273,8 @@ section! {
         connect: default(Span, json!("5s")),
         /// Until the head of the response has arrived, then 504.
         response: default(Span, json!("60s")),
+        /// Between bytes of a tunnel; then it is cut.
+        idle: default(Span, json!("5m")),
     }
 }
 
@@ -303,6 +305,8 @@ section! {
         replace_prefix: optional(Text),
         /// keep: %2F is allowed in this route's paths and forwarded as it came.
         encoded_slashes: default(Spot<EncodedSlashes>, json!("refuse")),
+        /// The protocols, such as websocket, that requests may switch to (HTTP/1.1 alone): both sides then send what they like.
+        upgrades: default(List<Text>, json!([])),
         /// What the upstream is told about the client.
         identity: default(Identity, json!({})),
         /// Which browser origins may read answers.

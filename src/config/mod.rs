@@ -19,7 +19,7 @@ pub use document::schema;
 pub use plan::{
     Authorization, Balance, ConnectionPlan, CorsPlan, IssuerPlan, KeySource, ListenAddress, ListenerMode,
     ListenerPlan, OnStart, Plan, PrefixPlan, RedisPlan, ReplayPlan, RoutePlan, ServerPlan, StopPlan,
-    TlsIdentity, TlsPlan, UpstreamHost, UpstreamPlan, UpstreamTlsPlan,
+    TimeoutPlan, TlsIdentity, TlsPlan, UpstreamHost, UpstreamPlan, UpstreamTlsPlan,
 };
 pub use problem::{Problem, Problems};
 pub use reading::{Reading, Seen};

@@ -169,10 +169,19 @@ pub struct UpstreamPlan {
     pub connection: ConnectionPlan,
     /// How often names are looked up again.
     pub resolve: Duration,
-    /// How long connecting may take.
-    pub connect_timeout: Duration,
-    /// How long the response's head may take.
-    pub response_timeout: Duration,
+    /// How long it may take.
+    pub timeouts: TimeoutPlan,
+}
+
+/// How long an upstream may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeoutPlan {
+    /// To be connected.
+    pub connect: Duration,
+    /// To send the response's head.
+    pub response: Duration,
+    /// Between bytes of a response's body or of a tunnel.
+    pub idle: Duration,
 }
 
 /// A server of an upstream, as the file names it.
@@ -260,6 +269,10 @@ pub struct RoutePlan {
     pub prefix: Option<PrefixPlan>,
     /// `%2F` is allowed in this route's paths.
     pub keep_encoded_slashes: bool,
+    /// Which protocols a request may ask to switch to, as `Upgrade` names them, in lower case.
+    pub upgrades: Vec<String>,
+    /// How long the upstream may take.
+    pub timeouts: TimeoutPlan,
     /// What becomes of `Authorization`.
     pub authorization: Authorization,
     /// Which browser origins may read answers.

@@ -75,8 +75,8 @@ fn the_defaults_are_those_of_the_contract() {
     headers.sort();
     let expected = ["client=client_id", "issuer=iss", "key=cnf.jkt", "scope=scope", "subject=sub"];
     assert_eq!(headers, expected.map(|pair| format!("x-auth-{pair}")));
-    assert_eq!(plan.upstreams[0].connect_timeout.as_secs(), 5);
-    assert_eq!(plan.upstreams[0].response_timeout.as_secs(), 60);
+    assert_eq!(plan.upstreams[0].timeouts.connect.as_secs(), 5);
+    assert_eq!(plan.upstreams[0].timeouts.response.as_secs(), 60);
     assert_eq!(plan.effective["dpop"]["algorithms"], serde_json::json!(["ES256", "EdDSA", "PS256"]));
     assert_eq!(plan.effective["routes"][0]["nonce"], "off");
 }

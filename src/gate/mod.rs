@@ -224,6 +224,15 @@ impl Gate {
         }
     }
 
+    /// The route that this question leads to, whether it may be asked or not.
+    ///
+    /// # Errors
+    /// None: [`Self::decide`] will refuse it.
+    pub fn route_of(&self, question: &Question<'_>) -> Result<RouteId, Denial> {
+        let place = self.map.locate(question)?;
+        self.map.route(&place, question.method)
+    }
+
     /// Whether several of our origins have this authority, so that only the scheme tells them apart.
     pub fn needs_scheme(&self, authority: &str) -> bool {
         self.map.needs_scheme(authority)

@@ -1,5 +1,6 @@
 //! What listeners, upstreams and the gate share about threads, sockets and files with certificates.
 
+mod ahead;
 mod egress;
 mod gathered;
 mod interim;
@@ -8,6 +9,7 @@ pub mod tls;
 mod turns;
 pub mod workers;
 
+pub use ahead::Ahead;
 pub use egress::{Connector, Egress, Proxies, ProxyError, connector};
 pub use gathered::{Gathered, poll_write_gathered};
 pub use interim::{Interim, MAX_INTERIM};

@@ -291,6 +291,14 @@ impl Exchange {
         self.0.error = Some("upstream_broken: the answer's body is badly framed or breaks off");
     }
 
+    /// The tunnel that the answer opened has ended: what the metric says of it instead, and the reason, each one of a fixed set.
+    pub const fn tunnel_ended(&mut self, result: Option<&'static str>, reason: Option<&'static str>) {
+        if result.is_some() {
+            self.0.upstream_result = result;
+        }
+        self.0.error = reason;
+    }
+
     /// The status of the answer.
     pub fn status(&mut self, status: StatusCode) {
         self.0.status = Some(status);

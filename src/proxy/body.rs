@@ -25,7 +25,8 @@ impl Rider for () {}
 #[derive(Debug)]
 pub struct ResponseBody<R> {
     source: Source,
-    rider: R,
+    /// Absent where it rides elsewhere.
+    rider: Option<R>,
 }
 
 #[derive(Debug)]
@@ -41,7 +42,12 @@ impl<R: Rider> ResponseBody<R> {
     /// No body.
     pub fn empty(mut rider: R) -> Self {
         rider.complete();
-        Self { source: Source::Empty, rider }
+        Self { source: Source::Empty, rider: Some(rider) }
+    }
+
+    /// The body of a 101, which has none: the rider goes on with what follows.
+    pub(super) const fn of_a_switch() -> Self {
+        Self { source: Source::Empty, rider: None }
     }
 
     /// A body that is there already.
@@ -49,7 +55,7 @@ impl<R: Rider> ResponseBody<R> {
         if bytes.is_empty() {
             return Self::empty(rider);
         }
-        Self { source: Source::Full(bytes), rider }
+        Self { source: Source::Full(bytes), rider: Some(rider) }
     }
 
     /// The upstream's body.
@@ -57,31 +63,27 @@ impl<R: Rider> ResponseBody<R> {
         if body.is_end_stream() {
             return Self::empty(rider);
         }
-        Self { source: Source::Upstream(body), rider }
-    }
-
-    /// What rides along.
-    pub fn rider(&mut self) -> &mut R {
-        &mut self.rider
+        Self { source: Source::Upstream(body), rider: Some(rider) }
     }
 
     /// Tells the rider what is handed to the connection.
     fn tell(&mut self, next: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+        let Some(rider) = &mut self.rider else { return };
         let last = match (next, &self.source) {
             (Some(Ok(frame)), source) => match frame.data_ref() {
                 Some(bytes) => {
-                    self.rider.sent(bytes.len());
+                    rider.sent(bytes.len());
                     source.is_spent()
                 }
                 // Trailers are the last frame there can be.
                 None => true,
             },
-            (Some(Err(_)), _) => return self.rider.broken(),
+            (Some(Err(_)), _) => return rider.broken(),
             (None, Source::Upstream(_)) => true,
             (None, Source::Empty | Source::Full(_) | Source::Broken(_)) => false,
         };
         if last {
-            self.rider.complete();
+            rider.complete();
             self.source = Source::Empty;
         }
     }

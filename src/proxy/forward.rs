@@ -1,7 +1,7 @@
 //! The permitted request on its way to the upstream, and the upstream's answer on its way back.
 
 use super::{
-    Body, Forwarding, Origination, Proxy, ResponseBody, Rider, respond, set_forwarded, strip_answer,
+    Body, Forwarding, Origination, Proxy, ResponseBody, Rider, respond, set_forwarded, strip_answer, upgrade,
 };
 use crate::authorize::Permit;
 use crate::config::{Authorization, PrefixPlan};
@@ -13,9 +13,9 @@ use crate::headers::{
 use crate::names::RouteId;
 use crate::observe::Exchange;
 use crate::server::Sender;
-use crate::upstream::{Failure, Pace, RequestBody, UpstreamBody, UpstreamError};
+use crate::upstream::{Failure, Pace, RequestBody, Tunnel, UpstreamBody, UpstreamError};
 use crate::uri::CanonicalPath;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
@@ -79,6 +79,7 @@ impl Onward<'_> {
         *request.uri_mut() = Uri::from(self.target);
         *request.headers_mut() = mem::take(&mut head.headers);
         let headers = request.headers_mut();
+        let upgrade = if self.forwarding.upgrades.is_empty() { None } else { headers.remove(UPGRADE) };
         let keep = Keep { origination: self.sender.trusted, method_override: self.forwarding.observes };
         strip_request(headers, keep);
         protected.strip(headers);
@@ -103,6 +104,9 @@ impl Onward<'_> {
             version: head.version,
         };
         set_forwarded(headers, &origination);
+        if let Some(protocols) = upgrade {
+            upgrade::ask_for(headers, protocols);
+        }
         request
     }
 }
@@ -143,13 +147,15 @@ impl Proxy {
         permit: &Permit,
         exchange: &mut Exchange,
     ) -> Result<Answered, Denial> {
-        let number = self.forwarding.get(route).and_then(|forwarding| forwarding.upstream);
-        let Some((number, upstream)) = number.and_then(|number| Some((number, self.upstreams.get(number)?)))
-        else {
+        let way = self.forwarding.get(route).and_then(|forwarding| {
+            let number = forwarding.upstream?;
+            Some((number, self.upstreams.get(number)?, &forwarding.timeouts))
+        });
+        let Some((number, upstream, timeouts)) = way else {
             return Ok(Answered::Failed(UpstreamError::Connect, route));
         };
         exchange.to_upstream(number);
-        match upstream.send(request).await {
+        match upstream.send(request, timeouts).await {
             Ok(response) => {
                 exchange.upstream_answered(response.body().server());
                 Ok(Answered::Upstream { response, route, nonce: self.gate.fresh_nonce(route, permit) })
@@ -191,14 +197,16 @@ impl Proxy {
                 let answer = Answer::error(error.status(), code, &error.to_string(), request_id);
                 (respond::carry(answer, exchange), route)
             }
-            Answered::Upstream { response, route, nonce } => {
+            Answered::Upstream { mut response, route, nonce } => {
                 exchange.status(response.status());
-                let mut response = response.map(|body| ResponseBody::upstream(body, exchange));
+                let forwarding = self.forwarding.get(route);
+                let tunnel = forwarding.and_then(|rule| Tunnel::of(&mut response, rule.timeouts.idle));
+                let tunnel = tunnel.zip(response.headers().get(UPGRADE).cloned());
                 let headers = response.headers_mut();
                 strip_answer(headers, takes_trailers);
                 // RFC 9449 section 8 allows one nonce, and an answer with it should not be stored (section 8.2). Where the route only observes,
                 // an upstream that asks for nonces of its own goes on to do so.
-                if !self.forwarding.get(route).is_some_and(|forwarding| forwarding.observes) {
+                if !forwarding.is_some_and(|forwarding| forwarding.observes) {
                     headers.remove(DPOP_NONCE);
                 }
                 if let Some(nonce) = nonce.filter(|_| !headers.contains_key(DPOP_NONCE)) {
@@ -206,6 +214,10 @@ impl Proxy {
                     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 }
                 headers.insert(X_REQUEST_ID, request_id);
+                let response = match tunnel {
+                    None => response.map(|body| ResponseBody::upstream(body, exchange)),
+                    Some((tunnel, protocol)) => upgrade::opened(response, protocol, tunnel, exchange),
+                };
                 (response, route)
             }
         };

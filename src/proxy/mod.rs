@@ -7,6 +7,7 @@ mod forwarded;
 pub mod respond;
 mod trailers;
 mod unbuilt;
+mod upgrade;
 
 pub use body::{ResponseBody, Rider};
 pub use forwarded::{Origination, set_forwarded};
@@ -14,7 +15,7 @@ pub use trailers::{strip_answer, takes_trailers};
 
 use crate::authorize::Mode;
 use crate::clock::{Clock, UnixTime};
-use crate::config::{Authorization, ListenerPlan, Plan, PrefixPlan, RoutePlan, UpstreamPlan};
+use crate::config::{Authorization, ListenerPlan, Plan, PrefixPlan, RoutePlan, TimeoutPlan, UpstreamPlan};
 use crate::denial::Denial;
 use crate::doctor::{Arrival, Marked};
 use crate::gate::{Admission, Admitted, Gate, Question, Refused, Understood};
@@ -24,9 +25,10 @@ use crate::observe::{Exchange, Observer};
 use crate::server::{Peer, Sender};
 use crate::upstream::Upstream;
 use forward::{Answered, Onward};
-use http::header::ORIGIN;
+use http::header::{ORIGIN, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use std::sync::Arc;
 
@@ -52,6 +54,9 @@ struct Forwarding {
     /// Absent only where no listener forwards.
     upstream: Option<UpstreamId>,
     prefix: Option<PrefixPlan>,
+    /// Which protocols a request may ask to switch to.
+    upgrades: Vec<String>,
+    timeouts: TimeoutPlan,
     authorization: Authorization,
     /// Nothing that an upstream may live by is taken away: it has been reached without a gateway so far.
     observes: bool,
@@ -70,6 +75,8 @@ impl Proxy {
             let forwarding = Forwarding {
                 upstream: route.upstream,
                 prefix: route.prefix.clone(),
+                upgrades: route.upgrades.clone(),
+                timeouts: route.timeouts,
                 authorization: route.authorization,
                 observes: route.policy.mode == Mode::Observe,
             };
@@ -131,6 +138,10 @@ impl Proxy {
         }
         if let Some(denial) = unbuilt::wish(&head.headers) {
             return Err(self.gate.refused(denial, None, origin, exchange));
+        }
+        if head.headers.contains_key(UPGRADE) {
+            let settled = self.settle_upgrade(head, !body.is_end_stream(), sender);
+            settled.map_err(|denial| self.gate.refused(denial, None, origin, exchange))?;
         }
         let question = ask::question(head, sender);
         if let Some(marked) = self.gate.marked(&head.headers) {

@@ -2,24 +2,11 @@
 
 use crate::denial::{Denial, UnsupportedError};
 use http::HeaderMap;
-use http::header::{CONTENT_TYPE, HeaderValue, UPGRADE};
+use http::header::{CONTENT_TYPE, HeaderValue};
 
-/// A WebSocket handshake (RFC 6455 section 4.1) or gRPC, whose status is in trailers that would be lost on the way to the upstream.
-///
-/// Any other `Upgrade`, `h2c` among them, is ignored, as it may be (RFC 9110 section 7.8): its client goes on in HTTP/1.1.
+/// gRPC, whose status is in trailers that would be lost on the way to the upstream.
 pub(super) fn wish(headers: &HeaderMap) -> Option<Denial> {
-    let websocket = |line: &HeaderValue| {
-        line.as_bytes().split(|byte| *byte == b',').any(|protocol| is_websocket(protocol.trim_ascii()))
-    };
-    if headers.get_all(UPGRADE).iter().any(websocket) {
-        return Some(UnsupportedError::WebSocket.into());
-    }
     headers.get_all(CONTENT_TYPE).iter().any(is_grpc).then(|| UnsupportedError::Grpc.into())
-}
-
-/// With a version or without.
-fn is_websocket(protocol: &[u8]) -> bool {
-    protocol.split(|byte| *byte == b'/').next().is_some_and(|name| name.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// `application/grpc`, alone or followed by `+` or `;`. `application/grpc-web` is another protocol, which needs no trailers.
@@ -42,13 +29,7 @@ mod tests {
     }
 
     #[test]
-    fn websocket_and_grpc_are_told_from_what_looks_like_them() {
-        for upgrade in ["websocket", "WebSocket", "h2c, websocket", "websocket/13"] {
-            assert_eq!(refused("upgrade", upgrade), Some(UnsupportedError::WebSocket.into()), "{upgrade}");
-        }
-        for upgrade in ["h2c", "TLS/1.2", "websockets", ""] {
-            assert_eq!(refused("upgrade", upgrade), None, "{upgrade}");
-        }
+    fn grpc_is_told_from_what_looks_like_it() {
         for grpc in
             ["application/grpc", "Application/GRPC", "application/grpc+proto", "application/grpc; a=b"]
         {

@@ -8,6 +8,7 @@
 use super::deadline::Busy;
 use super::malformed::Refusals;
 use super::preface::Preface;
+use super::takeover::Takeover;
 use http::Request;
 use std::io;
 use std::pin::Pin;
@@ -35,6 +36,8 @@ enum Reading {
     Chunked(ChunkReader),
     /// In a body that is not looked at.
     Other,
+    /// After a 101: nothing that comes is HTTP any more.
+    Switched(Takeover),
 }
 
 impl Default for Reading {
@@ -58,12 +61,25 @@ impl Watch {
         Ok(())
     }
 
+    /// The answer is a 101: no request follows it, and this carries the connection on.
+    pub(super) fn switch(&self, takeover: Takeover) {
+        *self.state() = Reading::Switched(takeover);
+    }
+
+    /// Who carries the connection on, once HTTP is over on it.
+    pub(super) fn switched(&self) -> Option<Takeover> {
+        match std::mem::replace(&mut *self.state(), Reading::Other) {
+            Reading::Switched(takeover) => Some(takeover),
+            Reading::Head(_) | Reading::Chunked(_) | Reading::Other => None,
+        }
+    }
+
     fn read(&self, bytes: &[u8], answering: bool) -> Result<(), BadExtension> {
         let mut state = self.state();
         match &mut *state {
             Reading::Chunked(place) if answering => return place.read(bytes),
             Reading::Head(read) if read.len() <= MAX_HEAD => read.extend_from_slice(bytes),
-            Reading::Head(_) => {}
+            Reading::Head(_) | Reading::Switched(_) => {}
             Reading::Chunked(_) | Reading::Other if answering => {}
             Reading::Chunked(_) | Reading::Other => *state = Reading::Head(bytes.to_vec()),
         }
@@ -165,6 +181,11 @@ impl<S> Chunks<S> {
     /// The socket, if the connection began with the preface of HTTP/2.
     pub(super) fn of_http2(self) -> Option<S> {
         self.preface.is_whole().then_some(self.socket)
+    }
+
+    /// The socket alone.
+    pub(super) fn into_inner(self) -> S {
+        self.socket
     }
 }
 

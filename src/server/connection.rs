@@ -5,6 +5,7 @@ use super::deadline::{Busy, Deadlines, Limits};
 use super::drain::LastCall;
 use super::listen::Arrival;
 use super::malformed::{Traffic, Watched, check_http2};
+use super::takeover::Takeover;
 use crate::names::ListenerId;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH};
@@ -118,14 +119,14 @@ async fn http1<S: Serve, C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let busy = Busy::default();
     let watch = Watch::default();
     let refusals = arrival.refusals(peer.address);
-    let told = refusals.clone();
+    let (told, switched) = (refusals.clone(), watch.clone());
     let last_call = arrival.drain.last_call();
     let socket = Deadlines::new(socket, busy.clone(), arrival.limits, last_call.clone());
     let socket = TokioIo::new(Chunks::new(socket, watch.clone(), busy.clone(), refusals.clone()));
     let serve = arrival.serve.clone();
     let service = service_fn(move |request| {
         let (serve, peer, answering) = (serve.clone(), Arc::clone(&peer), busy.begin());
-        let last_call = last_call.clone();
+        let (last_call, watch) = (last_call.clone(), watch.clone());
         let checked = watch.begin(&request).inspect_err(|bad| refusals.malformed(bad));
         async move {
             if checked.is_err() {
@@ -134,6 +135,11 @@ async fn http1<S: Serve, C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 return Ok(response);
             }
             let mut response = serve.serve(&peer, request).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                let takeover = response.extensions_mut().remove::<Takeover>();
+                takeover.into_iter().for_each(|takeover| watch.switch(takeover));
+                return Ok(response.map(|body| Answer { body: Some(body), _answering: answering }));
+            }
             // Only who is told will send nothing more. An answer whose head has gone out before cannot say it any more.
             if last_call.get().is_some() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -159,7 +165,14 @@ async fn http1<S: Serve, C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         () = arrival.drain.stopping() => (&mut connection).await,
     };
     // How else a connection ends is the client's business; what was answered on it is recorded elsewhere.
-    let error = end.err()?;
+    let Err(error) = end else {
+        // hyper is done, and has the socket still: the place on this listener goes with it.
+        if let Some(takeover) = switched.switched() {
+            let rest = connection.into_parts();
+            Box::pin(takeover.run(rest.io.into_inner(), rest.read_buf)).await;
+        }
+        return None;
+    };
     // hyper says so of a preface that comes later, too.
     if error.is_parse_version_h2() {
         let begun = connection.into_parts();

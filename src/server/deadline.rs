@@ -179,6 +179,7 @@ impl<S> Deadlines<S> {
         }
     }
 
+    /// The socket alone.
     pub(super) fn into_inner(self) -> S {
         self.socket
     }

@@ -10,6 +10,7 @@ mod listen;
 mod malformed;
 mod preface;
 mod sender;
+mod takeover;
 mod tls;
 
 pub use connection::{Peer, Protocol, Serve};
@@ -19,4 +20,5 @@ pub use drain::{Drain, Drained};
 pub use handed_over::{HandedOver, HandedOverError};
 pub use listen::{Listener, Sockets};
 pub use sender::Sender;
+pub use takeover::{ClientSocket, Takeover};
 pub use tls::Tls;

@@ -65,6 +65,11 @@ impl UpstreamBody {
         self.underway = Some(underway);
     }
 
+    /// The server counts the request as long as what this returns lives, instead of the body.
+    pub(super) const fn take_underway(&mut self) -> Option<Underway> {
+        self.underway.take()
+    }
+
     /// Which server it comes from.
     pub fn server(&self) -> Option<SocketAddr> {
         self.underway.as_ref().map(Underway::server)

@@ -8,8 +8,8 @@ use super::stream::Stream;
 use super::tls::{Tls, TlsFailure};
 use super::{Malformed, RequestBody, UpstreamError, again};
 use crate::config::{ServerPlan, UpstreamHost};
-use http::header::HOST;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::header::{HOST, UPGRADE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -70,6 +70,8 @@ impl Drop for Underway {
 pub(super) struct Manner {
     pub(super) host: UpstreamHost,
     pub(super) connect_timeout: Duration,
+    /// The request asks for another protocol: it goes out on a connection of its own, which becomes a tunnel.
+    pub(super) upgrade: bool,
 }
 
 impl Target {
@@ -145,6 +147,9 @@ impl Server {
         if manner.host == UpstreamHost::Server || !request.headers().contains_key(HOST) {
             request.headers_mut().insert(HOST, self.target.host.clone());
         }
+        if manner.upgrade {
+            return self.switch(request, manner.connect_timeout).await;
+        }
         let repeatable = again::is_repeatable(&request);
         while let Some(connection) = self.pool.take() {
             let watch = repeatable.then(|| Arc::clone(&connection.watch));
@@ -158,10 +163,37 @@ impl Server {
                 Ok(response) => return Ok(response),
             }
         }
-        match self.connect(manner.connect_timeout).await {
+        match self.connect(manner.connect_timeout, Pool::carry).await {
             Ok(connection) => self.send_on(connection, request, false).await,
             Err(reason) => Err(Attempt::Unsent(request, reason)),
         }
+    }
+
+    /// Sends a request that asks for another protocol. Only the 101 of a server that chose among what was asked for is one.
+    async fn switch(
+        &self,
+        request: Box<Request<RequestBody>>,
+        connect_timeout: Duration,
+    ) -> Result<Response<UpstreamBody>, Attempt> {
+        let asked = request.headers().get(UPGRADE).cloned();
+        let mut connection = match self.connect(connect_timeout, Pool::carry_switching).await {
+            Ok(connection) => connection,
+            Err(reason) => return Err(Attempt::Unsent(request, reason)),
+        };
+        connection.watch.begin(false);
+        let response = match connection.sender.try_send_request(*request).await {
+            Ok(response) => response,
+            Err(error) => return Err(Attempt::Sent(cause(error.error(), &connection.watch))),
+        };
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return self.answer(response, connection).map_err(Attempt::Sent);
+        }
+        if !asked.is_some_and(|asked| chose_among(&asked, response.headers())) {
+            return Err(Attempt::Sent(Malformed::Upgrade.into()));
+        }
+        let (head, incoming) = response.into_parts();
+        let body = UpstreamBody::begin(incoming, None).map_err(|_| Attempt::Sent(Malformed::Body.into()))?;
+        Ok(Response::from_parts(head, body))
     }
 
     async fn send_on(
@@ -187,7 +219,7 @@ impl Server {
         connection: Connection,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let (mut head, incoming) = response.into_parts();
-        // Nobody asked for an upgrade: `Upgrade` never leaves the gateway.
+        // Nobody asked for an upgrade.
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Malformed::Upgrade.into());
         }
@@ -206,7 +238,11 @@ impl Server {
     }
 
     /// Connects, shakes hands where there is TLS, and starts HTTP/1.1; `limit` is for all of it.
-    async fn connect(&self, limit: Duration) -> Result<Connection, UpstreamError> {
+    async fn connect(
+        &self,
+        limit: Duration,
+        carry: fn(http1::Connection<TokioIo<Socket>, RequestBody>),
+    ) -> Result<Connection, UpstreamError> {
         let connected = tokio::time::timeout(limit, self.stream()).await;
         let stream = connected.map_err(|_| UpstreamError::ConnectTimeout)??;
         let watch = Arc::default();
@@ -217,7 +253,7 @@ impl Server {
             .handshake(TokioIo::new(Socket::new(stream, Arc::clone(&watch))))
             .await
             .map_err(|_| UpstreamError::Connect)?;
-        Pool::carry(connection);
+        carry(connection);
         Ok(Connection { sender, watch })
     }
 
@@ -230,6 +266,19 @@ impl Server {
             Some(tls) => Ok(Stream::Tls(Box::new(Box::pin(tls.handshake(stream)).await?))),
         }
     }
+}
+
+/// Whether a 101 names protocols (RFC 9110 section 7.8), and none that was not asked for.
+fn chose_among(asked: &HeaderValue, answer: &HeaderMap) -> bool {
+    let members = |line: &'_ HeaderValue| -> Vec<Vec<u8>> {
+        line.as_bytes()
+            .split(|byte| *byte == b',')
+            .map(|member| member.trim_ascii().to_ascii_lowercase())
+            .collect()
+    };
+    let asked = members(asked);
+    let mut chosen = answer.get_all(UPGRADE).iter().flat_map(members).peekable();
+    chosen.peek().is_some() && chosen.all(|member| asked.contains(&member))
 }
 
 /// Why no head of an answer came.

@@ -3,8 +3,10 @@
 
 use crate::net::MAX_INTERIM;
 
-/// Where the first digit of the status stands in `HTTP/1.1 200 OK`.
-const STATUS: u8 = 9;
+/// Where the digits of the status stand in `HTTP/1.1 200 OK`.
+const FIRST: u8 = 9;
+const SECOND: u8 = 10;
+const THIRD: u8 = 11;
 
 /// Reads along with what an HTTP/1.1 server sends, up to the head of its final answer, and counts the interim ones. Whether what it reads is
 /// HTTP at all is for the real reader to say.
@@ -46,8 +48,12 @@ impl InterimCount {
                 (AnswerPart::Final, _) => return Ok(()),
                 // Empty lines before a status line are skipped, as the real reader does.
                 (AnswerPart::StatusLine(0), b'\r' | b'\n') => AnswerPart::StatusLine(0),
-                (AnswerPart::StatusLine(STATUS), b'1') => self.interim()?,
-                (AnswerPart::StatusLine(STATUS), _) => AnswerPart::Final,
+                (AnswerPart::StatusLine(FIRST), b'1') => AnswerPart::StatusLine(SECOND),
+                (AnswerPart::StatusLine(FIRST), _) => AnswerPart::Final,
+                (AnswerPart::StatusLine(SECOND), b'0') => AnswerPart::StatusLine(THIRD),
+                // What follows a 101 is no HTTP (RFC 9110 section 15.2.2).
+                (AnswerPart::StatusLine(THIRD), b'1') => AnswerPart::Final,
+                (AnswerPart::StatusLine(SECOND | THIRD), _) => self.interim()?,
                 (AnswerPart::StatusLine(came), _) => AnswerPart::StatusLine(came.saturating_add(1)),
                 (AnswerPart::Interim { line_is_empty: true }, b'\n') => AnswerPart::StatusLine(0),
                 (AnswerPart::Interim { .. }, b'\n') => AnswerPart::Interim { line_is_empty: true },
@@ -89,6 +95,12 @@ mod tests {
                 assert_eq!(read(&interim.repeat(33), piece), Err(TooManyInterim));
             }
         }
+    }
+
+    #[test]
+    fn what_follows_a_switch_of_protocols_does_not_count() {
+        let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+        assert_eq!(read(&format!("{INTERIM}{switch}{}", INTERIM.repeat(50)), 10), Ok(()));
     }
 
     #[test]

@@ -11,15 +11,17 @@ mod servers;
 mod socket;
 mod stream;
 mod tls;
+mod tunnel;
 
 pub use answer::UpstreamBody;
 pub use body::{Pace, RequestBody, RequestBodyError};
 pub use tls::TlsFailure;
+pub use tunnel::{Tunnel, TunnelEnd};
 
-use crate::config::{Balance, ConnectionPlan, UpstreamPlan};
+use crate::config::{Balance, ConnectionPlan, TimeoutPlan, UpstreamHost, UpstreamPlan};
 use body::Flow;
 use connect::{Attempt, Manner, Server, Target};
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
@@ -163,8 +165,7 @@ pub struct Upstream {
     connection: ConnectionPlan,
     turn: AtomicUsize,
     balance: Balance,
-    manner: Manner,
-    response_timeout: Duration,
+    host: UpstreamHost,
 }
 
 impl Upstream {
@@ -188,8 +189,7 @@ impl Upstream {
             connection: plan.connection.clone(),
             turn: AtomicUsize::new(0),
             balance: plan.balance,
-            manner: Manner { host: plan.host, connect_timeout: plan.connect_timeout },
-            response_timeout: plan.response_timeout,
+            host: plan.host,
         }
     }
 
@@ -206,11 +206,14 @@ impl Upstream {
     /// been sent is never sent again. It comes in a box because it is handed on from future to future on its way, each of which
     /// would have room for a copy.
     ///
+    /// Where it has `Upgrade`, the answer may be a 101: [`Tunnel::of`] has then the connection.
+    ///
     /// # Errors
     /// [`Failure`]: why, as the variants of [`UpstreamError`] say, and where.
     pub async fn send(
         &self,
         mut request: Box<Request<RequestBody>>,
+        timeouts: &TimeoutPlan,
     ) -> Result<Response<UpstreamBody>, Failure> {
         request.body_mut().look_ahead();
         let flow = request.body().flow();
@@ -218,8 +221,8 @@ impl Upstream {
         let mut server = None;
         let outcome = tokio::select! {
             biased;
-            outcome = self.exchange(request, &mut server) => outcome,
-            () = overdue(self.response_timeout, flow.as_deref()) => Err(UpstreamError::ResponseTimeout),
+            outcome = self.exchange(request, timeouts.connect, &mut server) => outcome,
+            () = overdue(timeouts.response, flow.as_deref()) => Err(UpstreamError::ResponseTimeout),
         };
         let mut response = outcome.map_err(|error| match &flow {
             Some(flow) if flow.failed() => Failure { error: UpstreamError::ClientBody, server },
@@ -236,9 +239,12 @@ impl Upstream {
     async fn exchange(
         &self,
         mut request: Box<Request<RequestBody>>,
+        connect_timeout: Duration,
         asked: &mut Option<SocketAddr>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        let servers = self.servers.now(self.manner.connect_timeout).await;
+        let upgrade = request.headers().contains_key(UPGRADE);
+        let manner = Manner { host: self.host, connect_timeout, upgrade };
+        let servers = self.servers.now(connect_timeout).await;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut failure = UpstreamError::Unresolved;
         let first = match self.balance {
@@ -248,7 +254,7 @@ impl Upstream {
         for server in servers.iter().cycle().skip(first).take(servers.len()) {
             *asked = Some(server.address());
             let underway = server.begin();
-            request = match server.send(request, self.manner).await {
+            request = match server.send(request, manner).await {
                 Ok(mut response) => {
                     response.body_mut().counted(underway);
                     return Ok(response);

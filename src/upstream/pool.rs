@@ -78,6 +78,13 @@ impl Pool {
         }));
     }
 
+    /// The same for a connection that may become a tunnel: whoever has the answer gets the socket.
+    pub(super) fn carry_switching(connection: http1::Connection<TokioIo<Socket>, RequestBody>) {
+        drop(Handle::current().spawn(async move {
+            connection.with_upgrades().await.ok();
+        }));
+    }
+
     fn idle(&self) -> MutexGuard<'_, VecDeque<Idle>> {
         let idle = self.idle.get(workers::number()).unwrap_or(&self.elsewhere);
         // No code that can panic runs under the lock; were it to, the list would still be whole.

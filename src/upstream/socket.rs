@@ -51,6 +51,11 @@ impl Socket {
     pub(super) fn new(stream: Stream, watch: Arc<Watch>) -> Self {
         Self { io: Gathered(stream).take(LARGEST_READ), watch }
     }
+
+    /// The stream alone.
+    pub(super) fn into_stream(self) -> Stream {
+        self.io.into_inner().0
+    }
 }
 
 impl Watch {

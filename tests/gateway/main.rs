@@ -19,4 +19,6 @@ mod rotation;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]
+mod upgrades;
+#[cfg(test)]
 mod waiting;

@@ -251,6 +251,18 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
             Effective("/upstreams/0/timeouts/response", json!("7s")),
         ),
         (
+            "upstreams[].timeouts.idle",
+            SERVERS,
+            "name: legacy, timeouts: { idle: 7s }, ",
+            Effective("/upstreams/0/timeouts/idle", json!("7s")),
+        ),
+        (
+            "routes[].upgrades",
+            ORDERS,
+            "upstream: legacy, upgrades: [websocket] }",
+            Effective("/routes/0/upgrades", json!(["websocket"])),
+        ),
+        (
             "routes[].name",
             "name: orders",
             "name: renamed",

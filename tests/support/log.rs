@@ -42,13 +42,17 @@ impl Log {
     /// The line of the request that got this answer.
     pub async fn line_of(&self, answer: &Answer) -> Value {
         let id = answer.header("x-request-id").expect("an identifier").to_owned();
+        self.line(|line| line["request_id"] == id.as_str()).await
+    }
+
+    /// The first line of which this is so.
+    pub async fn line(&self, is_it: impl Fn(&Value) -> bool) -> Value {
         let found = async {
             loop {
-                let is_its = |line: &Value| line["request_id"] == id.as_str();
                 let lines = self.text();
                 // The last line may not be whole yet.
                 let mut lines = lines.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-                if let Some(line) = lines.find_map(|line| serde_json::from_str(line).ok().filter(is_its)) {
+                if let Some(line) = lines.find_map(|line| serde_json::from_str(line).ok().filter(&is_it)) {
                     return line;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use keyproof::config::{Balance, ConnectionPlan, ServerPlan, UpstreamHost, UpstreamPlan};
+use keyproof::config::{Balance, ConnectionPlan, ServerPlan, TimeoutPlan, UpstreamHost, UpstreamPlan};
 use keyproof::gate::Answer;
 use keyproof::headers;
 use keyproof::names::{ListenerId, UpstreamId};
@@ -49,12 +49,19 @@ impl Setup {
             balance: Balance::RoundRobin,
             connection: ConnectionPlan::default(),
             resolve: Duration::from_secs(10),
-            connect_timeout: self.connect_timeout,
-            response_timeout: self.response_timeout,
+            timeouts: TimeoutPlan {
+                connect: self.connect_timeout,
+                response: self.response_timeout,
+                idle: Duration::from_secs(300),
+            },
         });
         let record = Arc::new(Record::default());
-        let page =
-            Page { upstream: Arc::new(Upstream::new(&plan)), pace: self.pace, record: Arc::clone(&record) };
+        let page = Page {
+            upstream: Arc::new(Upstream::new(&plan)),
+            timeouts: plan.timeouts,
+            pace: self.pace,
+            record: Arc::clone(&record),
+        };
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Vec::new()).unwrap();
         let address = listener.addresses()[0];
         let drain = Drain::new();
@@ -111,6 +118,7 @@ pub async fn eventually(mut so: impl FnMut() -> bool) {
 #[derive(Clone)]
 struct Page {
     upstream: Arc<Upstream>,
+    timeouts: TimeoutPlan,
     pace: Pace,
     record: Arc<Record>,
 }
@@ -162,7 +170,7 @@ impl Serve for Page {
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, authority);
         }
-        match self.upstream.send(Box::new(request)).await {
+        match self.upstream.send(Box::new(request), &self.timeouts).await {
             Ok(mut response) => {
                 proxy::strip_answer(response.headers_mut(), takes_trailers);
                 response.map(|body| ResponseBody::upstream(body, count))

@@ -3,11 +3,12 @@
 mod matching;
 mod together;
 
-use super::{Authorization, RoutePlan, headers, listeners, names, origins};
+use super::{Authorization, RoutePlan, TimeoutPlan, headers, listeners, names, origins, upstreams};
 use crate::authorize::{Accept, Policy};
-use crate::config::document::{Document, EncodedSlashes, Route, Token};
+use crate::config::document::{Document, EncodedSlashes, Route, Token, Upstream};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
+use crate::headers::is_token;
 use crate::names::{Names, UpstreamId};
 use crate::route::{Matcher, Table};
 use crate::uri::Origin;
@@ -68,6 +69,8 @@ fn one(
         policy,
         upstream,
         prefix,
+        upgrades: upgrades(route, findings),
+        timeouts: timeouts(route, document),
         keep_encoded_slashes: route.encoded_slashes.value == EncodedSlashes::Keep,
         authorization: route.identity.authorization.value,
         cors,
@@ -90,6 +93,45 @@ fn upstream(
     };
     let upstreams = document.upstreams.items.iter().map(|upstream| &upstream.name);
     names::find("upstream", name, upstreams, findings).map(|_| names.upstreams.id(&name.value))
+}
+
+/// The protocols that requests may switch to. HTTP is none of them: requests in a tunnel would pass unseen.
+fn upgrades(route: &Route, findings: &mut Findings) -> Vec<String> {
+    names::distinct(
+        &route.upgrades,
+        "delete the key where requests may switch to no other protocol",
+        findings,
+    );
+    let mut protocols: Vec<String> = Vec::new();
+    for text in &route.upgrades.items {
+        let protocol = text.value.to_ascii_lowercase();
+        let name = protocol.split('/').next().unwrap_or_default();
+        if ["h2c", "h2", "h3", "http", "https", "tls"].contains(&name) {
+            let what = format!(
+                "{} cannot be switched to: what is asked for inside it would pass unseen",
+                text.shown()
+            );
+            findings.problem(
+                &text.place,
+                what,
+                "delete it: HTTP/2 is spoken by ALPN, and never after an upgrade",
+            );
+        } else if protocol.trim().is_empty() || !protocol.splitn(2, '/').all(|part| is_token(part.as_bytes()))
+        {
+            let help = "write a protocol as Upgrade names it: websocket";
+            findings.problem(&text.place, format!("{} is no protocol", text.shown()), help);
+        } else {
+            protocols.push(protocol);
+        }
+    }
+    protocols
+}
+
+/// How long the route's upstream may take.
+fn timeouts(route: &Route, document: &Document) -> TimeoutPlan {
+    let name = route.upstream.as_ref().map(|name| &name.value);
+    let is_named = |upstream: &&Upstream| upstream.name.as_ref().map(|name| &name.value) == name;
+    document.upstreams.items.iter().find(is_named).map(upstreams::timeouts).unwrap_or_default()
 }
 
 /// A public route asks for no token, so nothing can be asked of one.

@@ -1,7 +1,9 @@
 //! Upstreams.
 
-use super::{ConnectionPlan, ServerPlan, UpstreamPlan, UpstreamTlsPlan, files, listeners, names, proofs};
-use crate::config::document::{Document, Upstream, UpstreamTls};
+use super::{
+    ConnectionPlan, ServerPlan, TimeoutPlan, UpstreamPlan, UpstreamTlsPlan, files, listeners, names, proofs,
+};
+use crate::config::document::{Document, Timeouts, Upstream, UpstreamTls};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
 use crate::config::reading::Files;
@@ -37,6 +39,7 @@ fn one(
     let (least, second, most) = (Duration::from_millis(1), Duration::from_secs(1), Duration::from_secs(3600));
     proofs::between(&upstream.timeouts.connect, least, most, findings);
     proofs::between(&upstream.timeouts.response, least, most, findings);
+    proofs::between(&upstream.timeouts.idle, least, Duration::from_secs(24 * 3600), findings);
     proofs::between(&upstream.resolve, second, most, findings);
     let servers: Option<Vec<ServerPlan>> = upstream.servers.as_ref().map(|servers| {
         names::distinct(servers, "name at least one server, such as http://127.0.0.1:9000", findings);
@@ -60,9 +63,14 @@ fn one(
         balance: upstream.balance.value,
         connection: ConnectionPlan { tls: tls.unwrap_or_default() },
         resolve: upstream.resolve.value,
-        connect_timeout: upstream.timeouts.connect.value,
-        response_timeout: upstream.timeouts.response.value,
+        timeouts: timeouts(upstream),
     })
+}
+
+/// How long it may take.
+pub(super) const fn timeouts(upstream: &Upstream) -> TimeoutPlan {
+    let Timeouts { connect, response, idle, .. } = &upstream.timeouts;
+    TimeoutPlan { connect: connect.value, response: response.value, idle: idle.value }
 }
 
 /// `http://host` or `https://host`, a port other than the scheme's after it, and nothing else. What is said about an empty text is in `names`.
