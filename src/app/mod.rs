@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::{Plan, StopPlan};
 use crate::dpop::NonceMint;
 use crate::net::workers::Runtimes;
-use crate::observe::AccessLog;
+use crate::observe::{AccessLog, rfc3339};
 use crate::replay;
 use crate::server::{Drained, HandedOver, HandedOverError};
 use arc_swap::ArcSwap;
@@ -125,10 +125,19 @@ impl App {
         process.tell(&metrics);
         listeners.iter().for_each(|bound| bound.tell(&metrics));
         let current = Arc::new(ArcSwap::from_pointee(generation));
+        let shown = reload::shown(&plan, 1, process.clock.now(), None);
+        let since = rfc3339(shown.since);
+        tracing::info!(
+            file = shown.file,
+            number = shown.number,
+            sha256 = shown.digest,
+            since,
+            "the configuration"
+        );
         let facts = Arc::new(admin::Facts {
             metrics,
             readiness: readiness::of(&process, &current),
-            configuration: ArcSwap::from_pointee(reload::shown(&plan, 1, process.clock.now(), None)),
+            configuration: ArcSwap::from_pointee(shown),
             marks: Arc::clone(&process.marks),
             clock: process.clock.clone(),
         });
@@ -176,7 +185,7 @@ impl App {
         let mut running = Running {
             listeners: Listeners::start(listeners, handed_over, doors, runtimes),
             admin: RunningAdmin::start(admin, plan.admin, &facts),
-            watch: Watch::of(&plan, None),
+            watch: Watch::of(&plan),
             process,
             current,
             facts,

@@ -8,6 +8,7 @@ use super::{AppError, history, notify};
 use crate::admin::{self, Admin, Configuration, Outcome};
 use crate::clock::UnixTime;
 use crate::config::{self, Attempt, Plan, Problem, Problems, Renewal};
+use crate::observe::rfc3339;
 use arc_swap::ArcSwap;
 use std::io;
 use std::net::SocketAddr;
@@ -49,6 +50,17 @@ pub enum Rejected {
     /// The process is stopping.
     #[error("the gateway is stopping")]
     Stopping,
+}
+
+impl Rejected {
+    /// Whether the same files may be good later: an address that another process has, keys that cannot be had.
+    const fn may_pass(&self) -> bool {
+        match self {
+            Self::Start(error) => matches!(error, AppError::Bind { .. } | AppError::Files { .. }),
+            Self::Keys(_) => true,
+            Self::Problems(_) | Self::Retention { .. } | Self::Stopping => false,
+        }
+    }
 }
 
 /// The first problem, and how many others there are.
@@ -152,6 +164,10 @@ impl Running {
                             asked.push(another);
                         }
                         let outcome = self.reload().await;
+                        // Who asked may ask again; nobody would ask for a file that is watched.
+                        if self.watch.is_with_file() && outcome.as_ref().is_err_and(|why| why.may_pass()) {
+                            self.watch.try_again(Change { file: true, named: false });
+                        }
                         Asked(asked).tell(&outcome);
                     }
                     None => return std::future::pending().await,
@@ -163,12 +179,10 @@ impl Running {
 
     /// A file has changed. A configuration file that is watched comes first; where it is no good, what it names is read by itself.
     async fn follow_change(&mut self, change: Change) {
-        if change.file {
-            drop(self.reload().await);
-        }
-        if change.named {
-            self.renew().await;
-        }
+        let may_pass = |outcome: Result<(), Arc<Rejected>>| outcome.is_err_and(|why| why.may_pass());
+        let file = change.file && may_pass(self.reload().await);
+        let named = change.named && may_pass(self.renew().await);
+        self.watch.try_again(Change { file, named });
     }
 
     /// Everything, from the configuration file on.
@@ -184,24 +198,29 @@ impl Running {
         let (plan, now) = (Arc::clone(&self.plan), self.process.clock.now());
         let attempt = blocking(move || config::load_again(&plan, now)).await;
         let Some(Attempt { outcome, seen }) = attempt else { return Err(Rejected::Stopping) };
-        self.watch.has_seen(seen);
+        // Only the configuration counts as seen: where that is no good, what it names may be new and good, and is still to be read by itself.
+        self.watch.has_seen(seen.only(self.watch.file()));
         let (plan, warnings) = outcome.map_err(Rejected::Problems)?;
         self.enter(plan, &warnings).await
     }
 
     /// The files that the configuration names.
-    async fn renew(&mut self) {
+    async fn renew(&mut self) -> Result<(), Arc<Rejected>> {
         let (plan, now) = (Arc::clone(&self.plan), self.process.clock.now());
-        let Some(renewal) = blocking(move || config::files_again(&plan, now)).await else { return };
-        let Renewal { plan, problems, seen } = renewal;
+        let renewal = blocking(move || config::files_again(&plan, now)).await;
+        let Some(Renewal { plan, problems, seen }) = renewal else {
+            return Err(Arc::new(Rejected::Stopping));
+        };
         self.watch.has_seen(seen);
+        let mut outcome = Ok(());
         if let Some((plan, warnings)) = plan {
-            let outcome = self.enter(plan, &warnings).await;
-            drop(self.record(outcome));
+            let entered = self.enter(plan, &warnings).await;
+            outcome = self.record(entered);
         }
         if !problems.0.is_empty() {
             drop(self.record(Err(Rejected::Problems(problems))));
         }
+        outcome
     }
 
     /// Has the plan run instead of what runs. All that can fail comes first, and the swap itself does not wait: nobody sees a part of it.
@@ -285,7 +304,7 @@ impl Running {
         let now = process.clock.now();
         facts.configuration.store(Arc::new(shown(&plan, number, now, None)));
         let same_text = plan.reading.digest() == self.plan.reading.digest();
-        self.watch = Watch::of(&plan, Some(&self.watch).filter(|_| same_text));
+        self.watch.turn_to(&plan, same_text);
         self.plan = Arc::new(plan);
     }
 
@@ -296,22 +315,26 @@ impl Running {
         let shown = self.facts.configuration.load();
         let at = self.process.clock.now();
         let why = outcome.as_ref().err().map(ToString::to_string);
+        let (number, sha256, since) = (shown.number, &shown.digest, rfc3339(shown.since));
         match &outcome {
             Ok(()) => {
-                tracing::info!(number = shown.number, sha256 = shown.digest, "the configuration was reloaded")
+                tracing::info!(number, sha256, since, "the configuration was reloaded");
             }
             Err(Rejected::Problems(problems)) => {
                 for problem in &problems.0 {
                     tracing::error!("{problem}");
                 }
+                let problems = problems.0.len();
                 tracing::error!(
-                    number = shown.number,
-                    problems = problems.0.len(),
+                    problems,
+                    number,
+                    sha256,
+                    since,
                     "the reload was rejected, and what ran before runs on"
                 );
             }
             Err(error) => {
-                tracing::error!(number = shown.number, %error, "the reload was rejected, and what ran before runs on");
+                tracing::error!(%error, number, sha256, since, "the reload was rejected, and what ran before runs on");
             }
         }
         let last = Some(Outcome { at, rejected: why });

@@ -121,6 +121,10 @@ async fn serve(plan: config::Plan, handed_over: HandedOver, log: AccessLog, runt
     tracing::info!(address = %app.admin_address(), "admin");
 
     let reloader = app.reloader();
+    if signals.hung_up {
+        // The file may have changed since it was read: a start may have waited for a journal, or for Redis.
+        reloader.wish();
+    }
     let running = app.run_on(runtimes, stop.clone());
     tokio::pin!(running);
     tokio::select! {
@@ -145,6 +149,8 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// It came while there was nothing yet that could read the configuration again.
+    hung_up: bool,
 }
 
 impl Signals {
@@ -153,6 +159,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            hung_up: false,
         })
     }
 
@@ -162,8 +169,11 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                // What comes of it is logged; nobody here waits for it. During a start what is there has just been read.
-                _ = self.hangup.recv() => reloader.into_iter().for_each(Reloader::wish),
+                // What comes of it is logged; nobody here waits for it.
+                _ = self.hangup.recv() => match reloader {
+                    Some(reloader) => reloader.wish(),
+                    None => self.hung_up = true,
+                },
             }
         }
     }

@@ -20,7 +20,8 @@ pub(crate) const ROUTE: &str = "
     match: { path: /open }
     upstream: legacy
     public: true";
-const GET: &str = "GET /open HTTP/1.1\r\nHost: api.example.com\r\n\r\n";
+const GET: &str =
+    "GET /open HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: told\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n";
 /// How many streams a connection of HTTP/2 has at once.
 const STREAMS: usize = 4;
 
@@ -31,8 +32,8 @@ pub(crate) enum Caller {
     KeepAlive,
     /// HTTP/1.1, on a connection for each request.
     OneShot,
-    /// HTTP/2 over TLS, several streams at once.
-    Http2(CertificateDer<'static>),
+    /// HTTP/2 over TLS with one of these certificates, several streams at once.
+    Http2(Vec<CertificateDer<'static>>),
 }
 
 /// Clients that run, and what they have seen.
@@ -65,7 +66,7 @@ impl Load {
                     match caller {
                         Caller::KeepAlive => http1(gateway, &seen, true).await,
                         Caller::OneShot => http1(gateway, &seen, false).await,
-                        Caller::Http2(certificate) => http2(gateway, &seen, &certificate).await,
+                        Caller::Http2(certificates) => http2(gateway, &seen, &certificates).await,
                     }
                 });
             }
@@ -140,10 +141,10 @@ async fn http1(gateway: SocketAddr, seen: &Seen, keep: bool) {
     }
 }
 
-async fn http2(gateway: SocketAddr, seen: &Seen, certificate: &CertificateDer<'static>) {
+async fn http2(gateway: SocketAddr, seen: &Seen, certificates: &[CertificateDer<'static>]) {
     while !seen.is_over() {
         let Some(socket) = seen.connect(gateway).await else { return };
-        let connected = h2::secure(socket, "api.example.com", certificate.clone()).await;
+        let connected = h2::secure(socket, "api.example.com", certificates).await;
         let socket = match connected {
             Ok(socket) => socket,
             Err(error) => return seen.lost(format!("in the handshake: {error}")),

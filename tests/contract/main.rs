@@ -15,6 +15,8 @@ mod life;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod reloads;
+#[cfg(test)]
 mod replacement;
 #[cfg(test)]
 mod rollout;

@@ -3,6 +3,7 @@
 use crate::load::{Caller, Load, ROUTE};
 use crate::stops::rounds;
 use crate::stranger::{OK, Stranger, handed, upstream};
+use rustix::process::{Pid, Signal};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -39,7 +40,7 @@ async fn a_restart_refuses_nobody_of_http2() {
     let certificate = h2::certificate(folder.path(), "api.example.com");
     let tls = format!("    {}", h2::TLS);
     let mut stranger = Stranger::starts_on(Some(socket), folder, upstream.address, &tls, "", ROUTE).await;
-    let load = Load::begin(stranger.gateway, &[(20, Caller::Http2(certificate))], false);
+    let load = Load::begin(stranger.gateway, &[(20, Caller::Http2(vec![certificate]))], false);
     for _ in 0..rounds() {
         load.goes_on(200).await;
         assert_eq!(stranger.restarts().await.code(), Some(0), "{}", stranger.log());
@@ -100,6 +101,9 @@ async fn a_journal_is_waited_for_and_what_was_used_stays_used() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(said("listening").is_none(), "it serves beside the other");
+    // The file changes while it waits, and nobody will say so again.
+    old.write_configuration(&format!("{}\n# another\n", old.configuration()));
+    rustix::process::kill_process(Pid::from_child(&next), Signal::HUP).unwrap();
 
     // The old one ends when it has answered, and not before.
     old.terminate();
@@ -117,6 +121,9 @@ async fn a_journal_is_waited_for_and_what_was_used_stays_used() {
     client.send(&request).await;
     let answer = client.answer().await.unwrap();
     assert!(answer.text().contains("the proof was used before"), "{}", answer.text());
+    while said("the configuration was reloaded").is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     next.kill().unwrap();
     next.wait().unwrap();
     assert_eq!(old.end().await.0.code(), Some(0));
@@ -183,8 +190,8 @@ async fn every_socket_of_a_name_is_accepted_on_and_systemd_is_told() {
             client.send("GET / HTTP/1.1\r\nHost: nobody.example\r\nConnection: close\r\n\r\n").await;
             assert_eq!(client.answer().await.unwrap().status, 421);
         }
-        let id = rustix::process::Pid::from_child(&process);
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        let id = Pid::from_child(&process);
+        rustix::process::kill_process(id, Signal::TERM).unwrap();
         // 30 s for what runs, and 10 s to spare.
         assert_eq!(next(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=40000000\n");
         assert_eq!(process.wait().unwrap().code(), Some(0));

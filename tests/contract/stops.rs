@@ -27,7 +27,7 @@ async fn a_stop_at_full_speed_loses_no_request_of_http2() {
         let certificate = h2::certificate(folder.path(), "api.example.com");
         let tls = format!("    {}", h2::TLS);
         let stranger = Stranger::starts_in(folder, upstream.address, &tls, "", ROUTE).await;
-        stops(round, stranger, &[(40, Caller::Http2(certificate))]).await;
+        stops(round, stranger, &[(40, Caller::Http2(vec![certificate]))]).await;
     }
 }
 

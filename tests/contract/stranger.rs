@@ -236,6 +236,14 @@ impl Stranger {
         }
     }
 
+    /// Every address that it listened on at its start, in the configuration's order.
+    pub(crate) fn listeners(&self) -> Vec<SocketAddr> {
+        let lines =
+            self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Value>>();
+        let listening = lines.iter().filter(|line| line["message"] == "listening");
+        listening.filter_map(|line| line["address"].as_str()?.parse().ok()).collect()
+    }
+
     /// The folder of its configuration.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

@@ -21,6 +21,21 @@ async fn a_certificate_that_is_swapped_on_disk_is_shown_to_new_connections_and_a
     assert_eq!(house.metric("keyproof_config_reloads_total", &["success"]).await, 1.0);
 }
 
+/// What is wrong with the configuration keeps no certificate from being renewed, however often somebody asks for it.
+#[tokio::test]
+async fn a_certificate_is_renewed_by_itself_although_each_reload_is_rejected() {
+    let house = House::with_tls(PUBLIC, "").await;
+    let before = house.certificate.clone();
+    let after = h2::certificate(house.folder(), support::gateway::HOST);
+    house.edit("routes:", "surprise: 1\nroutes:");
+    let client = Client::trusting([&before, &after]);
+    by_itself(async || {
+        house.reload().await.unwrap_err();
+        client.connect(house.gateway).await.unwrap().certificate() == after
+    })
+    .await;
+}
+
 /// Whoever holds a ticket from before would go on under a certificate that was taken away.
 #[tokio::test]
 async fn a_session_of_a_certificate_that_was_replaced_is_not_resumed() {

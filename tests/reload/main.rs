@@ -1,16 +1,14 @@
 //! What changes while the gateway runs: whole or not at all, and nobody loses a request by it.
 #![expect(
-    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::unwrap_used,
-    reason = "a test fails by panicking, and its helpers are tests too; tests spawn where it suits them"
+    reason = "a test fails by panicking, and its helpers are tests too"
 )]
 
 mod certificates;
 mod configuration;
 mod keys;
-mod load;
 mod tls;
 
 use std::time::Duration;

@@ -32,24 +32,24 @@ pub async fn connect(
     certificate: CertificateDer<'static>,
 ) -> SendRequest<Empty<Bytes>> {
     let socket = TcpStream::connect(address).await.unwrap();
-    let socket = secure(socket, name, certificate).await.unwrap();
+    let socket = secure(socket, name, &[certificate]).await.unwrap();
     let (sender, connection) =
         Builder::new(TokioExecutor::new()).handshake(TokioIo::new(socket)).await.unwrap();
     drop(tokio::spawn(connection));
     sender
 }
 
-/// TLS to the server of this name and certificate, for HTTP/2 by hand.
+/// TLS to the server of this name and one of these certificates, for HTTP/2 by hand.
 ///
 /// # Errors
 /// The handshake fails.
 pub async fn secure(
     socket: TcpStream,
     name: &'static str,
-    certificate: CertificateDer<'static>,
+    certificates: &[CertificateDer<'static>],
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
-    roots.add(certificate).unwrap();
+    certificates.iter().for_each(|certificate| roots.add(certificate.clone()).unwrap());
     let mut config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()

@@ -150,15 +150,9 @@ pub struct Recording {
 
 impl Recording {
     pub async fn start(answer: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let recording = Self { address: listener.local_addr().unwrap(), seen: Arc::default() };
-        let seen = Arc::clone(&recording.seen);
-        tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(record(Connection::new(socket), answer, Arc::clone(&seen)));
-            }
-        });
-        recording
+        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let all = Arc::clone(&seen);
+        Self { address: serve(answer, move |seen| all.lock().unwrap().push(seen)).await, seen }
     }
 
     /// What came so far.
@@ -174,7 +168,19 @@ impl Recording {
     }
 }
 
-async fn record(mut connection: Connection, answer: &'static str, seen: Arc<Mutex<Vec<Seen>>>) {
+/// An upstream that shows every request, and answers each with the same bytes, on connections that it keeps: where it is.
+pub async fn serve(answer: &'static str, show: impl Fn(Seen) + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(serve_one(Connection::new(socket), answer, show.clone()));
+        }
+    });
+    address
+}
+
+async fn serve_one(mut connection: Connection, answer: &'static str, show: impl Fn(Seen)) {
     while let Some(mut request) = connection.head().await {
         if request.header("transfer-encoding") == Some("chunked") {
             let Some(body) = connection.chunks().await else { return };
@@ -187,7 +193,7 @@ async fn record(mut connection: Connection, answer: &'static str, seen: Arc<Mute
             Some(end) if request.line.starts_with("HEAD ") => &answer[..end + 4],
             _ => answer,
         };
-        seen.lock().unwrap().push(request);
+        show(request);
         if connection.socket.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
