@@ -82,6 +82,14 @@ pub struct Moment {
     pub steady: UnixTime,
 }
 
+impl Moment {
+    /// What both will show then, if nobody sets anything.
+    #[must_use]
+    pub fn later_by(self, duration: Duration) -> Self {
+        Self { wall: self.wall.saturating_add(duration), steady: self.steady.saturating_add(duration) }
+    }
+}
+
 impl From<UnixTime> for Moment {
     /// For a clock that nobody sets both are the same.
     fn from(wall: UnixTime) -> Self {
@@ -131,6 +139,10 @@ impl Clock {
     /// What time it is. Ask once per request and pass the answer on.
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the operating system")]
     pub fn now(&self) -> UnixTime {
+        #[cfg(test)]
+        if let (None, Some(simulated)) = (&self.manual, simulated::moment()) {
+            return simulated.wall;
+        }
         if let Some(manual) = &self.manual {
             return UnixTime(manual.wall.load(Ordering::SeqCst));
         }
@@ -140,6 +152,10 @@ impl Clock {
 
     /// What time it is, by the wall clock and by the one that nobody sets.
     pub fn moment(&self) -> Moment {
+        #[cfg(test)]
+        if let (None, Some(simulated)) = (&self.manual, simulated::moment()) {
+            return simulated;
+        }
         let steady = match &self.manual {
             Some(manual) => UnixTime(manual.steady.load(Ordering::SeqCst)),
             None => BEGINNING.0.saturating_add(BEGINNING.1.elapsed()),
@@ -160,12 +176,49 @@ impl Stopwatch {
     /// Starts measuring.
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the operating system")]
     pub fn start() -> Self {
+        #[cfg(test)]
+        if let Some(now) = simulated::instant() {
+            return Self(now);
+        }
         Self(Instant::now())
     }
 
     /// Time since the start.
     pub fn elapsed(&self) -> Duration {
+        #[cfg(test)]
+        if let Some(now) = simulated::instant() {
+            return now.saturating_duration_since(self.0);
+        }
         self.0.elapsed()
+    }
+}
+
+/// What the system's clocks show on this thread while a simulation runs on it.
+#[cfg(test)]
+pub(crate) mod simulated {
+    use super::Moment;
+    use std::cell::Cell;
+    use std::sync::LazyLock;
+    use std::time::{Duration, Instant};
+
+    thread_local! {
+        static SHOWN: Cell<Option<Moment>> = const { Cell::new(None) };
+    }
+    #[expect(clippy::disallowed_methods, reason = "only what lies between two of them counts")]
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+    /// From now on they show this; with `None`, the truth.
+    pub(crate) fn show(moment: Option<Moment>) {
+        SHOWN.set(moment);
+    }
+
+    pub(super) fn moment() -> Option<Moment> {
+        SHOWN.get()
+    }
+
+    pub(super) fn instant() -> Option<Instant> {
+        let millis = u64::try_from(moment()?.steady.as_millis()).unwrap_or(0);
+        Some(*ORIGIN + Duration::from_millis(millis))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The seconds after a start for which the replay store does not vouch.
 
 use super::process::Process;
-use crate::clock::UnixTime;
+use crate::clock::{Moment, UnixTime};
 use crate::config::{OnStart, Plan, ReplayPlan, RoutePlan};
 use crate::dpop::AcceptanceWindow;
 use crate::observe::rfc3339;
@@ -10,14 +10,14 @@ use std::time::Duration;
 
 /// From then on an honest client's proof, made just now, cannot have been used before the store remembers. Its `iat` is a whole second, up to
 /// one before the moment it was made.
-pub(super) fn settled(replay: &Store, window: AcceptanceWindow) -> UnixTime {
-    replay.complete_since().saturating_add(window.leeway).saturating_add(Duration::from_secs(1))
+pub(crate) fn settled(replay: &Store, window: AcceptanceWindow, now: Moment) -> UnixTime {
+    replay.complete_since_by(now).saturating_add(window.leeway).saturating_add(Duration::from_secs(1))
 }
 
 /// Says until when proofs are treated otherwise than later, where they are: whoever watches a roll-out would wonder.
 pub(super) fn announce(plan: &Plan, process: &Process) {
-    let now = process.clock.now();
-    let mut settled = settled(&process.replay, plan.window);
+    let read = process.clock.moment();
+    let (now, mut settled) = (read.wall, settled(&process.replay, plan.window, read));
     if process.replay.begins_empty() && plan.replay.on_start == OnStart::Challenge {
         settled = settled.max(now.saturating_add(plan.window.max_age).saturating_add(plan.window.leeway));
     }
@@ -60,7 +60,7 @@ impl Forgets {
     /// Proofs that could have been used before now are challenged.
     pub(super) fn note(&self, process: &Process) {
         if let Some(ahead) = self.0 {
-            process.replay.terms_changed_at(process.clock.now().saturating_add(ahead));
+            process.replay.terms_changed_at(process.clock.moment().later_by(ahead));
         }
     }
 

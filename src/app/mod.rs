@@ -27,7 +27,11 @@ use crate::server::{Drained, HandedOver, HandedOverError};
 use arc_swap::ArcSwap;
 use doors::Doors;
 use generation::Generation;
+#[cfg(test)]
+pub(crate) use history::settled;
 use listeners::{Bound, Listeners};
+#[cfg(test)]
+pub(crate) use process::Beginning;
 use process::Process;
 use reload::{Running, RunningAdmin, Wishes};
 use std::io;

@@ -2,11 +2,11 @@
 
 use super::AppError;
 use crate::clock::{CLOCK_DIFFERENCE, Clock};
-use crate::config::{OnStart, Plan, StopPlan};
+use crate::config::{OnStart, Plan, ReplayPlan, StopPlan};
 use crate::doctor::Marks;
-use crate::dpop::NonceMint;
+use crate::dpop::{AcceptanceWindow, NonceMint};
 use crate::observe::{AccessLog, Metrics, ReplayState};
-use crate::replay::{self, Store};
+use crate::replay::{self, OpenError, Store};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,14 @@ impl Process {
         log: Option<AccessLog>,
     ) -> Result<Self, AppError> {
         // Boxed: what Redis needs is deep, and whoever waits for a start would carry it.
-        let replay = Arc::new(Box::pin(open_store(plan, mint, &clock)).await?);
+        let beginning = Beginning {
+            replay: &plan.replay,
+            window: plan.window,
+            nonce_lifetime: plan.nonce_lifetime,
+            nonces_are_shared: !plan.nonce_secrets.is_empty(),
+            stop: plan.stop,
+        };
+        let replay = Arc::new(Box::pin(beginning.open_store(mint, &clock)).await?);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(watch(Arc::clone(&replay), clock.clone(), stop.clone()));
         Ok(Self { clock, replay, log, marks: Arc::default(), tasks, stop })
@@ -65,11 +72,10 @@ impl Process {
 
     /// Has the replay store go on as this plan says.
     pub(super) fn adapt_store(&self, plan: &Plan, mint: &NonceMint) {
-        let terms = terms(plan);
         self.replay.adapt(&replay::Settings {
             plan: &plan.replay,
             retention: mint.retention(plan.window),
-            terms: &terms,
+            terms: &[plan.window.max_age, plan.window.leeway, plan.nonce_lifetime],
         });
     }
 
@@ -81,28 +87,43 @@ impl Process {
     }
 }
 
-/// What decides how long a proof is remembered.
-fn terms(plan: &Plan) -> [Duration; 3] {
-    [plan.window.max_age, plan.window.leeway, plan.nonce_lifetime]
+/// What decides what a store says of the past when it begins.
+pub(crate) struct Beginning<'a> {
+    pub(crate) replay: &'a ReplayPlan,
+    pub(crate) window: AcceptanceWindow,
+    pub(crate) nonce_lifetime: Duration,
+    /// Other processes have our nonce secret.
+    pub(crate) nonces_are_shared: bool,
+    pub(crate) stop: StopPlan,
 }
 
-/// Opens the replay store and sees to it that what it says of the past is true for every replica with our nonce secret.
-async fn open_store(plan: &Plan, mint: &NonceMint, clock: &Clock) -> Result<Store, AppError> {
-    let settings =
-        replay::Settings { plan: &plan.replay, retention: mint.retention(plan.window), terms: &terms(plan) };
-    let store = open_when_free(&settings, plan.stop, clock).await?;
-    let start = clock.moment();
-    if store.begins_empty() {
-        if !plan.nonce_secrets.is_empty() {
+impl Beginning<'_> {
+    /// Opens the replay store and sees to it that what it says of the past is true for every replica with our nonce secret.
+    ///
+    /// # Errors
+    /// The store cannot be opened.
+    pub(crate) async fn open_store(&self, mint: &NonceMint, clock: &Clock) -> Result<Store, OpenError> {
+        let settings = replay::Settings {
+            plan: self.replay,
+            retention: mint.retention(self.window),
+            terms: &[self.window.max_age, self.window.leeway, self.nonce_lifetime],
+        };
+        let store = open_when_free(&settings, self.stop, clock).await?;
+        let start = clock.moment();
+        if store.begins_empty() {
             // A nonce from before the start may say that it is from after it, if a replica with a faster clock made it.
-            store.complete_from(start.wall.saturating_add(CLOCK_DIFFERENCE));
+            store.complete_from(if self.nonces_are_shared {
+                start.later_by(CLOCK_DIFFERENCE)
+            } else {
+                start
+            });
+            if self.replay.on_start == OnStart::Challenge {
+                let window = self.window.max_age.saturating_add(self.window.leeway);
+                store.take_only_own_until(start.steady.saturating_add(window));
+            }
         }
-        if plan.replay.on_start == OnStart::Challenge {
-            let window = plan.window.max_age.saturating_add(plan.window.leeway);
-            store.take_only_own_until(start.steady.saturating_add(window));
-        }
+        Ok(store)
     }
-    Ok(store)
 }
 
 /// Opens the store. Where another process has its journal, which may be ending, it is waited for as long as an end may take.
@@ -110,23 +131,23 @@ async fn open_when_free(
     settings: &replay::Settings<'_>,
     stop: StopPlan,
     clock: &Clock,
-) -> Result<Store, replay::OpenError> {
+) -> Result<Store, OpenError> {
+    let path = match Store::open(settings, clock).await {
+        Err(OpenError::InUse { path }) => path,
+        opened => return opened,
+    };
     let patience = stop.delay.saturating_add(stop.timeout).saturating_add(SPARE);
+    let (journal, seconds) = (path.display(), patience.as_secs());
+    tracing::warn!(%journal, "another process has the replay journal: waiting {seconds} s for it to end");
     let mut over = pin!(tokio::time::sleep(patience));
-    let mut told = false;
     loop {
-        match Store::open(settings, clock).await {
-            Err(replay::OpenError::InUse { path }) if !over.is_elapsed() => {
-                if !std::mem::replace(&mut told, true) {
-                    let (journal, seconds) = (path.display(), patience.as_secs());
-                    tracing::warn!(%journal, "another process has the replay journal: waiting {seconds} s for it to end");
-                }
-            }
-            opened => return opened,
-        }
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
             () = over.as_mut() => {}
+        }
+        match Store::open(settings, clock).await {
+            Err(OpenError::InUse { .. }) if !over.is_elapsed() => {}
+            opened => return opened,
         }
     }
 }

@@ -20,8 +20,8 @@ pub(super) fn of(process: &Process, current: &Arc<ArcSwap<Generation>>) -> Readi
             reasons.extend(replay.trouble().map(|why| format!("replay: {why}")));
         }
         // Nobody waits for a clock to catch up with what it showed before: where it was set back clients are challenged.
-        let now = clock.now();
-        let waits = terms.waits && now < settled(&replay, terms.window) && replay.begins_near(now);
+        let now = clock.moment();
+        let waits = terms.waits && now.wall < settled(&replay, terms.window, now) && replay.begins_near(now);
         if waits && !replay.begins_by_reload() {
             reasons.push("replay: waiting until no new proof can be from before the start".to_owned());
         }

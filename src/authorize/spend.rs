@@ -2,7 +2,7 @@
 
 use super::verify::{Binding, Evidence};
 use super::{Authorizer, Mode, Policy, Refusal, Verified};
-use crate::clock::{Clock, Moment, UnixTime};
+use crate::clock::{Clock, Moment};
 use crate::denial::{Denial, ReplayError};
 use crate::dpop::{Nonce, NonceMint, VerifiedProof};
 use crate::headers::AuthScheme;
@@ -36,7 +36,7 @@ impl Authorizer {
         let now = now.into();
         async move {
             if let Evidence::Token { token, binding: Binding::Dpop(proof), .. } = &verified.0
-                && let Err(error) = self.use_up(proof, token, now, clock).await
+                && let Err(error) = self.use_up(proof, Some(token), now, clock).await
             {
                 let (denial, token) = (Denial::Replay(error), Some(Arc::clone(token)));
                 return Err(Refusal { denial, scheme: Some(AuthScheme::Dpop), token });
@@ -48,15 +48,14 @@ impl Authorizer {
         }
     }
 
-    async fn use_up(
+    pub(crate) async fn use_up(
         &self,
         proof: &VerifiedProof,
-        token: &VerifiedToken,
+        token: Option<&VerifiedToken>,
         now: Moment,
         clock: &Clock,
     ) -> Result<(), ReplayError> {
-        if let Some(sub) = token.sub() {
-            let subject = self.replay.subject(token.issuer().0, sub);
+        if let Some(subject) = self.subject(token) {
             match self.replay.refuses_subject(subject, now.wall) {
                 Some(Outcome::Full) => return Err(ReplayError::Full),
                 Some(_) => return Err(ReplayError::OverQuota),
@@ -70,8 +69,8 @@ impl Authorizer {
         }
         match outcome {
             Outcome::Fresh => {
-                if let Some(sub) = token.sub() {
-                    self.replay.count_subject(self.replay.subject(token.issuer().0, sub), proof.until());
+                if let Some(subject) = self.subject(token) {
+                    self.replay.count_subject(subject, proof.until());
                 }
                 Ok(())
             }
@@ -79,9 +78,15 @@ impl Authorizer {
             Outcome::Full => Err(ReplayError::Full),
             Outcome::OverQuota => Err(ReplayError::OverQuota),
             // Being unknown proves nothing about a time that the store does not remember: a nonce from after it does.
-            Outcome::Forgotten => Err(self.unknowable(now.wall)),
+            Outcome::Forgotten => Err(self.unknowable(proof, now)),
             Outcome::Unavailable => Err(ReplayError::Unavailable),
         }
+    }
+
+    /// Whose proofs are counted together.
+    fn subject(&self, token: Option<&VerifiedToken>) -> Option<u64> {
+        let token = token?;
+        token.sub().map(|sub| self.replay.subject(token.issuer().0, sub))
     }
 
     async fn insert(&self, proof: &VerifiedProof, now: Moment) -> Outcome {
@@ -101,17 +106,22 @@ impl Authorizer {
     /// forgotten, and by the wall clock, which is for other replicas with the same secret, that it is not older than what the store vouches
     /// for: after a loss that reaches a little into the future, as where their clocks differ, the client still passes with its second try.
     pub fn challenge_nonce(&self, now: impl Into<Moment>) -> String {
-        let (now, mark) = (now.into(), self.replay.mark());
+        let (now, mark, epoch) = (now.into(), self.replay.mark(), self.replay.epoch());
         let floor = self.replay.complete_since();
         // Further ahead nobody would believe it.
         let reaches = floor <= now.wall.saturating_add(NonceMint::AHEAD);
         let wall = if reaches { now.wall.max(floor) } else { now.wall };
-        self.proofs.mint().mint_marked(Moment { wall, ..now }, mark)
+        self.proofs.mint().mint_marked(Moment { wall, ..now }, mark, epoch)
     }
 
-    fn unknowable(&self, now: UnixTime) -> ReplayError {
+    /// Only what is from before the start is waited for. What was dropped since, and may come again because a clock was set back, is
+    /// challenged: nobody knows how long that lasts.
+    fn unknowable(&self, proof: &VerifiedProof, now: Moment) -> ReplayError {
+        let is_from_before = || !self.replay.vouches_for(first_use(proof), now);
         match self.on_start {
-            OnStart::Wait if self.replay.begins_near(now) && !self.replay.begins_by_reload() => {
+            OnStart::Wait
+                if is_from_before() && self.replay.begins_near(now) && !self.replay.begins_by_reload() =>
+            {
                 ReplayError::BeforeStart
             }
             OnStart::Challenge | OnStart::Wait => ReplayError::Unknowable,
@@ -121,7 +131,7 @@ impl Authorizer {
 
 /// The earliest that somebody can have used it.
 fn first_use(proof: &VerifiedProof) -> FirstUse {
-    FirstUse { moment: proof.earliest_use(), mark: proof.mark() }
+    FirstUse { moment: proof.earliest_use(), mark: proof.mark(), epoch: proof.epoch() }
 }
 
 impl Permit {
@@ -191,3 +201,6 @@ impl Permit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

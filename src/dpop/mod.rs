@@ -14,5 +14,7 @@ pub use nonce::{Nonce, NonceMint};
 pub use proof::{MAX_JTI, MAX_PROOF, ProofError};
 pub use report::{Check, CheckOutcome, shown};
 pub use target::TargetUri;
+#[cfg(test)]
+pub(crate) use verify::Made;
 pub use verify::{Expected, NoncePolicy, VerifiedProof, Verifier};
 pub use window::AcceptanceWindow;

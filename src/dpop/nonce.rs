@@ -7,16 +7,16 @@ use std::time::Duration;
 
 /// What separates these keys from others that are made of the same secret.
 const LABEL: &str = "dpop nonce";
-/// What a nonce says: two moments of 6 bytes, the maker, the mark of 6 bytes.
-const BODY: usize = 26;
+/// What a nonce says: two moments of 6 bytes, the maker, the mark and the epoch of 6 bytes each.
+const BODY: usize = 32;
 /// How much of the keyed hash stands in a nonce: 128 bits.
 const TAG: usize = 16;
 /// The length of a nonce: its body and the tag in base64url.
-const LENGTH: usize = 56;
+const LENGTH: usize = 64;
 
 /// Makes and recognises nonces. A nonce is the moment it was made, by the wall clock and by the steady clock of the process that made it,
-/// which process that is, what that knew (see [`Nonce::mark`]), and a keyed hash of all that: no state, good on every replica with the same
-/// secret.
+/// which process that is, what that knew (see [`Nonce::mark`] and [`Nonce::epoch`]), and a keyed hash of all that: no state, good on every
+/// replica with the same secret.
 #[derive(Debug)]
 pub struct NonceMint {
     secrets: Vec<Secret>,
@@ -30,13 +30,18 @@ pub struct NonceMint {
 /// A nonce of ours that is still good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nonce {
-    /// When it was made, by the wall clock of who made it; nobody can have used it in a proof before.
+    /// When it was made, by the wall clock of who made it.
     pub issued: UnixTime,
+    /// By our own wall clock, as it is now: before this nobody can have used it in a proof. Its maker may have been as far ahead as we bear,
+    /// and our own clock may have been set since.
+    pub earliest_use: UnixTime,
     /// `issued` and its lifetime: a proof with it must be remembered until then (RFC 9449 section 11.1).
     pub until: UnixTime,
     /// What its maker knew of, where that is this mint: everything up to this mark had happened before the nonce was made, whatever any clock
     /// says. 0 where it is another, or where nothing is said.
     pub mark: u64,
+    /// What its maker called the data of the store that it shares with others: the nonce is not older than that. 0 where it shared none.
+    pub epoch: u64,
 }
 
 impl NonceMint {
@@ -63,15 +68,21 @@ impl NonceMint {
         if next.shared || self.shared { next } else { Self { secrets: self.secrets.clone(), ..next } }
     }
 
-    /// A nonce made at `now`. Characters are those of base64url (within `NQCHAR`, RFC 9449 section 8.1).
-    pub fn mint(&self, now: impl Into<Moment>) -> String {
-        self.mint_marked(now.into(), 0)
+    /// The same, that takes itself for this process.
+    #[cfg(test)]
+    pub(crate) fn made_by(maker: [u8; 8], secrets: &[Secret], lifetime: Duration) -> Self {
+        Self { maker, ..Self::new(secrets, lifetime) }
     }
 
-    /// A nonce made at `now` by a process that knew of everything up to `mark` (see [`Nonce::mark`]).
-    pub fn mint_marked(&self, now: Moment, mark: u64) -> String {
+    /// A nonce made at `now`. Characters are those of base64url (within `NQCHAR`, RFC 9449 section 8.1).
+    pub fn mint(&self, now: impl Into<Moment>) -> String {
+        self.mint_marked(now.into(), 0, 0)
+    }
+
+    /// A nonce made at `now` by a process that knew of everything up to `mark` (see [`Nonce::mark`]), and of this epoch.
+    pub fn mint_marked(&self, now: Moment, mark: u64, epoch: u64) -> String {
         let moments = six(now.wall).into_iter().chain(six(now.steady));
-        let mut nonce: Vec<u8> = moments.chain(self.maker).chain(low(mark)).collect();
+        let mut nonce: Vec<u8> = moments.chain(self.maker).chain(low(mark)).chain(low(epoch)).collect();
         let tag = self.secrets.first().map(|secret| secret.tag(&[&nonce])).unwrap_or_default();
         nonce.extend(tag.iter().take(TAG));
         encode(&nonce)
@@ -89,14 +100,20 @@ impl NonceMint {
         let (body, tag) = bytes.split_first_chunk::<BODY>()?;
         let (wall, rest) = body.split_first_chunk()?;
         let (steady, rest) = rest.split_first_chunk()?;
-        let (maker, mark) = rest.split_first_chunk::<8>()?;
+        let (maker, rest) = rest.split_first_chunk::<8>()?;
+        let (mark, epoch) = rest.split_first_chunk::<6>()?;
         let (issued, own) = (moment(wall), *maker == self.maker);
-        let (made, now) = if own { (moment(steady), now.steady) } else { (issued, now.wall) };
-        let good = made <= now.saturating_add(Self::AHEAD) && now <= made.saturating_add(self.lifetime);
+        let (made, shown) = if own { (moment(steady), now.steady) } else { (issued, now.wall) };
+        let good = made <= shown.saturating_add(Self::AHEAD) && shown <= made.saturating_add(self.lifetime);
+        let earliest_use = if own {
+            issued.min(now.wall.saturating_sub(now.steady.since(made)))
+        } else {
+            issued.saturating_sub(Self::AHEAD)
+        };
         // The clock first: it costs nothing, and an old nonce needs no hash to be refused.
         (good && self.secrets.iter().any(|secret| secret.verifies(&[body], tag))).then(|| {
-            let mark = if own { number(mark.first_chunk()) } else { 0 };
-            Nonce { issued, until: issued.saturating_add(self.lifetime), mark }
+            let (mark, epoch) = (if own { number(Some(mark)) } else { 0 }, number(epoch.first_chunk()));
+            Nonce { issued, earliest_use, until: issued.saturating_add(self.lifetime), mark, epoch }
         })
     }
 
@@ -174,17 +191,41 @@ mod tests {
     #[test]
     fn the_age_of_our_own_is_counted_by_the_clock_that_nobody_sets() {
         let own = mint(&[b"one"]);
-        let nonce = own.mint_marked(NOW.into(), 7);
+        let nonce = own.mint_marked(NOW.into(), 7, 9);
         for hours in [-24, -1, 0, 1, 24] {
             let wall = at(hours * 3_600_000);
             for (steady, good) in [(0, true), (120_000, true), (120_001, false)] {
                 let known = own.recognise(&nonce, Moment { wall, steady: at(steady) });
-                assert_eq!(known.map(|nonce| nonce.mark), good.then_some(7), "{hours} {steady}");
+                let known = known.map(|nonce| (nonce.mark, nonce.epoch, nonce.earliest_use <= wall));
+                assert_eq!(known, good.then_some((7, 9, true)), "{hours} {steady}");
             }
             // What another process with this secret made is a matter of the wall clock alone, and its mark says nothing here.
             let known = mint(&[b"one"]).recognise(&nonce, Moment { wall, steady: at(1_000_000) });
-            assert_eq!(known.map(|nonce| nonce.mark), (hours == 0).then_some(0), "{hours}");
+            let known = known.map(|nonce| (nonce.mark, nonce.epoch, nonce.earliest_use));
+            assert_eq!(known, (hours == 0).then_some((0, 9, at(-10_000))), "{hours}");
         }
+    }
+
+    /// It said that it was from after a loss that came when the clock had been set right again, and a proof that was used before passed once more.
+    #[test]
+    fn our_own_is_not_younger_than_the_clock_that_nobody_sets_says() {
+        let own = mint(&[b"one"]);
+        let earliest_use = |made_ahead, set_to| {
+            let nonce = own.mint_marked(Moment { wall: at(made_ahead), steady: at(0) }, 1, 0);
+            let later = Moment { wall: at(set_to), steady: at(10_000) };
+            own.recognise(&nonce, later).map(|nonce| nonce.earliest_use)
+        };
+        assert_eq!(earliest_use(0, 10_000), Some(NOW));
+        assert_eq!(earliest_use(3_600_000, 10_000), Some(NOW), "it was an hour ahead");
+        assert_eq!(earliest_use(-4000, 10_000), Some(at(-4000)), "it may say less");
+    }
+
+    /// It said that it was from after a loss, and was from up to 10 s before: its maker's clock was ahead.
+    #[test]
+    fn what_a_replica_made_whose_clock_is_ahead_is_as_old_as_that_may_be() {
+        let nonce = mint(&[b"one"]).mint(at(10_000));
+        let known = mint(&[b"one"]).recognise(&nonce, NOW).unwrap();
+        assert_eq!((known.issued, known.earliest_use), (at(10_000), NOW));
     }
 
     #[test]

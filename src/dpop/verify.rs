@@ -104,9 +104,7 @@ impl Verifier {
         let claims = ProofClaims::read(&payload)?;
         check_htm(claims.htm, expected.method)?;
         expected.target.check(claims.htu)?;
-        if expected.nonce == NoncePolicy::Off {
-            self.window.check(claims.iat, now.wall)?;
-        }
+        self.check_iat(claims.iat, expected.nonce, now.wall)?;
         check_validity(claims.exp, claims.nbf, &self.window, now.wall)?;
         jws.verify(key.algorithm, &key.key).map_err(|_| ProofError::Signature)?;
         if new && jws.header_segment.len() <= KEPT_SEGMENT {
@@ -117,30 +115,33 @@ impl Verifier {
         if let Some(ath) = expected.ath {
             check_ath(claims.ath, ath)?;
         }
-        Ok(self.verified(&key, &claims, expected.nonce, nonce))
+        Ok(self.verified(key.key.thumbprint(), claims.jti, claims.iat, expected.nonce, nonce))
     }
 
+    /// Where a nonce is required it decides in place of `iat` (RFC 9449 section 11.1).
+    fn check_iat(&self, iat: UnixTime, policy: NoncePolicy, now: UnixTime) -> Result<(), ProofError> {
+        match policy {
+            NoncePolicy::Off => self.window.check(iat, now),
+            NoncePolicy::Required => Ok(()),
+        }
+    }
+
+    /// When a proof that passed can have been used, and until when it could be accepted again.
     fn verified(
         &self,
-        key: &ProofKey,
-        claims: &ProofClaims<'_>,
+        jkt: Thumbprint,
+        jti: &str,
+        iat: UnixTime,
         policy: NoncePolicy,
         nonce: Option<Nonce>,
     ) -> VerifiedProof {
-        let (opens, closes) = (self.window.earliest_use(claims.iat), self.window.remember_until(claims.iat));
+        let (opens, closes) = (self.window.earliest_use(iat), self.window.remember_until(iat));
         let (earliest_use, until) = match (policy, nonce) {
-            (NoncePolicy::Required, Some(nonce)) => (nonce.issued, nonce.until),
-            (NoncePolicy::Off, Some(nonce)) => (opens.max(nonce.issued), closes),
+            (NoncePolicy::Required, Some(nonce)) => (nonce.earliest_use, nonce.until),
+            (NoncePolicy::Off, Some(nonce)) => (opens.max(nonce.earliest_use), closes),
             (NoncePolicy::Off | NoncePolicy::Required, None) => (opens, closes),
         };
-        VerifiedProof {
-            jkt: key.key.thumbprint(),
-            jti: claims.jti.to_owned(),
-            iat: claims.iat,
-            until,
-            earliest_use,
-            nonce,
-        }
+        VerifiedProof { jkt, jti: jti.to_owned(), iat, until, earliest_use, nonce }
     }
 
     /// Every check of RFC 9449 section 4.3 by itself, in the RFC's order, for `keyproof explain`: none is
@@ -196,6 +197,11 @@ impl VerifiedProof {
     /// What the maker of its nonce knew of, where that was this process (see [`Nonce::mark`]): the proof was not used before that.
     pub fn mark(&self) -> u64 {
         self.nonce.map_or(0, |nonce| nonce.mark)
+    }
+
+    /// What the maker of its nonce called the data of a store that it shares (see [`Nonce::epoch`]): the proof was not used before that.
+    pub fn epoch(&self) -> u64 {
+        self.nonce.map_or(0, |nonce| nonce.epoch)
     }
 
     /// The nonce of ours in it.
@@ -258,5 +264,9 @@ pub(super) fn check_ath(ath: Option<&str>, token: &Sha256) -> Result<(), ProofEr
     }
 }
 
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+pub(crate) use simulated::Made;
 #[cfg(test)]
 mod tests;

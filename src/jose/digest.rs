@@ -20,6 +20,10 @@ pub fn sha256(parts: &[&[u8]]) -> Sha256 {
 
 /// `N` unpredictable bytes from the operating system.
 pub fn random<const N: usize>() -> [u8; N] {
+    #[cfg(test)]
+    if let Some(bytes) = crate::simulation::random() {
+        return bytes;
+    }
     let mut bytes = [0; N];
     #[expect(
         clippy::expect_used,

@@ -12,6 +12,7 @@
 mod journal;
 mod limit;
 mod memory;
+mod patience;
 mod redis;
 mod settings;
 mod since;
@@ -206,11 +207,22 @@ impl Store {
         self.since().latest()
     }
 
+    /// What goes into a nonce beside the mark, for the other replicas: what the data of the store that they share is called; 0 where they share
+    /// none.
+    pub fn epoch(&self) -> u64 {
+        self.since().epoch()
+    }
+
     /// Until then, by the clock that is never set, takes no proof but those with a nonce that this process has made. For a memory that
     /// begins empty: the wall clock of the process before it may have been ahead of ours, and proofs that it took be acceptable now, and
     /// say that they are from after the start.
     pub fn take_only_own_until(&self, steady: UnixTime) {
         self.since().take_only_own_until(steady);
+    }
+
+    /// [`Store::complete_since`] by what our wall clock shows now (see [`Store::complete_from`]).
+    pub fn complete_since_by(&self, now: Moment) -> UnixTime {
+        self.since().moment_by(now)
     }
 
     /// The moment before which the store may have forgotten: a proof that could have been used before it
@@ -229,8 +241,8 @@ impl Store {
     }
 
     /// Whether the store's beginning is past or so near that waiting for it makes sense. Where it is further ahead, a clock was set back.
-    pub fn begins_near(&self, now: UnixTime) -> bool {
-        self.complete_since() <= now.saturating_add(CLOCK_DIFFERENCE.saturating_mul(2))
+    pub fn begins_near(&self, now: Moment) -> bool {
+        self.complete_since_by(now) <= now.wall.saturating_add(CLOCK_DIFFERENCE.saturating_mul(2))
     }
 
     /// For how long a proof may have to be remembered: twice as long as was said at the start.
@@ -260,8 +272,8 @@ impl Store {
 
     /// [`Store::complete_from`] for a reload, with the present where it changes how long proofs are acceptable: under other terms one that has
     /// expired and was dropped might be acceptable again.
-    pub fn terms_changed_at(&self, moment: UnixTime) {
-        self.since().is_by_reload(moment);
+    pub fn terms_changed_at(&self, moment: Moment) {
+        self.since().is_by_reload(moment.wall);
         self.complete_from(moment);
     }
 
@@ -270,12 +282,14 @@ impl Store {
         self.since().begins_by_reload()
     }
 
-    /// Vouches for nothing before `moment` any more; an earlier one changes nothing.
-    pub fn complete_from(&self, moment: UnixTime) {
+    /// Vouches for nothing before `moment` of our clocks any more; an earlier one changes nothing. Where the wall clock is set ahead later, the
+    /// time that it skips does not count.
+    pub fn complete_from(&self, moment: impl Into<Moment>) {
+        let moment = moment.into();
         match self {
-            Self::Memory(store) => store.since.raise(moment),
+            Self::Memory(store) => store.since.raise_by_our_clocks(moment),
             Self::Journal(store) => store.complete_from(moment),
-            Self::Redis(store) => store.since().raise(moment),
+            Self::Redis(store) => store.since().raise_by_our_clocks(moment),
         }
     }
 
@@ -286,7 +300,7 @@ impl Store {
             Self::Redis(store) => store.watch(clock).await,
             Self::Memory(_) | Self::Journal(_) => loop {
                 self.tend(clock.moment()).await;
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                patience::pause(Duration::from_secs(1)).await;
             },
         }
     }
@@ -376,6 +390,21 @@ fn keyed(secret: &Secret, jkt: &Thumbprint, jti: &str) -> ReplayKey {
     ReplayKey {
         id: proof.first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes)),
         owner: owner.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)),
+    }
+}
+
+/// What the simulation breaks on purpose.
+#[cfg(test)]
+impl Store {
+    pub(crate) fn trust_clocks_from(&self, steady: UnixTime) {
+        self.since().trust_clocks_from(steady);
+    }
+
+    /// As if a journal had been opened and not been read.
+    pub(crate) fn forget_all_without_saying_so(&self) {
+        if let Self::Journal(store) = self {
+            store.memory.forget_all_without_saying_so();
+        }
     }
 }
 

@@ -271,7 +271,7 @@ async fn a_clock_that_is_set_at_a_loss_replays_nothing() {
             assert_ne!(use_at(&one, now).await, Outcome::Fresh, "{seconds}");
         }
         recover(&one).await;
-        let answer = FirstUse { moment: CLOCK.now(), mark: one.mark() };
+        let answer = FirstUse { moment: CLOCK.now(), mark: one.mark(), epoch: 0 };
         let (key, until) = (key(&one, "b"), CLOCK.now().saturating_add(LIFE));
         let used = one.check_and_insert_since(key, answer, until, CLOCK.moment()).await;
         assert_eq!(used, Outcome::Fresh, "{seconds}: a challenge can be satisfied");

@@ -112,7 +112,7 @@ impl JournalStore {
     pub fn tend(&self, now: impl Into<Moment>) {
         let now = now.into();
         self.memory.advance(now);
-        let tended = self.keep_hold(now.wall).and_then(|()| self.writer().tend(now.wall));
+        let tended = self.keep_hold(now).and_then(|()| self.writer().tend(now.wall));
         match tended {
             Ok(()) => self.recovered(),
             Err(error) => {
@@ -122,15 +122,15 @@ impl JournalStore {
     }
 
     /// Nothing is written while another process might be writing too. Whatever that has taken is not known here afterwards.
-    fn keep_hold(&self, now: UnixTime) -> io::Result<()> {
+    fn keep_hold(&self, now: Moment) -> io::Result<()> {
         let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
         let mut writer = self.writer();
         if !hold.is_held() {
-            writer.bar(now);
+            writer.bar(now.wall);
             hold.take_again(|directory| writer.owns_all(directory))?;
         }
         if writer.is_barred() {
-            self.memory.since.raise(now);
+            self.memory.since.raise_by_our_clocks(now);
             writer.unbar(hold.seal()?);
         }
         Ok(())
@@ -155,11 +155,11 @@ impl JournalStore {
     }
 
     /// See [`super::Store::complete_from`]: successors are told as well.
-    pub(super) fn complete_from(&self, moment: UnixTime) {
-        self.memory.since.raise(moment);
+    pub(super) fn complete_from(&self, moment: Moment) {
+        self.memory.since.raise_by_our_clocks(moment);
         let mut writer = self.writer();
-        writer.vouch_from(moment);
-        if let Err(error) = writer.tend(moment) {
+        writer.vouch_from(moment.wall);
+        if let Err(error) = writer.tend(moment.wall) {
             let _: Outcome = self.count(&error);
         }
     }
@@ -259,6 +259,10 @@ fn take_in(memory: &MemoryStore, found: &Found) -> io::Result<(Vec<Content>, boo
 
 /// Which run of the kernel this is, where it tells.
 fn boot_id() -> Option<[u8; 16]> {
+    #[cfg(test)]
+    if let Some(boot) = crate::simulation::boot_id() {
+        return Some(boot);
+    }
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let digits: String = text.trim().chars().filter(|digit| *digit != '-').collect();
     (digits.len() == 32).then_some(())?;

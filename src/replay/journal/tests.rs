@@ -198,7 +198,7 @@ fn doubt_falls_back_to_the_start() {
 #[test]
 fn a_reload_that_changes_the_window_is_told_to_successors() {
     let directory = tempfile::tempdir().unwrap();
-    open(directory.path(), 0).complete_from(after(5));
+    open(directory.path(), 0).complete_from(after(5).into());
     assert_eq!(since(&open(directory.path(), 6)), after(5));
 }
 

@@ -319,6 +319,15 @@ impl MemoryStore {
         Ok(())
     }
 
+    /// Breaks what this store is for.
+    #[cfg(test)]
+    pub(super) fn forget_all_without_saying_so(&self) {
+        for shard in &self.shards {
+            let capacity = self.capacity.load(Ordering::Relaxed);
+            *shard.lock().unwrap() = Table::new(places_per_shard(capacity, self.shards.len()));
+        }
+    }
+
     fn shard(&self, key: ReplayKey) -> Option<MutexGuard<'_, Table>> {
         let shard = self.shards.get(scale(key.id >> 64, self.shards.len()))?;
         Some(shard.lock().unwrap_or_else(PoisonError::into_inner))

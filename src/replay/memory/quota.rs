@@ -31,7 +31,7 @@ struct Stripe {
     /// How many are given.
     given: u16,
     /// `[generation, count]` for each ring and generation in it. A cell of another generation counts nothing:
-    /// nothing is ever cleared. Memory is touched as rings are given.
+    /// nothing is ever cleared. Room for all is reserved, and touched as rings are given.
     cells: Vec<[u32; 2]>,
 }
 
@@ -85,7 +85,8 @@ impl Quota {
 
 impl Stripe {
     fn new() -> Self {
-        Self { rings: vec![0; ROWS * COLUMNS], given: 0, cells: vec![[0, 0]; ROWS * COLUMNS * ring_len()] }
+        let cells = Vec::with_capacity(ROWS * COLUMNS * ring_len());
+        Self { rings: vec![0; ROWS * COLUMNS], given: 0, cells }
     }
 
     /// Whether the smaller of the counters is below `limit`. What a ring holds in all, expired or not, is no
@@ -119,7 +120,12 @@ impl Stripe {
             self.given = self.given.saturating_add(1);
             *ring = self.given;
         }
-        self.cells.get_mut(span(*ring)).unwrap_or_default()
+        let span = span(*ring);
+        if self.cells.len() < span.end {
+            // Within what was reserved.
+            self.cells.resize(span.end, [0, 0]);
+        }
+        self.cells.get_mut(span).unwrap_or_default()
     }
 }
 

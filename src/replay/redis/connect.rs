@@ -4,6 +4,7 @@ use super::sentinel::Sentinels;
 use super::slots::{self, SLOTS};
 use super::unusable::{Step, Unusable, refused};
 use super::url::{RedisServers, Way};
+use super::wire::Wire;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, Value, cmd};
 use std::time::Duration;
@@ -21,11 +22,13 @@ enum Search {
     /// A server, or any nodes of a cluster.
     Nodes(Vec<ConnectionInfo>),
     Sentinels(Box<Sentinels>),
+    #[cfg(test)]
+    Simulated(crate::simulation::Network),
 }
 
 /// A connection to what is said to be a primary.
 pub(super) struct Node {
-    pub(super) connection: MultiplexedConnection,
+    pub(super) connection: Wire,
     /// All of them outside a cluster.
     pub(super) slots: Vec<(u16, u16)>,
     pub(super) place: NodeAddress,
@@ -55,6 +58,8 @@ impl Topology {
         let search = match &servers.way {
             Way::Nodes(nodes) => Search::Nodes(nodes.clone()),
             Way::Sentinel(plan) => Search::Sentinels(Box::new(Sentinels::new(plan.clone(), config.clone()))),
+            #[cfg(test)]
+            Way::Simulated(network) => Search::Simulated(*network),
         };
         Self { search, config }
     }
@@ -65,7 +70,7 @@ impl Topology {
             Search::Sentinels(sentinels) => {
                 let info = sentinels.primary().await?;
                 let address = info.addr().clone();
-                Ok(vec![Node::alone(open(info, &self.config).await?, address)])
+                Ok(vec![Node::alone(Wire::Socket(open(info, &self.config).await?), address)])
             }
             Search::Nodes(nodes) => {
                 let mut last = Unusable::NoSlots;
@@ -77,6 +82,11 @@ impl Topology {
                 }
                 Err(last)
             }
+            #[cfg(test)]
+            Search::Simulated(network) => {
+                let (connection, address) = network.connect().await.map_err(Unusable::Redis)?;
+                Ok(vec![Node::alone(Wire::Simulated(connection), address)])
+            }
         }
     }
 
@@ -84,11 +94,17 @@ impl Topology {
     pub(super) async fn still_at(
         &self,
         places: &[NodeAddress],
-        connection: Option<MultiplexedConnection>,
+        connection: Option<Wire>,
     ) -> Result<(), Unusable> {
         let Some(first) = places.first() else { return Err(Unusable::NoSlots) };
         if let Search::Sentinels(sentinels) = &self.search
             && *sentinels.primary().await?.addr() != first.address
+        {
+            return Err(Unusable::Moved);
+        }
+        #[cfg(test)]
+        if let Search::Simulated(network) = &self.search
+            && network.knows_another(&first.address).await
         {
             return Err(Unusable::Moved);
         }
@@ -126,11 +142,11 @@ impl Topology {
             if must_be_cluster {
                 return Err(Unusable::NoCluster);
             }
-            return Ok(vec![Node::alone(connection, info.addr().clone())]);
+            return Ok(vec![Node::alone(Wire::Socket(connection), info.addr().clone())]);
         }
         let mut nodes = Vec::new();
-        for (address, slots) in map(&mut connection, info.addr()).await? {
-            let connection = open(info.clone().set_addr(address.clone()), &self.config).await?;
+        for (address, slots) in map(&mut Wire::Socket(connection), info.addr()).await? {
+            let connection = Wire::Socket(open(info.clone().set_addr(address.clone()), &self.config).await?);
             nodes.push(Node {
                 connection,
                 slots: slots.clone(),
@@ -160,7 +176,7 @@ pub(super) async fn open(
 }
 
 impl Node {
-    fn alone(connection: MultiplexedConnection, address: ConnectionAddr) -> Self {
+    fn alone(connection: Wire, address: ConnectionAddr) -> Self {
         let slots = vec![(0, SLOTS.saturating_sub(1))];
         Self { connection, slots: slots.clone(), place: NodeAddress { address, cluster: false, slots } }
     }
@@ -175,7 +191,7 @@ async fn is_cluster(connection: &mut MultiplexedConnection) -> Result<bool, Unus
 
 /// `CLUSTER SLOTS`: each primary and its slots. A primary without a name is the one asked.
 async fn map(
-    connection: &mut MultiplexedConnection,
+    connection: &mut Wire,
     asked: &ConnectionAddr,
 ) -> Result<Vec<(ConnectionAddr, Vec<(u16, u16)>)>, Unusable> {
     let ranges = cmd("CLUSTER").arg("SLOTS").query_async(connection).await;

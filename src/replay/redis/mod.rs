@@ -59,8 +59,10 @@ mod unchecked;
 mod unusable;
 mod url;
 mod vet;
+mod wire;
 
 use super::limit::PerKeyLimit;
+use super::patience::in_time;
 use super::subjects::Subjects;
 use super::{Outcome, RedisPlan, ReplayKey, Settings, Since};
 use crate::clock::{CLOCK_DIFFERENCE, Clock, Moment, UnixTime};
@@ -244,7 +246,7 @@ impl RedisStore {
         pipeline.cmd("GET").arg(&primary.epoch_key).cmd("TIME");
         let mut connection = primary.connection.clone();
         let asked = pipeline.query_async(&mut connection);
-        let Ok(answer) = tokio::time::timeout(self.timeout, asked).await else {
+        let Some(answer) = in_time(self.timeout, asked).await else {
             return self.stall(&live);
         };
         self.stalled.store(0, Ordering::Relaxed);

@@ -37,6 +37,8 @@ pub(super) enum Way {
     Nodes(Vec<ConnectionInfo>),
     /// Sentinels, and how to connect to the primary that they name.
     Sentinel(SentinelPlan),
+    #[cfg(test)]
+    Simulated(crate::simulation::Network),
 }
 
 /// Why Redis cannot be where the configuration says. Nothing of the URL is in it.
@@ -58,6 +60,12 @@ impl std::fmt::Debug for RedisServers {
 }
 
 impl RedisServers {
+    /// A model of servers.
+    #[cfg(test)]
+    pub(crate) const fn simulated(network: crate::simulation::Network) -> Self {
+        Self { way: Way::Simulated(network), digest: [0; 32] }
+    }
+
     /// Reads the URLs. `sentinel_password` is what the Sentinels ask for where it is not the password of the URL.
     ///
     /// # Errors

@@ -2,10 +2,10 @@
 
 use super::connect::{Node, NodeAddress};
 use super::unusable::{Step, Unusable, refused};
+use super::wire::Wire;
 use super::{JUMP, slots};
 use crate::clock::{CLOCK_DIFFERENCE, Stopwatch, UnixTime};
 use crate::jose::{encode, random, sha256};
-use ::redis::aio::MultiplexedConnection;
 use ::redis::{cmd, pipe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
@@ -32,7 +32,7 @@ pub(super) struct Terms {
 /// A primary that was vetted, on the connection it was vetted on.
 #[derive(Debug)]
 pub(super) struct Primary {
-    pub(super) connection: MultiplexedConnection,
+    pub(super) connection: Wire,
     pub(super) epoch_key: String,
     /// The epoch's value, compared as it stands.
     pub(super) epoch: String,
@@ -54,7 +54,7 @@ pub(super) struct Facts {
 }
 
 /// Asks a server what it is.
-pub(super) async fn facts(connection: &mut MultiplexedConnection, terms: &Terms) -> Result<Facts, Unusable> {
+pub(super) async fn facts(connection: &mut Wire, terms: &Terms) -> Result<Facts, Unusable> {
     let info = cmd("INFO").query_async(connection).await;
     let info: String = info.map_err(|error| refused(&error, &[Step::plain("+info")]))?;
     let field = |name: &'static str| {
@@ -90,14 +90,14 @@ pub(super) async fn facts(connection: &mut MultiplexedConnection, terms: &Terms)
 }
 
 /// Some hosted servers do not tell in `INFO`.
-async fn asked_policy(connection: &mut MultiplexedConnection) -> Result<String, Unusable> {
+async fn asked_policy(connection: &mut Wire) -> Result<String, Unusable> {
     let pair = cmd("CONFIG").arg("GET").arg("maxmemory-policy").query_async(connection).await;
     let pair: Vec<String> = pair.map_err(|error| refused(&error, &[Step::plain("+config|get")]))?;
     pair.into_iter().nth(1).ok_or(Unusable::NoInfo("maxmemory_policy"))
 }
 
 /// The secret that proofs' keys are made with: the first who comes makes it.
-pub(super) async fn secret(connection: &mut MultiplexedConnection) -> Result<[u8; 32], Unusable> {
+pub(super) async fn secret(connection: &mut Wire) -> Result<[u8; 32], Unusable> {
     let mut pipeline = pipe();
     pipeline.cmd("SET").arg(SECRET_KEY).arg(encode(&random::<32>())).arg("NX").ignore();
     pipeline.cmd("GET").arg(SECRET_KEY);
