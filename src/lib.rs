@@ -40,7 +40,8 @@
 //! | [`server`] | sockets, TLS, HTTP's limits, drain | tokens, routes |
 //! | [`upstream`] | servers and their names, connections and TLS to them, bodies, the types it is planned in | tokens, routes, decisions |
 //! | [`gate`] | the stages in order, which evidence is missing and who can bring it | bodies, upstreams, how an answer is written |
-//! | [`forward_auth`] | the door for other proxies: reads what they describe, says what they may do | TLS set-up, YAML, how verification works, upstreams |
+//! | [`entrance`] | who came in, when, whose word is taken; begins the record | decisions, how an answer is written |
+//! | [`forward_auth`] | the doors for other proxies, over HTTP and over gRPC: read what they describe, say what they may do | TLS set-up, YAML, how verification works, upstreams |
 //! | [`proxy`] | the door that forwards: reads a question, writes an answer | TLS set-up, YAML, how verification works |
 //! | [`observe`] | records and labels | decisions: it is told, never asks |
 //! | [`doctor`] | the marks of `keyproof doctor`, and what came with each | how a request is decided, who may ask |
@@ -77,6 +78,7 @@ pub mod demo;
 pub mod denial;
 pub mod doctor;
 pub mod dpop;
+pub mod entrance;
 pub mod forward_auth;
 pub mod gate;
 pub mod headers;

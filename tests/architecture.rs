@@ -74,6 +74,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "config",
             "denial",
             "doctor",
+            "entrance",
             "gate",
             "headers",
             "names",
@@ -82,6 +83,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "uri",
         ],
     ),
+    ("entrance", &["clock", "config", "names", "observe", "server"]),
     (
         "proxy",
         &[
@@ -90,6 +92,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "config",
             "denial",
             "doctor",
+            "entrance",
             "gate",
             "headers",
             "names",

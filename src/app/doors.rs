@@ -2,26 +2,22 @@
 
 use super::generation::Generation;
 use crate::config::ListenerMode;
-use crate::forward_auth::{self, ForwardAuth};
+use crate::forward_auth::ForwardAuth;
 use crate::names::ListenerId;
-use crate::proxy::{self, Proxy};
-use crate::server::{Drain, Limits, Listener, Peer, Serve, Tls};
+use crate::proxy::Proxy;
+use crate::server::{Door, Drain, Limits, Listener, Peer, Serve, Tls};
 use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// Every door of the configuration that runs.
 #[derive(Clone, Debug)]
 pub(super) struct Doors(pub(super) Arc<ArcSwap<Generation>>);
 
-/// A listener that forwards.
-#[derive(Clone)]
-struct Forwarding(Doors);
-
-/// A listener that answers other proxies' questions.
-#[derive(Clone)]
-struct Decisions(Doors);
+/// The way to one kind of door.
+struct Through<D>(Doors, PhantomData<fn() -> D>);
 
 /// A request's hold on the configuration that it began with.
 struct Held(Arc<Generation>);
@@ -36,21 +32,18 @@ impl Doors {
         tls: Option<Tls>,
         drain: &Drain,
     ) {
-        let doors = self.clone();
         // A task of the drain: it ends when nobody is left whom the system has connected and we have not accepted.
         match mode {
             ListenerMode::Proxy => {
-                drain.spawn(listener.run(id, tls, Forwarding(doors), Limits::DEFAULT, drain.clone()));
+                let serve = Through::<Proxy>::of(self);
+                drain.spawn(listener.run(id, tls, serve, Limits::DEFAULT, drain.clone()));
             }
             // No plan has a listener for gRPC yet.
             ListenerMode::ForwardAuth | ListenerMode::ExtAuthzGrpc => {
-                drain.spawn(listener.run(id, tls, Decisions(doors), Limits::DEFAULT, drain.clone()));
+                let serve = Through::<ForwardAuth>::of(self);
+                drain.spawn(listener.run(id, tls, serve, Limits::DEFAULT, drain.clone()));
             }
         }
-    }
-
-    fn held(&self) -> Held {
-        Held(self.0.load_full())
     }
 }
 
@@ -66,26 +59,29 @@ impl AsRef<ForwardAuth> for Held {
     }
 }
 
-impl Serve for Forwarding {
-    type Body = proxy::Body;
-
-    fn serve(
-        &self,
-        peer: &Peer,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Response<proxy::Body>> + Send {
-        Proxy::serve(self.0.held(), peer, request)
+impl<D> Through<D> {
+    fn of(doors: &Doors) -> Self {
+        Self(doors.clone(), PhantomData)
     }
 }
 
-impl Serve for Decisions {
-    type Body = forward_auth::Body;
+impl<D> Clone for Through<D> {
+    fn clone(&self) -> Self {
+        Self::of(&self.0)
+    }
+}
+
+impl<D: Door> Serve for Through<D>
+where
+    Held: AsRef<D>,
+{
+    type Body = D::Body;
 
     fn serve(
         &self,
         peer: &Peer,
         request: Request<Incoming>,
-    ) -> impl Future<Output = Response<forward_auth::Body>> + Send {
-        ForwardAuth::serve(self.0.held(), peer, request)
+    ) -> impl Future<Output = Response<D::Body>> + Send {
+        D::serve(Held(self.0.0.load_full()), peer, request)
     }
 }

@@ -4,7 +4,8 @@ use super::process::Process;
 use crate::authorize::Authorizer;
 use crate::config::{IssuerPlan, OnStart, Plan, StopPlan};
 use crate::dpop::{AcceptanceWindow, NonceMint, Verifier};
-use crate::forward_auth::ForwardAuth;
+use crate::entrance::Entrance;
+use crate::forward_auth::{Decisions, ForwardAuth};
 use crate::gate::Gate;
 use crate::issuer::{KeyKeeper, OnRefresh, Surroundings};
 use crate::names::{IssuerId, Names};
@@ -89,10 +90,10 @@ impl Generation {
             Arc::clone(&process.marks),
             process.clock.clone(),
         ));
-        let proxy_before = before.map(|before| &before.proxy);
-        let forward_auth =
-            ForwardAuth::new(plan, Arc::clone(&gate), Arc::clone(&observer), process.clock.clone());
-        let proxy = Proxy::new(plan, gate, Arc::clone(&observer), process.clock.clone(), proxy_before);
+        let entrance = Arc::new(Entrance::new(plan, Arc::clone(&observer), process.clock.clone()));
+        let decisions = Arc::new(Decisions::new(plan, Arc::clone(&gate), Arc::clone(&entrance)));
+        let forward_auth = ForwardAuth(decisions);
+        let proxy = Proxy::new(plan, gate, entrance, before.map(|before| &before.proxy));
         let terms = Terms {
             window: plan.window,
             passes_unchecked: plan.replay.redis.as_ref().is_some_and(|redis| redis.accept_on_failure),

@@ -1,45 +1,41 @@
-//! The forward-auth door: another proxy asks about each request that it has, and goes by the answer.
+//! The doors for other proxies: they ask about each request that they have, and go by the answer.
 //!
-//! nginx (`auth_request`), Traefik, Caddy and HAProxy describe the request in header fields; Envoy's `ext_authz` and the Gateway API's
-//! `ExternalAuth` send its head as it is, under `/check`. What the front describes is what token and proof are held against, so only a
-//! trusted peer is asked for it, and nothing that it leaves out is filled in: whatever a front does not set, its client may.
+//! How they ask differs, over [HTTP](http) or over gRPC; what they ask and what they are told does not, and is here. What the front describes
+//! is what token and proof are held against, so only a trusted peer is asked for it, and nothing that it leaves out is filled in: whatever
+//! a front does not set, its client may.
 
-mod answer;
-mod body;
-mod describe;
+mod described;
+mod http;
+mod passage;
 
-pub use body::Body;
+pub use self::http::{Body, ForwardAuth};
 
 use crate::authorize::Mode;
-use crate::clock::{Clock, UnixTime};
-use crate::config::{Authorization, ListenerPlan, Plan, RoutePlan};
+use crate::clock::UnixTime;
+use crate::config::{Authorization, Plan, RoutePlan};
 use crate::denial::{Denial, DescriptionError};
 use crate::doctor::{Arrival, Marked};
+use crate::entrance::Entrance;
 use crate::gate::{Admission, Answer, Gate, Question, Refused, Understood};
-use crate::headers::{Protected, X_FORWARDED_PROTO};
-use crate::names::{ById, ListenerId, RouteId};
-use crate::observe::{Exchange, Observer};
-use crate::server::{Peer, Sender};
+use crate::headers::Protected;
+use crate::names::{ById, RouteId};
+use crate::observe::Exchange;
+use crate::server::Sender;
 use crate::uri::Scheme;
-use describe::{Described, Fault};
-use http::header::{HeaderName, ORIGIN};
-use http::request::Parts;
-use http::{Request, Response};
-use ipnet::IpNet;
+use ::http::header::{HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use described::{Described, Fault};
+use passage::Passage;
 use std::sync::Arc;
 
-/// The door that answers other proxies: it asks the gate about the request that they describe.
+/// What the doors for other proxies have in common: it asks the gate about the request that a front describes.
 #[derive(Debug)]
-pub struct ForwardAuth {
-    clock: Clock,
+pub struct Decisions {
+    entrance: Arc<Entrance>,
     gate: Arc<Gate>,
     handing_on: ById<RouteId, HandingOn>,
     /// Every route's identity headers: each is in every answer that lets a request pass.
     identity: Vec<HeaderName>,
     protected: Protected,
-    observer: Arc<Observer>,
-    /// Who may ask, by listener.
-    trusted_proxies: ById<ListenerId, Vec<IpNet>>,
 }
 
 /// What the front is to do with a route's credentials.
@@ -50,14 +46,24 @@ struct HandingOn {
     observes: bool,
 }
 
-impl ForwardAuth {
-    /// The door of this plan, before this gate.
-    pub fn new(plan: &Plan, gate: Arc<Gate>, observer: Arc<Observer>, clock: Clock) -> Self {
+/// What a front is told.
+#[derive(Debug)]
+enum Verdict {
+    /// The request may pass, changed so.
+    Pass(Passage),
+    /// A preflight is answered, not let pass. A front that takes every answer for a permission at least sends it on without these.
+    Preflight(Answer, Vec<HeaderName>),
+    /// It may not pass, and this is the client's answer.
+    Refuse(Answer),
+}
+
+impl Decisions {
+    /// The decisions of this plan, by this gate.
+    pub fn new(plan: &Plan, gate: Arc<Gate>, entrance: Arc<Entrance>) -> Self {
         let handing_on = |route: &RoutePlan| {
             let observes = route.policy.mode == Mode::Observe;
             (route.id, HandingOn { authorization: route.authorization, observes })
         };
-        let trusted = |listener: &ListenerPlan| (listener.id, listener.trusted_proxies.clone());
         let names = || plan.routes.iter().flat_map(|route| route.policy.identity.names());
         let mut identity: Vec<HeaderName> = Vec::new();
         for name in names() {
@@ -66,104 +72,74 @@ impl ForwardAuth {
             }
         }
         Self {
-            clock,
+            entrance,
             gate,
             handing_on: plan.routes.iter().map(handing_on).collect(),
             identity,
             protected: Protected::new(names()),
-            observer,
-            trusted_proxies: plan.listeners.iter().map(trusted).collect(),
         }
     }
 
-    /// One question, from its head to the answer. A body says nothing about who may pass and is not read. `house` keeps the door, and all
-    /// behind it, for as long as that takes.
-    pub fn serve<H: AsRef<Self> + Send + Sync, B>(
-        house: H,
-        peer: &Peer,
-        request: Request<B>,
-    ) -> impl Future<Output = Response<Body>> + Send + use<H, B> {
-        let door = house.as_ref();
-        let now = door.clock.now();
-        let trusted = door.trusted_proxies.get(peer.listener).map_or(&[][..], Vec::as_slice);
-        let sender = Sender::of(peer, trusted);
-        let client = sender.client(request.headers(), trusted);
-        let mut exchange = Exchange::begin(Arc::clone(&door.observer), peer.listener, client, &request, now);
-        let (head, _) = request.into_parts();
-        async move {
-            let answer = match house.as_ref().decide(&sender, &head, now, &mut exchange).await {
-                Ok(answer) => answer,
-                Err(refused) => answer::refusal(*refused),
-            };
-            exchange.status(answer.status);
-            body::carry(answer, exchange)
+    /// What the gate says about the request that is described.
+    async fn about(&self, described: &Described<'_>, now: UnixTime, exchange: &mut Exchange) -> Verdict {
+        match self.ask(described, now, exchange).await {
+            Ok(Admission::Forward(admitted)) => Verdict::Pass(self.passage(described.headers, admitted)),
+            Ok(Admission::Preflight(answer)) => Verdict::Preflight(answer, self.nobodys(described.headers)),
+            Err(refused) => Verdict::Refuse(one_challenge_line(*refused)),
         }
     }
 
-    /// The straight line: who asks, what about, and what the gate says.
-    async fn decide(
-        &self,
-        sender: &Sender,
-        head: &Parts,
+    async fn ask<'d>(
+        &'d self,
+        described: &'d Described<'_>,
         now: UnixTime,
         exchange: &mut Exchange,
-    ) -> Result<Answer, Box<Refused>> {
-        if let Some(marked) = self.gate.marked(&head.headers) {
-            return Err(self.examine(&marked, sender, head, exchange));
-        }
-        if !sender.trusted {
-            let denial = DescriptionError::Untrusted.into();
-            return Err(self.gate.refused(denial, None, head.headers.get(ORIGIN), exchange));
-        }
-        let described = describe::read(head).map_err(|fault| self.refuse(&fault, head, exchange))?;
+    ) -> Result<Admission<'d, 'd>, Box<Refused>> {
         exchange.asks_for(&described.method, described.target.clone());
-        let question =
-            self.question(&described, head).map_err(|fault| self.refuse(&fault, head, exchange))?;
+        let origin = described.headers.get(ORIGIN);
+        let question = self.question(described).map_err(|fault| self.unclear(&fault, origin, exchange))?;
         let admission = self.gate.decide(&question, now, exchange).await;
-        match admission.inspect_err(|refused| told_by(&described, refused, exchange))? {
-            Admission::Forward(admitted) => Ok(self.allow(head, admitted, exchange)),
-            Admission::Preflight(answer) => Ok(self.preflight(head, answer)),
-        }
+        admission.inspect_err(|refused| told_by(described, refused, exchange))
+    }
+
+    /// Whether this is a request of `keyproof doctor`.
+    fn marked(&self, headers: &HeaderMap) -> Option<Marked> {
+        self.gate.marked(headers)
     }
 
     /// A request of `keyproof doctor`: what came of it is kept, and nothing is decided.
     fn examine(
         &self,
         marked: &Marked,
+        arrival: Arrival,
         sender: &Sender,
-        head: &Parts,
+        described: Result<Described<'_>, Fault>,
+        headers: &HeaderMap,
         exchange: &mut Exchange,
-    ) -> Box<Refused> {
-        let arrival = Arrival {
-            trusted: sender.trusted,
-            tls: sender.tls,
-            ..Arrival::new("forward_auth", exchange.listener_name(), sender.peer, head.version)
-        };
+    ) -> Answer {
+        let arrival = Arrival { trusted: sender.trusted, tls: sender.tls, ..arrival };
         let mut examine = |understood: Understood<'_, '_>| {
-            self.gate.examine(marked, &arrival, understood, &head.headers, exchange)
+            one_challenge_line(*self.gate.examine(marked, &arrival, understood, headers, exchange))
         };
-        if !sender.trusted {
-            return examine(Understood::Nothing(DescriptionError::Untrusted.into(), ""));
-        }
-        let described = match describe::read(head) {
+        let described = match described {
             Ok(described) => described,
             Err(fault) => return examine(Understood::Nothing(fault.error.into(), &fault.fields)),
         };
-        match self.question(&described, head) {
+        match self.question(&described) {
             Ok(question) => examine(Understood::Question(&question, described.scheme)),
             Err(fault) => examine(Understood::Nothing(fault.error.into(), &fault.fields)),
         }
     }
 
     /// What is described, as a question to the gate.
-    fn question<'q>(&self, described: &'q Described<'q>, head: &'q Parts) -> Result<Question<'q>, Fault> {
+    fn question<'q>(&self, described: &'q Described<'q>) -> Result<Question<'q>, Fault> {
         Ok(Question {
             method: &described.method,
             authority: Ok(described.authority),
             scheme: self.scheme(described)?,
             path: described.target.path(),
             query: described.target.query(),
-            headers: &head.headers,
+            headers: described.headers,
         })
     }
 
@@ -172,18 +148,23 @@ impl ForwardAuth {
         match described.scheme {
             Some(scheme) => Ok(scheme),
             None if self.gate.needs_scheme(described.authority.first()) => {
-                Err(Fault::of(DescriptionError::Missing, &X_FORWARDED_PROTO))
+                Err(Fault::in_field(DescriptionError::Missing, described.told_by.scheme))
             }
             None => Ok(Scheme::Https),
         }
     }
 
-    fn refuse(&self, fault: &Fault, head: &Parts, exchange: &mut Exchange) -> Box<Refused> {
+    /// The answer where a description does not say one thing.
+    fn refuse(&self, fault: &Fault, origin: Option<&HeaderValue>, exchange: &mut Exchange) -> Answer {
+        one_challenge_line(*self.unclear(fault, origin, exchange))
+    }
+
+    fn unclear(&self, fault: &Fault, origin: Option<&HeaderValue>, exchange: &mut Exchange) -> Box<Refused> {
         let denial = Denial::Description(fault.error);
-        if exchange.is_logged_with(denial.status()) {
+        if !fault.fields.is_empty() && exchange.is_logged_with(denial.status()) {
             exchange.also_found(("header", fault.fields.clone()));
         }
-        self.gate.refused(denial, None, head.headers.get(ORIGIN), exchange)
+        self.gate.refused(denial, None, origin, exchange)
     }
 }
 
@@ -199,4 +180,18 @@ fn told_by(described: &Described<'_>, refused: &Refused, exchange: &mut Exchange
     if exchange.is_logged_with(refused.denial.status()) {
         exchange.also_found(("header", field.to_owned()));
     }
+}
+
+/// The refusal as every front can pass it on: nginx keeps only the first `WWW-Authenticate` line, so all challenges stand in one, which is
+/// the same (RFC 9110 section 11.6.1).
+fn one_challenge_line(refused: Refused) -> Answer {
+    let mut answer = refused.answer;
+    let challenges: Vec<_> =
+        answer.headers.get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes).collect();
+    if challenges.len() > 1
+        && let Ok(line) = HeaderValue::from_bytes(&challenges.join(&b", "[..]))
+    {
+        answer.headers.insert(WWW_AUTHENTICATE, line);
+    }
+    answer
 }

@@ -14,15 +14,16 @@ pub use forwarded::{Origination, set_forwarded};
 pub use trailers::{strip_answer, takes_trailers};
 
 use crate::authorize::Mode;
-use crate::clock::{Clock, UnixTime};
-use crate::config::{Authorization, ListenerPlan, Plan, PrefixPlan, RoutePlan, TimeoutPlan, UpstreamPlan};
+use crate::clock::UnixTime;
+use crate::config::{Authorization, Plan, PrefixPlan, RoutePlan, TimeoutPlan, UpstreamPlan};
 use crate::denial::Denial;
 use crate::doctor::{Arrival, Marked};
+use crate::entrance::{Arrived, Entrance};
 use crate::gate::{Admission, Admitted, Gate, Question, Refused, Understood};
 use crate::headers::{self, Protected};
-use crate::names::{ById, ListenerId, RouteId, UpstreamId};
-use crate::observe::{Exchange, Observer};
-use crate::server::{Peer, Sender};
+use crate::names::{ById, RouteId, UpstreamId};
+use crate::observe::Exchange;
+use crate::server::{Door, Peer, Sender};
 use crate::upstream::Upstream;
 use forward::{Answered, Onward};
 use http::header::{ORIGIN, UPGRADE};
@@ -38,14 +39,11 @@ pub type Body = ResponseBody<Exchange>;
 /// The door that forwards: it asks the gate, and what may pass goes to its upstream.
 #[derive(Debug)]
 pub struct Proxy {
-    clock: Clock,
+    entrance: Arc<Entrance>,
     gate: Arc<Gate>,
     forwarding: ById<RouteId, Forwarding>,
     upstreams: ById<UpstreamId, Upstream>,
     protected: Protected,
-    observer: Arc<Observer>,
-    /// Whose word is taken for the client's address, by listener.
-    trusted_proxies: ById<ListenerId, Vec<ipnet::IpNet>>,
 }
 
 /// How a route's requests are forwarded.
@@ -64,13 +62,7 @@ struct Forwarding {
 
 impl Proxy {
     /// The proxy door of this plan, before this gate. `before` is the one until now: connections to servers that stay are kept.
-    pub fn new(
-        plan: &Plan,
-        gate: Arc<Gate>,
-        observer: Arc<Observer>,
-        clock: Clock,
-        before: Option<&Self>,
-    ) -> Self {
+    pub fn new(plan: &Plan, gate: Arc<Gate>, entrance: Arc<Entrance>, before: Option<&Self>) -> Self {
         let forwarding = |route: &RoutePlan| {
             let forwarding = Forwarding {
                 upstream: route.upstream,
@@ -82,43 +74,16 @@ impl Proxy {
             };
             (route.id, forwarding)
         };
-        let trusted = |listener: &ListenerPlan| (listener.id, listener.trusted_proxies.clone());
         let upstream = |plan: &UpstreamPlan| {
             let before = before.and_then(|before| before.upstreams.get(plan.id));
             (plan.id, Upstream::after(before, plan))
         };
         Self {
-            clock,
+            entrance,
             gate,
             forwarding: plan.routes.iter().map(forwarding).collect(),
             upstreams: plan.upstreams.iter().map(upstream).collect(),
             protected: Protected::new(plan.routes.iter().flat_map(|route| route.policy.identity.names())),
-            observer,
-            trusted_proxies: plan.listeners.iter().map(trusted).collect(),
-        }
-    }
-
-    /// One request, from its head to the head of its answer. `house` keeps the door, and all behind it, for as long as that takes.
-    pub fn serve<H: AsRef<Self> + Send + Sync>(
-        house: H,
-        peer: &Peer,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Response<Body>> + Send {
-        let door = house.as_ref();
-        let now = door.clock.now();
-        let trusted = door.trusted_proxies.get(peer.listener).map_or(&[][..], Vec::as_slice);
-        let sender = Sender::of(peer, trusted);
-        let client = sender.client(request.headers(), trusted);
-        let mut exchange = Exchange::begin(Arc::clone(&door.observer), peer.listener, client, &request, now);
-        let (mut head, body) = request.into_parts();
-        let origin = head.headers.get(ORIGIN).cloned();
-        let takes_trailers = takes_trailers(head.version, &head.headers);
-        async move {
-            let door = house.as_ref();
-            match door.pass(&sender, &mut head, body, now, origin.as_ref(), &mut exchange).await {
-                Ok(answered) => door.relay(answered, origin.as_ref(), takes_trailers, exchange),
-                Err(refused) => refuse(*refused, exchange),
-            }
         }
     }
 
@@ -182,6 +147,29 @@ impl Proxy {
         };
         let understood = Understood::Question(question, Some(question.scheme));
         self.gate.examine(marked, &arrival, understood, &head.headers, exchange)
+    }
+}
+
+impl Door for Proxy {
+    type Body = Body;
+
+    /// One request, from its head to the head of its answer.
+    fn serve<H: AsRef<Self> + Send + Sync>(
+        house: H,
+        peer: &Peer,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<H> {
+        let Arrived { sender, now, mut exchange } = house.as_ref().entrance.receive(peer, &request);
+        let (mut head, body) = request.into_parts();
+        let origin = head.headers.get(ORIGIN).cloned();
+        let takes_trailers = takes_trailers(head.version, &head.headers);
+        async move {
+            let door = house.as_ref();
+            match door.pass(&sender, &mut head, body, now, origin.as_ref(), &mut exchange).await {
+                Ok(answered) => door.relay(answered, origin.as_ref(), takes_trailers, exchange),
+                Err(refused) => refuse(*refused, exchange),
+            }
+        }
     }
 }
 

@@ -74,6 +74,19 @@ pub trait Serve: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
+/// A kind of request that listeners are for. Whoever holds the door keeps it for as long as an answer takes.
+pub trait Door: Send + Sync + 'static {
+    /// The body of its answers.
+    type Body: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static;
+
+    /// Answers a request. `house` keeps the door, and all behind it.
+    fn serve<H: AsRef<Self> + Send + Sync>(
+        house: H,
+        peer: &Peer,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send + use<Self, H>;
+}
+
 /// Serves a connection until it closes.
 pub(super) async fn run<S: Serve>(socket: TcpStream, address: SocketAddr, arrival: &Arrival<S>) {
     // Only latency is at stake, and the connection works without.

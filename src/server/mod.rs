@@ -13,7 +13,7 @@ mod sender;
 mod takeover;
 mod tls;
 
-pub use connection::{Peer, Protocol, Serve};
+pub use connection::{Door, Peer, Protocol, Serve};
 pub use connections::Connections;
 pub use deadline::Limits;
 pub use drain::{Drain, Drained};

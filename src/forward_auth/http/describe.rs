@@ -4,12 +4,13 @@
 //! that the front does not set is the client's (CVE-2026-40575 was a forged `X-Forwarded-Uri`).
 
 use crate::denial::{AuthorityError, DescriptionError};
+use crate::forward_auth::described::{Described, Fault, ToldBy, is_same_authority, method, scheme, target};
 use crate::gate::Authority;
 use crate::headers::{
     X_FORWARDED_HOST, X_FORWARDED_METHOD, X_FORWARDED_PROTO, X_FORWARDED_URI, X_ORIGINAL_METHOD,
     X_ORIGINAL_URL, only,
 };
-use crate::uri::{Origin, Scheme};
+use crate::uri::Scheme;
 use http::header::{HOST, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -17,37 +18,6 @@ use http::{HeaderValue, Method};
 
 /// Under this path the request itself is asked about; its own path follows.
 const CHECK: &str = "/check";
-
-/// The request that is asked about.
-#[derive(Debug)]
-pub(super) struct Described<'q> {
-    pub(super) method: Method,
-    /// Not told under [`CHECK`], where the front need not say it.
-    pub(super) scheme: Option<Scheme>,
-    pub(super) authority: Authority<'q>,
-    pub(super) target: PathAndQuery,
-    pub(super) told_by: ToldBy,
-}
-
-/// Which field said it, for the log.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ToldBy {
-    pub(super) authority: &'static str,
-    pub(super) target: &'static str,
-}
-
-/// What is wrong with a description, and with which of its fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) error: DescriptionError,
-    pub(super) fields: String,
-}
-
-impl Fault {
-    pub(super) fn of(error: DescriptionError, field: &HeaderName) -> Self {
-        Self { error, fields: field.as_str().to_owned() }
-    }
-}
 
 /// Reads the description.
 ///
@@ -57,9 +27,7 @@ pub(super) fn read(head: &Parts) -> Result<Described<'_>, Fault> {
     match head.uri.path().strip_prefix(CHECK) {
         Some(path) if path.starts_with('/') => checked(head, path),
         // What `OPTIONS *` becomes, and what says no path at all: a client could have sent the description fields that then counted.
-        Some("" | "*") => {
-            Err(Fault { error: DescriptionError::Malformed, fields: "request-target".to_owned() })
-        }
+        Some("" | "*") => Err(Fault::in_field(DescriptionError::Malformed, "request-target")),
         _ => described(&head.headers),
     }
 }
@@ -70,13 +38,14 @@ fn checked<'q>(head: &'q Parts, path: &str) -> Result<Described<'q>, Fault> {
         Some(query) => target(&format!("{path}?{query}")),
         None => target(path),
     };
-    let malformed = Fault { error: DescriptionError::Malformed, fields: "request-target".to_owned() };
+    let malformed = Fault::in_field(DescriptionError::Malformed, "request-target");
     Ok(Described {
         method: head.method.clone(),
         scheme: one(&head.headers, &X_FORWARDED_PROTO, scheme)?,
         authority: Authority::of(head, false).map_err(|error| authority_fault(head, error))?,
         target: target.ok_or(malformed)?,
-        told_by: ToldBy { authority: "host", target: "request-target" },
+        headers: &head.headers,
+        told_by: ToldBy { scheme: "x-forwarded-proto", authority: "host", target: "request-target" },
     })
 }
 
@@ -97,6 +66,7 @@ struct Family<'q> {
     target: Option<PathAndQuery>,
     /// Which field says which, in this order.
     names: [&'static str; 4],
+    headers: &'q HeaderMap,
 }
 
 const ORIGINAL: [&str; 4] = ["x-original-method", "x-original-url", "x-original-url", "x-original-url"];
@@ -133,7 +103,7 @@ impl<'q> Family<'q> {
             None => (None, None, None),
         };
         let method = one(headers, &X_ORIGINAL_METHOD, method)?;
-        Ok(Self { method, scheme, authority, target, names: ORIGINAL })
+        Ok(Self { method, scheme, authority, target, names: ORIGINAL, headers })
     }
 
     /// `X-Forwarded-Method`, `-Proto`, `-Host` and `-Uri`. `X-Forwarded-Port` is not asked: the authority has the port.
@@ -144,17 +114,19 @@ impl<'q> Family<'q> {
             authority: one(headers, &X_FORWARDED_HOST, |text| (!text.is_empty()).then_some(text))?,
             target: one(headers, &X_FORWARDED_URI, target)?,
             names: FORWARDED,
+            headers,
         })
     }
 
     fn whole(&self) -> Option<Described<'q>> {
-        let [_, _, authority, target] = self.names;
+        let [_, scheme, authority, target] = self.names;
         Some(Described {
             method: self.method.clone()?,
             scheme: Some(self.scheme?),
             authority: Authority::One(self.authority?),
             target: self.target.clone()?,
-            told_by: ToldBy { authority, target },
+            headers: self.headers,
+            told_by: ToldBy { scheme, authority, target },
         })
     }
 
@@ -182,16 +154,10 @@ impl<'q> Family<'q> {
             self.target.as_ref().is_some_and(|target| *target != described.target),
         ];
         match self.names.into_iter().zip(differs).find(|(_, differs)| *differs) {
-            Some((field, _)) => {
-                Err(Fault { error: DescriptionError::Contradictory, fields: field.to_owned() })
-            }
+            Some((field, _)) => Err(Fault::in_field(DescriptionError::Contradictory, field)),
             None => Ok(described),
         }
     }
-}
-
-fn is_same_authority(scheme: Scheme, one: &str, other: &str) -> bool {
-    one == other || Origin::from_authority(scheme, one).is_ok_and(|origin| origin.is_authority(other))
 }
 
 /// The field's one value, as `read` understands it; `None` where the field is not there.
@@ -206,26 +172,6 @@ fn one<'q, T>(
         value.ok_or_else(|| Fault::of(DescriptionError::Malformed, name))
     };
     line.map(read).transpose()
-}
-
-fn method(text: &str) -> Option<Method> {
-    Method::from_bytes(text.as_bytes()).ok()
-}
-
-/// A front names the scheme of a WebSocket's URL, whose handshake is a request of http.
-fn scheme(text: &str) -> Option<Scheme> {
-    let is = |name: &str| text.eq_ignore_ascii_case(name);
-    match () {
-        () if is("https") || is("wss") => Some(Scheme::Https),
-        () if is("http") || is("ws") => Some(Scheme::Http),
-        () => None,
-    }
-}
-
-/// A request target in origin form (RFC 9112 section 3.2.1). What its path may be is the gate's to say.
-fn target(text: &str) -> Option<PathAndQuery> {
-    let is_one = text.starts_with('/') && !text.contains('#');
-    is_one.then(|| PathAndQuery::try_from(text).ok())?
 }
 
 /// `scheme://authority/path?query`
