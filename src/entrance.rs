@@ -46,6 +46,11 @@ impl Entrance {
         Arrived { sender, now, exchange }
     }
 
+    /// The time, for whoever has waited.
+    pub fn now(&self) -> UnixTime {
+        self.clock.now()
+    }
+
     /// Whose word is taken at this listener.
     pub fn trusted(&self, listener: ListenerId) -> &[IpNet] {
         self.trusted_proxies.get(listener).map_or(&[][..], Vec::as_slice)

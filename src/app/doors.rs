@@ -2,7 +2,7 @@
 
 use super::generation::Generation;
 use crate::config::ListenerMode;
-use crate::forward_auth::ForwardAuth;
+use crate::forward_auth::{ExtAuthz, ForwardAuth};
 use crate::names::ListenerId;
 use crate::proxy::Proxy;
 use crate::server::{Door, Drain, Limits, Listener, Peer, Serve, Tls};
@@ -38,9 +38,12 @@ impl Doors {
                 let serve = Through::<Proxy>::of(self);
                 drain.spawn(listener.run(id, tls, serve, Limits::DEFAULT, drain.clone()));
             }
-            // No plan has a listener for gRPC yet.
-            ListenerMode::ForwardAuth | ListenerMode::ExtAuthzGrpc => {
+            ListenerMode::ForwardAuth => {
                 let serve = Through::<ForwardAuth>::of(self);
+                drain.spawn(listener.run(id, tls, serve, Limits::DEFAULT, drain.clone()));
+            }
+            ListenerMode::ExtAuthzGrpc => {
+                let serve = Through::<ExtAuthz>::of(self);
                 drain.spawn(listener.run(id, tls, serve, Limits::DEFAULT, drain.clone()));
             }
         }
@@ -56,6 +59,12 @@ impl AsRef<Proxy> for Held {
 impl AsRef<ForwardAuth> for Held {
     fn as_ref(&self) -> &ForwardAuth {
         &self.0.forward_auth
+    }
+}
+
+impl AsRef<ExtAuthz> for Held {
+    fn as_ref(&self) -> &ExtAuthz {
+        &self.0.ext_authz
     }
 }
 

@@ -5,7 +5,8 @@ use crate::authorize::Authorizer;
 use crate::config::{IssuerPlan, OnStart, Plan, StopPlan};
 use crate::dpop::{AcceptanceWindow, NonceMint, Verifier};
 use crate::entrance::Entrance;
-use crate::forward_auth::{Decisions, ForwardAuth};
+use crate::forward_auth::grpc::Health;
+use crate::forward_auth::{Decisions, ExtAuthz, ForwardAuth};
 use crate::gate::Gate;
 use crate::issuer::{KeyKeeper, OnRefresh, Surroundings};
 use crate::names::{IssuerId, Names};
@@ -20,6 +21,7 @@ pub(super) struct Generation {
     pub(super) keys: Arc<KeyKeeper>,
     pub(super) proxy: Proxy,
     pub(super) forward_auth: ForwardAuth,
+    pub(super) ext_authz: ExtAuthz,
     pub(super) observer: Arc<Observer>,
     pub(super) terms: Terms,
     pub(super) stop: StopPlan,
@@ -92,7 +94,10 @@ impl Generation {
         ));
         let entrance = Arc::new(Entrance::new(plan, Arc::clone(&observer), process.clock.clone()));
         let decisions = Arc::new(Decisions::new(plan, Arc::clone(&gate), Arc::clone(&entrance)));
-        let forward_auth = ForwardAuth(decisions);
+        let forward_auth = ForwardAuth(Arc::clone(&decisions));
+        let readiness = process.readiness.clone();
+        let health = Health::new(move || readiness.reasons().is_empty());
+        let ext_authz = ExtAuthz { decisions, health };
         let proxy = Proxy::new(plan, gate, entrance, before.map(|before| &before.proxy));
         let terms = Terms {
             window: plan.window,
@@ -100,7 +105,7 @@ impl Generation {
             waits: plan.replay.on_start == OnStart::Wait,
         };
         let (stop, names) = (plan.stop, plan.names.clone());
-        Self { keys, proxy, forward_auth, observer, terms, stop, mint, issuers, proofs, names }
+        Self { keys, proxy, forward_auth, ext_authz, observer, terms, stop, mint, issuers, proofs, names }
     }
 }
 

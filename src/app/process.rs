@@ -1,6 +1,7 @@
 //! What lives as long as the process, whatever the configuration says later.
 
 use super::AppError;
+use crate::admin::Readiness;
 use crate::clock::{CLOCK_DIFFERENCE, Clock};
 use crate::config::{OnStart, Plan, ReplayPlan, StopPlan};
 use crate::doctor::Marks;
@@ -26,6 +27,8 @@ pub(super) struct Process {
     pub(super) log: Option<AccessLog>,
     /// What `keyproof doctor` is about to send.
     pub(super) marks: Arc<Marks>,
+    /// What `/readyz` says.
+    pub(super) readiness: Readiness,
     /// What runs beside the requests.
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -53,7 +56,7 @@ impl Process {
         let replay = Arc::new(Box::pin(beginning.open_store(mint, &clock)).await?);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(watch(Arc::clone(&replay), clock.clone(), stop.clone()));
-        Ok(Self { clock, replay, log, marks: Arc::default(), tasks, stop })
+        Ok(Self { clock, replay, log, marks: Arc::default(), readiness: Readiness::default(), tasks, stop })
     }
 
     /// Says where the metrics of all this come from.

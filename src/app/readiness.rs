@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// The checks behind `/readyz`, by the configuration that runs when somebody asks.
 pub(super) fn of(process: &Process, current: &Arc<ArcSwap<Generation>>) -> Readiness {
-    let readiness = Readiness::default();
+    let readiness = process.readiness.clone();
     let (current, replay, clock) = (Arc::clone(current), Arc::clone(&process.replay), process.clock.clone());
     readiness.check(move || {
         let generation = current.load();

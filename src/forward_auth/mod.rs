@@ -1,14 +1,16 @@
 //! The doors for other proxies: they ask about each request that they have, and go by the answer.
 //!
-//! How they ask differs, over [HTTP](http) or over gRPC; what they ask and what they are told does not, and is here. What the front describes
+//! How they ask differs, over [HTTP](http) or over [gRPC](grpc); what they ask and what they are told does not, and is here. What the front describes
 //! is what token and proof are held against, so only a trusted peer is asked for it, and nothing that it leaves out is filled in: whatever
 //! a front does not set, its client may.
 
 mod described;
-mod http;
+pub mod grpc;
+pub mod http;
 mod passage;
 
-pub use self::http::{Body, ForwardAuth};
+pub use self::grpc::ExtAuthz;
+pub use self::http::ForwardAuth;
 
 use crate::authorize::Mode;
 use crate::clock::UnixTime;
@@ -22,6 +24,7 @@ use crate::names::{ById, RouteId};
 use crate::observe::Exchange;
 use crate::server::Sender;
 use crate::uri::Scheme;
+use ::http::StatusCode;
 use ::http::header::{HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use described::{Described, Fault};
 use passage::Passage;
@@ -55,6 +58,16 @@ enum Verdict {
     Preflight(Answer, Vec<HeaderName>),
     /// It may not pass, and this is the client's answer.
     Refuse(Answer),
+}
+
+impl Verdict {
+    /// The status that the record has.
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Pass(_) => StatusCode::OK,
+            Self::Preflight(answer, _) | Self::Refuse(answer) => answer.status,
+        }
+    }
 }
 
 impl Decisions {

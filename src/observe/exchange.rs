@@ -5,6 +5,7 @@ use super::trace::{RequestId, Trace};
 use super::{AccessLog, Metrics};
 use crate::clock::{Stopwatch, UnixTime};
 use crate::denial::Denial;
+use crate::headers::X_REQUEST_ID;
 use crate::jose::Thumbprint;
 use crate::names::{ListenerId, RouteId, UpstreamId};
 use crate::token::{Confirmation, VerifiedToken};
@@ -12,7 +13,7 @@ use crate::uri::CanonicalPath;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -201,6 +202,14 @@ impl Exchange {
     pub fn asks_for(&mut self, method: &Method, target: PathAndQuery) {
         self.0.method = method.clone();
         self.0.target = Some(target);
+    }
+
+    /// Which request it is, where its headers came later than the question about it.
+    pub fn is_about(&mut self, headers: &HeaderMap) {
+        if headers.contains_key(X_REQUEST_ID) {
+            self.0.request_id = RequestId::new(headers);
+        }
+        self.0.trace = Trace::continued(headers).or(self.0.trace);
     }
 
     /// The path that was matched; until then the target's own stands in the record.

@@ -24,6 +24,13 @@ impl Sender {
         Self { trusted, tls: peer.tls, peer: address }
     }
 
+    /// The same where the peer, which is believed, names the other end of its own connection.
+    #[must_use]
+    pub fn behind(self, peer: IpAddr, trusted: &[IpNet]) -> Self {
+        let peer = peer.to_canonical();
+        Self { peer, trusted: trusted.iter().any(|network| network.contains(&peer)), ..self }
+    }
+
     /// The client's address: the peer's, or the last one in `X-Forwarded-For` that a trusted proxy vouches for and that is no proxy itself.
     pub fn client(&self, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         if !self.trusted {

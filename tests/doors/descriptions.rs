@@ -1,6 +1,6 @@
 //! Who may describe a request, and how. What each field may say is in `src/forward_auth/describe/tests.rs`.
 
-use super::front::{FRONTS, Front, Request};
+use super::front::{FRONTS, Front, OVER_HTTP, Request};
 use serde_json::json;
 use support::gateway::{HOST, House};
 
@@ -11,7 +11,7 @@ const ROUTES: &str = r#"
 #[tokio::test]
 async fn only_a_trusted_peer_may_ask() {
     let house = House::with_doors(ROUTES, "").await;
-    for front in FRONTS {
+    for front in OVER_HTTP {
         let answer = house.ask(house.strangers(), front.asks(&Request::get("/public", &[]))).await;
         assert_eq!(answer.status, 403, "{front:?}");
         assert!(answer.text().contains("access_denied"), "{}", answer.text());

@@ -1,6 +1,7 @@
 //! How each kind of front asks about a request.
 
 use support::gateway::{HOST, House};
+use support::grpc::{Channel, Http};
 use support::raw::Answer;
 
 /// A way to ask.
@@ -12,9 +13,13 @@ pub(crate) enum Front {
     Forwarded,
     /// Envoy over HTTP and the Gateway API: the request itself under `/check`.
     Check,
+    /// Envoy over gRPC, which says what is set and what is removed: as an answer over HTTP, what is removed has no value.
+    Grpc,
 }
 
-pub(crate) const FRONTS: [Front; 3] = [Front::Original, Front::Forwarded, Front::Check];
+pub(crate) const FRONTS: [Front; 4] = [Front::Original, Front::Forwarded, Front::Check, Front::Grpc];
+/// Those that ask over HTTP.
+pub(crate) const OVER_HTTP: [Front; 3] = [Front::Original, Front::Forwarded, Front::Check];
 
 /// A request that is asked about, for `https://api.test`.
 #[derive(Clone, Debug)]
@@ -31,7 +36,7 @@ impl<'a> Request<'a> {
 }
 
 impl Front {
-    /// The question, as bytes.
+    /// The question over HTTP, as bytes.
     pub(crate) fn asks(self, request: &Request<'_>) -> String {
         let Request { method, target, headers } = request;
         let query = target.split_once('?').map_or(String::new(), |(_, query)| format!("?{query}"));
@@ -52,13 +57,18 @@ impl Front {
                 format!("{method} /check{target} HTTP/1.1"),
                 format!("host: {HOST}\r\nx-forwarded-proto: https\r\n"),
             ),
+            Self::Grpc => panic!("gRPC has no lines"),
         };
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         format!("{line}\r\n{fields}{headers}\r\n")
     }
 
-    /// The answer of the gateway's forward-auth listener.
+    /// The answer of the gateway's listener for such a front.
     pub(crate) async fn ask(self, house: &House, request: &Request<'_>) -> Answer {
+        if self == Self::Grpc {
+            let http = Http::new(request.method, request.target, HOST, &request.headers).raw();
+            return Channel::connect(house.grpc()).await.decision(&http).await.as_answer();
+        }
         house.ask(house.decisions(), self.asks(request)).await
     }
 }

@@ -1,4 +1,4 @@
-//! The forward-auth listener, asked in the words of each front. What real fronts make of it is in `tests/fronts`.
+//! The listeners for other proxies, asked in the words of each front. What real fronts make of it is in `tests/fronts`.
 
 // `cfg(test)` is always set here; it says that these modules, helpers included, are tests.
 #[cfg(test)]
@@ -7,6 +7,8 @@ mod allowed;
 mod descriptions;
 #[cfg(test)]
 mod front;
+#[cfg(test)]
+mod grpc;
 #[cfg(test)]
 mod once;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a front is told where a request may not pass: the refusal of the proxy door, so that it can be passed on.
 
-use super::front::{FRONTS, Request};
+use super::front::{FRONTS, Front, Request};
 use serde_json::json;
 use support::gateway::{House, request};
 use support::reasons::{Case, DOWN, ROUTES, all};
@@ -155,14 +155,14 @@ async fn the_record_is_of_the_described_request() {
             ("decision", "deny"),
             ("reason", "no_credentials"),
             ("client", "192.0.2.7"),
-            ("listener", "decisions"),
+            ("listener", if front == Front::Grpc { "grpc" } else { "decisions" }),
         ] {
             assert_eq!(line[field], value, "{front:?} {line}");
         }
         assert_eq!(line["status"], 401);
     }
-    assert_eq!(house.metric("keyproof_decisions_total", &["route=\"write\"", "no_credentials"]).await, 3.0);
-    assert_eq!(house.metric("keyproof_requests_total", &["route=\"write\"", "status=\"401\""]).await, 3.0);
+    assert_eq!(house.metric("keyproof_decisions_total", &["route=\"write\"", "no_credentials"]).await, 4.0);
+    assert_eq!(house.metric("keyproof_requests_total", &["route=\"write\"", "status=\"401\""]).await, 4.0);
     assert_eq!(
         house.send(request("POST", "/write", &[])).await.status,
         401,

@@ -39,7 +39,7 @@ impl Front {
     async fn try_start(kind: &'static Kind, program: &Path, house: &House) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let address = free_address();
-        let addresses = [address, house.decisions(), house.upstream.address];
+        let addresses = [address, (kind.asks)(house), house.upstream.address];
         for name in kind.files {
             let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/front").join(name);
             let mut text = std::fs::read_to_string(shipped).unwrap();

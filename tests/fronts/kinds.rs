@@ -1,7 +1,9 @@
 //! The fronts: where their programs are, how they start, and what each cannot do (as `docs/fronts.md` says).
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::gateway::House;
 
 /// A kind of front.
 pub(crate) struct Kind {
@@ -12,6 +14,8 @@ pub(crate) struct Kind {
     pub(crate) files: &'static [&'static str],
     /// How the three addresses are written in them: the front's own, keyproof's, the API's.
     pub(crate) ports: [&'static str; 3],
+    /// Which listener of keyproof it asks.
+    pub(crate) asks: fn(&House) -> SocketAddr,
     /// What starts it.
     pub(crate) command: fn(program: &Path, folder: &Path, file: &Path) -> Command,
     pub(crate) limits: Limits,
@@ -24,15 +28,18 @@ pub(crate) struct Limits {
     pub(crate) no_body: bool,
     /// The next nonce does not come with a success.
     pub(crate) no_nonce_on_success: bool,
+    /// HTTP/2 comes in by TLS alone.
+    pub(crate) no_http2_without_tls: bool,
 }
 
-const NONE: Limits = Limits { no_body: false, no_nonce_on_success: false };
+const NONE: Limits = Limits { no_body: false, no_nonce_on_success: false, no_http2_without_tls: false };
 
 pub(crate) const NGINX: Kind = Kind {
     name: "nginx",
     programs: &["/usr/sbin/nginx"],
     files: &["nginx.conf"],
     ports: ["127.0.0.1:8080", "127.0.0.1:4180", "127.0.0.1:9000"],
+    asks: House::decisions,
     command: |program, folder, file| {
         let around = format!(
             "pid nginx.pid; error_log stderr warn; events {{}} http {{ access_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi; include {}; }}",
@@ -44,7 +51,7 @@ pub(crate) const NGINX: Kind = Kind {
         command.arg("-p").arg(folder).args(["-c", "around.conf", "-g", "daemon off; master_process off;"]);
         command
     },
-    limits: Limits { no_body: true, ..NONE },
+    limits: Limits { no_body: true, no_http2_without_tls: true, ..NONE },
 };
 
 /// Debian's.
@@ -53,8 +60,9 @@ pub(crate) const CADDY: Kind = Kind {
     programs: &["/usr/bin/caddy"],
     files: &["Caddyfile"],
     ports: [":8080", "127.0.0.1:4180", "127.0.0.1:9000"],
+    asks: House::decisions,
     command: caddy,
-    limits: NONE,
+    limits: Limits { no_http2_without_tls: true, ..NONE },
 };
 
 /// Today's.
@@ -66,6 +74,7 @@ pub(crate) const TRAEFIK: Kind = Kind {
     programs: &["target/fronts/bin/traefik"],
     files: &["traefik.yaml", "traefik-routes.yaml"],
     ports: ["127.0.0.1:8080", "127.0.0.1:4180", "127.0.0.1:9000"],
+    asks: House::decisions,
     command: |program, folder, file| {
         let mut command = Command::new(program);
         command.current_dir(folder).arg("--configFile").arg(file);
@@ -79,12 +88,13 @@ pub(crate) const HAPROXY: Kind = Kind {
     programs: &["/usr/sbin/haproxy"],
     files: &["haproxy.cfg", "haproxy-keyproof.lua"],
     ports: ["127.0.0.1:8080", "127.0.0.1:4180", "127.0.0.1:9000"],
+    asks: House::decisions,
     command: |program, folder, file| {
         let mut command = Command::new(program);
         command.current_dir(folder).args(["-db", "-f"]).arg(file);
         command
     },
-    limits: NONE,
+    limits: Limits { no_http2_without_tls: true, ..NONE },
 };
 
 /// The same after a mistake in the Lua file, which HAProxy only says something about.
@@ -105,6 +115,7 @@ pub(crate) const ENVOY: Kind = Kind {
     programs: &["target/fronts/envoy"],
     files: &["envoy.yaml"],
     ports: ["port_value: 8080", "port_value: 4180", "port_value: 9000"],
+    asks: House::decisions,
     command: |program, _, file| {
         let mut command = Command::new(program);
         command
@@ -113,6 +124,25 @@ pub(crate) const ENVOY: Kind = Kind {
         command
     },
     limits: NONE,
+};
+
+/// The same, asking over gRPC.
+pub(crate) const ENVOY_GRPC: Kind = Kind {
+    name: "envoy over gRPC",
+    files: &["envoy-grpc.yaml"],
+    ports: ["port_value: 8080", "port_value: 4181", "port_value: 9000"],
+    asks: House::grpc,
+    ..ENVOY
+};
+
+/// As many have it: two lines of a header become one.
+pub(crate) const ENVOY_GRPC_JOINING: Kind = Kind {
+    command: |program, folder, file| {
+        let text = std::fs::read_to_string(file).unwrap();
+        std::fs::write(file, text.replace("encode_raw_headers: true", "encode_raw_headers: false")).unwrap();
+        (ENVOY.command)(program, folder, file)
+    },
+    ..ENVOY_GRPC
 };
 
 fn caddy(program: &Path, folder: &Path, file: &Path) -> Command {

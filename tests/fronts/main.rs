@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod front;
 #[cfg(test)]
+mod gateway_api;
+#[cfg(test)]
 mod kinds;
 #[cfg(test)]
 mod table;
@@ -43,5 +45,11 @@ mod each {
     #[tokio::test]
     async fn envoy() {
         table::holds(&kinds::ENVOY).await;
+    }
+
+    #[tokio::test]
+    async fn envoy_over_grpc() {
+        table::holds(&kinds::ENVOY_GRPC).await;
+        table::proofs_are_refused(&kinds::ENVOY_GRPC_JOINING).await;
     }
 }

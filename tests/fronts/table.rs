@@ -31,6 +31,9 @@ pub(crate) async fn holds(kind: &'static Kind) {
     world.preflights_never_reach_the_api().await;
     world.paths_are_the_clients_own().await;
     world.methods_and_bodies_go_on_as_they_came().await;
+    if !kind.limits.no_http2_without_tls {
+        world.it_is_the_same_over_http2().await;
+    }
     drop(world);
     when_the_gateway_cannot_say_yes(kind).await;
 }
@@ -44,6 +47,16 @@ pub(crate) async fn nobody_passes(kind: &'static Kind) {
         let (answer, seen) = world.send(request).await;
         assert_eq!((answer.status, seen.len()), (503, 0), "{}: {answer:?}", kind.name);
     }
+}
+
+/// Two proofs are none, and the rest of the good and the bad stays what it is.
+pub(crate) async fn proofs_are_refused(kind: &'static Kind) {
+    let house = House::with_doors(ROUTES, "").await;
+    let Some(front) = Front::start(kind, &house).await else { return };
+    let world = World { house, front };
+    world.good_requests_pass().await;
+    world.what_a_thief_would_send_is_refused().await;
+    world.nobody_says_who_they_are().await;
 }
 
 struct World {
@@ -299,6 +312,38 @@ impl World {
         let (_, seen) =
             self.passes(self.signed("GET", "/orders", &[("x-http-method-override", "DELETE")])).await;
         assert_eq!(seen.header("x-http-method-override").unwrap_or_default(), "", "{}", self.front.kind.name);
+    }
+}
+
+impl World {
+    async fn it_is_the_same_over_http2(&self) {
+        let client = support::h2::connect_plainly(self.front.address).await;
+        for (credentials, status) in [(true, 200), (false, 401)] {
+            let token = self.house.token(json!({}));
+            let proof = self.house.proof(&token, json!({ "htm": "POST" }));
+            let mut request =
+                hyper::Request::post("https://api.test/orders").header("x_auth_subject", "root");
+            if credentials {
+                request = request.header("authorization", format!("DPoP {token}")).header("dpop", proof);
+            }
+            let before = self.house.upstream.seen().len();
+            let request = request.body(http_body_util::Full::new("a body".into())).unwrap();
+            let answer = client.clone().send_request(request).await.unwrap();
+            assert_eq!(answer.status(), status, "{}", self.front.kind.name);
+            let seen = self.house.upstream.seen().split_off(before);
+            assert_eq!(seen.len(), usize::from(credentials), "{}", self.front.kind.name);
+            for seen in seen {
+                assert_eq!(
+                    (seen.body.as_slice(), seen.header("x-auth-subject")),
+                    (&b"a body"[..], Some("alice"))
+                );
+                assert!(
+                    !seen.headers.iter().any(|(_, value)| value == "root"),
+                    "{}: {seen:?}",
+                    self.front.kind.name
+                );
+            }
+        }
     }
 }
 

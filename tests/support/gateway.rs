@@ -73,7 +73,7 @@ impl House {
         Self::begun_long_ago(Files { routes, settings, tls: true, ..Files::NONE }).await
     }
 
-    /// The same with two more listeners: `decisions`, where this machine may ask as a front does, and `strangers`, where it may not.
+    /// The same with four more listeners: `decisions` and `grpc`, where this machine may ask as a front does, and those of `strangers`, where it may not.
     pub async fn with_doors(routes: &str, settings: &str) -> Self {
         Self::begun_long_ago(Files { routes, settings, doors: true, ..Files::NONE }).await
     }
@@ -96,6 +96,16 @@ impl House {
     /// Where other fronts ask.
     pub fn strangers(&self) -> SocketAddr {
         self.listeners[2]
+    }
+
+    /// Where Envoy asks over gRPC.
+    pub fn grpc(&self) -> SocketAddr {
+        self.listeners[3]
+    }
+
+    /// Where another one does.
+    pub fn grpc_strangers(&self) -> SocketAddr {
+        self.listeners[4]
     }
 
     /// A gateway with the system's clock, beside servers that have no other.
@@ -314,10 +324,12 @@ struct Files<'a> {
     answer: &'static str,
 }
 
-/// One listener that trusts this machine, and one that does not.
+/// Over HTTP and over gRPC, one listener that trusts this machine, and one that does not.
 const DOORS: &str = r#"
   - { name: decisions, address: "127.0.0.1:0", mode: forward_auth, trusted_proxies: [127.0.0.1/32] }
-  - { name: strangers, address: "127.0.0.1:0", mode: forward_auth, trusted_proxies: [192.0.2.1/32] }"#;
+  - { name: strangers, address: "127.0.0.1:0", mode: forward_auth, trusted_proxies: [192.0.2.1/32] }
+  - { name: grpc, address: "127.0.0.1:0", mode: ext_authz_grpc, trusted_proxies: [127.0.0.1/32] }
+  - { name: grpc_strangers, address: "127.0.0.1:0", mode: ext_authz_grpc, trusted_proxies: [192.0.2.1/32] }"#;
 
 impl Files<'_> {
     const NONE: Self = Self {

@@ -1,7 +1,8 @@
 //! A client of HTTP/2 over TLS, for a gateway whose certificate the test made.
 
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::{Empty, Full};
+use hyper::body::Body;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -31,8 +32,29 @@ pub async fn connect(
     name: &'static str,
     certificate: CertificateDer<'static>,
 ) -> SendRequest<Empty<Bytes>> {
+    connect_with(address, name, certificate).await
+}
+
+/// The same for requests with such bodies.
+pub async fn connect_with<B>(
+    address: SocketAddr,
+    name: &'static str,
+    certificate: CertificateDer<'static>,
+) -> SendRequest<B>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
+{
     let socket = TcpStream::connect(address).await.unwrap();
     let socket = secure(socket, name, &[certificate]).await.unwrap();
+    let (sender, connection) =
+        Builder::new(TokioExecutor::new()).handshake(TokioIo::new(socket)).await.unwrap();
+    drop(tokio::spawn(connection));
+    sender
+}
+
+/// A connection that speaks HTTP/2 with prior knowledge.
+pub async fn connect_plainly(address: SocketAddr) -> SendRequest<Full<Bytes>> {
+    let socket = TcpStream::connect(address).await.unwrap();
     let (sender, connection) =
         Builder::new(TokioExecutor::new()).handshake(TokioIo::new(socket)).await.unwrap();
     drop(tokio::spawn(connection));

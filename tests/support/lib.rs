@@ -3,6 +3,7 @@
 //! A crate of its own, so that it is compiled once for all test programs. It may use no more of keyproof than anybody may.
 
 pub mod gateway;
+pub mod grpc;
 pub mod h2;
 pub mod log;
 pub mod raw;

@@ -17,7 +17,7 @@ pub struct Raw {
 }
 
 /// One answer as it came.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
     /// Names in lower case, in the order they came.

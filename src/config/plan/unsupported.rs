@@ -1,16 +1,11 @@
 //! What the configuration has a place for and is not built yet. When it is, its line here goes.
 
 use crate::config::document::{Document, Token};
-use crate::config::plan::ListenerMode;
 use crate::config::problem::{Findings, Position};
 
 /// Notes every use of what is not built yet.
 pub(super) fn note(document: &Document, findings: &mut Findings) {
     for listener in document.listeners.iter().flat_map(|list| &list.items) {
-        match listener.mode.value {
-            ListenerMode::Proxy | ListenerMode::ForwardAuth => {}
-            ListenerMode::ExtAuthzGrpc => refuse(&listener.mode.place, "ext_authz_grpc", OVER_HTTP, findings),
-        }
         if let Some(client_ca) = listener.tls.as_ref().and_then(|tls| tls.client_ca.as_ref()) {
             refuse(&client_ca.place, "a client certificate", "delete client_ca", findings);
         }
@@ -31,8 +26,6 @@ pub(super) fn note(document: &Document, findings: &mut Findings) {
         }
     }
 }
-
-const OVER_HTTP: &str = "write forward_auth, which Envoy asks over HTTP";
 
 fn refuse(place: &Position, what: &str, help: &str, findings: &mut Findings) {
     findings.problem(place, format!("{what} is not supported yet"), help);
