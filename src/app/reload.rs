@@ -36,17 +36,6 @@ pub enum Rejected {
     /// The keys of a new issuer, or of a new source, could not be had.
     #[error("issuers: {}", .0.join("; "))]
     Keys(Vec<String>),
-    /// Proofs would have to be remembered for longer than the store can.
-    #[error(
-        "dpop: proofs would have to be remembered for {} s, and this process can for {} s, twice as long as when it began: restart the gateway \
-         for a max_age, leeway or nonce lifetime that is so much longer", .asked.as_secs(), .most.as_secs()
-    )]
-    Retention {
-        /// For how long.
-        asked: Duration,
-        /// For how long it can.
-        most: Duration,
-    },
     /// The process is stopping.
     #[error("the gateway is stopping")]
     Stopping,
@@ -58,7 +47,7 @@ impl Rejected {
         match self {
             Self::Start(error) => matches!(error, AppError::Bind { .. } | AppError::Files { .. }),
             Self::Keys(_) => true,
-            Self::Problems(_) | Self::Retention { .. } | Self::Stopping => false,
+            Self::Problems(_) | Self::Stopping => false,
         }
     }
 }
@@ -234,14 +223,13 @@ impl Running {
             (generation, plan, before)
         });
         let Some((generation, plan, before)) = built.await else { return Err(Rejected::Stopping) };
-        let (asked, most) = (generation.mint.retention(plan.window), self.process.replay.longest_retention());
-        if asked > most {
-            return Err(Rejected::Retention { asked, most });
-        }
         let keys = generation.keys.has_what_is_new(&before.keys);
         if tokio::time::timeout(KEYS, keys).await.is_err() {
             return Err(Rejected::Keys(generation.keys.lacks_of_what_is_new(&before.keys)));
         }
+        // Before the swap, because it may take a while, and because what it makes room for is asked for then.
+        let (replay, retention) = (Arc::clone(&self.process.replay), generation.mint.retention(plan.window));
+        blocking(move || replay.remember_for(retention)).await.ok_or(Rejected::Stopping)?;
         self.swap(plan, generation, next, admin);
         for warning in warnings {
             tracing::warn!("{warning}");

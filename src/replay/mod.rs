@@ -85,12 +85,12 @@ impl Store {
         match &plan.journal {
             Some(directory) => {
                 let mut store = JournalStore::open(directory, settings, clock)?;
-                store.memory.limit_subjects(plan.per_subject_limit, start);
+                store.memory.limit_subjects(plan.per_subject_limit);
                 Ok(Self::Journal(store))
             }
             None => {
                 let mut store = MemoryStore::new(plan.capacity, plan.per_key_limit, retention, start);
-                store.limit_subjects(plan.per_subject_limit, start);
+                store.limit_subjects(plan.per_subject_limit);
                 Ok(Self::Memory(store))
             }
         }
@@ -245,12 +245,13 @@ impl Store {
         self.complete_since_by(now) <= now.wall.saturating_add(CLOCK_DIFFERENCE.saturating_mul(2))
     }
 
-    /// For how long a proof may have to be remembered: twice as long as was said at the start.
-    pub fn longest_retention(&self) -> Duration {
+    /// Sees to it that proofs can be remembered for so long, from now on: what is remembered stays. With a million of them it takes some tens
+    /// of milliseconds, and nobody is served meanwhile.
+    pub fn remember_for(&self, retention: Duration) {
         match self {
-            Self::Memory(store) => store.longest_retention(),
-            Self::Journal(store) => store.memory.longest_retention(),
-            Self::Redis(store) => store.longest_retention(),
+            Self::Memory(store) => store.remember_for(retention),
+            Self::Journal(store) => store.memory.remember_for(retention),
+            Self::Redis(store) => store.remember_for(retention),
         }
     }
 

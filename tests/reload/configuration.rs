@@ -1,30 +1,14 @@
 //! The configuration as a whole: in force, or refused with a reason, and what a reload keeps and ends.
 
+use super::{free, other_key, status, with};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::time::Duration;
-use support::gateway::{HOST, House, NOW, get};
+use support::gateway::{House, NOW, get};
 use support::raw::Raw;
 
 pub(super) const ROUTES: &str = "  - { name: orders, match: { path: /orders }, upstream: legacy }
   - { name: open, match: { path: /open }, upstream: legacy, public: true }";
-
-/// `GET /orders` with this token and proof.
-fn with(token: &str, proof: &str) -> String {
-    get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", proof)])
-}
-
-/// A port that is free now.
-fn free() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-async fn status(address: SocketAddr, path: &str) -> Option<u16> {
-    let socket = tokio::net::TcpStream::connect(address).await.ok()?;
-    let mut client = Raw::of(socket);
-    client.try_send(get(path, &[])).await.ok()?;
-    Some(client.answer().await?.status)
-}
 
 #[tokio::test]
 async fn a_file_with_problems_leaves_what_runs_as_it_is_and_every_problem_is_told() {
@@ -175,46 +159,6 @@ async fn what_cannot_change_without_a_restart_is_a_problem_that_says_so() {
     }
 }
 
-#[tokio::test]
-async fn an_issuer_whose_identifier_or_key_source_changed_starts_without_keys() {
-    let house = House::with_routes(ROUTES).await;
-    let token = house.token(json!({}));
-    let ask = async || house.send(with(&token, &house.proof(&token, json!({})))).await.status;
-    assert_eq!(ask().await, 200);
-    // Nobody answers there: the keys of before must not be taken for its.
-    let nobody = format!("jwks_uri: \"http://{}/jwks\"", free());
-    let why = house.refuses_to_reload_with("jwks_file: jwks.json", &nobody).await;
-    assert!(why.starts_with("issuers: main has no keys yet: "), "{why}");
-    assert_eq!(house.metric("keyproof_config_reloads_total", &["rejected"]).await, 1.0);
-    assert_eq!(ask().await, 200);
-
-    // A rule that changed: the token was verified under another.
-    house.reload_with("audiences: [\"https://api.test\"]", "audiences: [\"https://other.test\"]").await;
-    assert_eq!(ask().await, 401);
-    house.reload_with("audiences: [\"https://other.test\"]", "audiences: [\"https://api.test\"]").await;
-    assert_eq!(ask().await, 200);
-
-    // Another source, with another key: what the old one signed is worth nothing.
-    std::fs::write(house.folder().join("other.json"), other_key()).unwrap();
-    house.reload_with("jwks_file: jwks.json", "jwks_file: other.json").await;
-    assert_eq!(ask().await, 401);
-}
-
-fn other_key() -> String {
-    let key = keyproof::jose::PrivateKey::generate(keyproof::jose::Algorithm::Es256).unwrap();
-    let mut jwk: serde_json::Value = serde_json::from_str(&key.public_jwk()).unwrap();
-    jwk["kid"] = json!("one");
-    json!({ "keys": [jwk] }).to_string()
-}
-
-#[tokio::test]
-async fn keys_in_a_file_are_read_again_by_themselves() {
-    let house = House::with_routes(ROUTES).await;
-    assert_eq!(house.good().await.status, 200);
-    std::fs::write(house.folder().join("jwks.json"), other_key()).unwrap();
-    super::by_itself(async || house.good().await.status == 401).await;
-}
-
 /// What was remembered for shorter than it is acceptable now proves nothing by being unknown.
 #[tokio::test]
 async fn a_longer_window_or_another_nonce_policy_challenges_older_proofs_once() {
@@ -287,29 +231,38 @@ async fn a_configuration_file_that_is_watched_is_read_again_by_itself_and_anothe
     assert_eq!(status(house.gateway, "/never").await, Some(404));
 }
 
-/// Kubernetes mounts a directory of symbolic links, into another one that it swaps for a new one as a whole.
+/// What a stop may take, and for how long it is put off, is what the last reload said.
 #[tokio::test]
-async fn a_directory_that_kubernetes_swaps_is_noticed() {
-    let house = House::with_tls(ROUTES, "").await;
-    let folder = house.folder();
-    let version = |name: &str| folder.join(name);
-    let link = |to: &str, name: &str| {
-        std::fs::remove_file(folder.join(name)).ok();
-        std::os::unix::fs::symlink(to, folder.join(name)).unwrap();
+async fn a_stop_goes_by_the_limits_that_are_in_force_then() {
+    let slow = support::upstream::ByHand::bind().await;
+    let house = House::with_routes(ROUTES).await;
+    let quick = format!("http://{}", house.upstream.address);
+    house.reload_with(&quick, &format!("http://{}", slow.address())).await;
+    let mut client = Raw::connect(house.gateway).await;
+    client.send(get("/open", &[])).await;
+    slow.accept().await.request().await;
+    house.reload_with("routes:", "limits: { drain_delay: 3s, drain_timeout: 20ms }\nroutes:").await;
+    let (gateway, admin) = (house.gateway, house.admin);
+    let stopped = async { tokio::time::timeout(Duration::from_secs(15), house.stopped()).await };
+    let meanwhile = async {
+        let ready = async || {
+            let mut client = Raw::connect(admin).await;
+            client.send("GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+            client.answer().await.unwrap()
+        };
+        while ready().await.status != 503 {}
+        assert!(ready().await.text().contains("draining"));
+        assert_eq!(status(gateway, "/nowhere").await, Some(404), "it still takes connections");
     };
-    std::fs::create_dir(version("..1")).unwrap();
-    for file in ["tls.crt", "tls.key", "jwks.json"] {
-        std::fs::rename(folder.join(file), version("..1").join(file)).unwrap();
-    }
-    link("..1", "..data");
-    for file in ["tls.crt", "tls.key", "jwks.json"] {
-        link(&format!("..data/{file}"), file);
-    }
-    std::fs::create_dir(version("..2")).unwrap();
-    let after = support::h2::certificate(&version("..2"), HOST);
-    std::fs::copy(version("..1").join("jwks.json"), version("..2").join("jwks.json")).unwrap();
-    std::os::unix::fs::symlink("..2", folder.join("..data_tmp")).unwrap();
-    std::fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
-    let client = super::tls::Client::trusting([&house.certificate, &after]);
-    super::by_itself(async || client.connect(house.gateway).await.unwrap().certificate() == after).await;
+    let (drained, ()) = tokio::join!(stopped, meanwhile);
+    assert_eq!(drained.expect("not the 30 s of before"), keyproof::server::Drained::Aborted(1));
+}
+
+#[tokio::test]
+async fn an_upstream_has_the_time_that_the_last_reload_gave_it() {
+    let silent = support::upstream::ByHand::bind().await;
+    let house = House::with_routes(ROUTES).await;
+    house.edit(&format!("http://{}", house.upstream.address), &format!("http://{}", silent.address()));
+    house.reload_with("name: legacy, ", "name: legacy, timeouts: { response: 50ms }, ").await;
+    assert_eq!(house.send(get("/open", &[])).await.status, 504);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use support::gateway::{HOST, House, get};
+use support::gateway::{House, get};
 
 /// What shows that a key is in force, or why it is not.
 enum Shows {
@@ -73,25 +73,10 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
             Open("/open", 200, 400),
         ),
         ("listeners[].trusted_proxies", PUBLIC, PUBLIC, Elsewhere),
-        (
-            "limits.drain_timeout",
-            "routes:\n",
-            "limits: { drain_timeout: 7s }\nroutes:\n",
-            Effective("/limits/drain_timeout", json!("7s")),
-        ),
-        (
-            "limits.drain_delay",
-            "routes:\n",
-            "limits: { drain_delay: 7s }\nroutes:\n",
-            Effective("/limits/drain_delay", json!("7s")),
-        ),
+        ("limits.drain_timeout", PUBLIC, PUBLIC, Elsewhere),
+        ("limits.drain_delay", PUBLIC, PUBLIC, Elsewhere),
         ("admin.address", PUBLIC, PUBLIC, Elsewhere),
-        (
-            "public_origins",
-            "public_origins: [\"https://api.test\"]",
-            "public_origins: [\"https://other.test\"]",
-            Good(200, 421),
-        ),
+        ("public_origins", "[\"https://api.test\", ", "[", Good(200, 421)),
         (
             "issuers[].name",
             "name: main",
@@ -171,24 +156,14 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
             "dpop: { max_age: 60s, leeway: 0s }",
             Proof(json!({ "iat": support::gateway::NOW.as_secs() + 5 }), 200, 401),
         ),
-        ("dpop.nonce.lifetime", dpop, "dpop: { nonce: { lifetime: 1h } }", Refused("restart the gateway")),
-        (
-            "dpop.nonce.secret_file",
-            dpop,
-            "dpop: { nonce: { secret_file: secret } }",
-            Effective("/dpop/nonce/secret_file", json!("secret")),
-        ),
+        ("dpop.nonce.lifetime", dpop, dpop, Elsewhere),
+        ("dpop.nonce.secret_file", dpop, dpop, Elsewhere),
         ("replay.store", replay, redis, Refused(restart)),
         ("replay.capacity", replay, "replay: { capacity: 1 }", Metric("keyproof_replay_capacity 1\n")),
         ("replay.per_key_limit", replay, "replay: { per_key_limit: 1 }", Good(200, 429)),
         ("replay.per_subject_limit", replay, "replay: { per_subject_limit: 1 }", Good(200, 429)),
         ("replay.journal", replay, "replay: { journal: state }", Refused(restart)),
-        (
-            "replay.on_start",
-            replay,
-            "replay: { on_start: wait }",
-            Effective("/replay/on_start", json!("wait")),
-        ),
+        ("replay.on_start", replay, replay, Elsewhere),
         ("replay.redis.url", replay, redis, Refused(restart)),
         ("replay.redis.sentinel_password_file", replay, redis, Refused(restart)),
         ("replay.redis.timeout", replay, redis, Refused(restart)),
@@ -244,12 +219,7 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
             "name: legacy, timeouts: { connect: 7s }, ",
             Effective("/upstreams/0/timeouts/connect", json!("7s")),
         ),
-        (
-            "upstreams[].timeouts.response",
-            SERVERS,
-            "name: legacy, timeouts: { response: 7s }, ",
-            Effective("/upstreams/0/timeouts/response", json!("7s")),
-        ),
+        ("upstreams[].timeouts.response", SERVERS, SERVERS, Elsewhere),
         (
             "upstreams[].timeouts.idle",
             SERVERS,
@@ -268,12 +238,7 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
             "name: renamed",
             Metric("keyproof_request_duration_seconds_count{route=\"renamed\"}"),
         ),
-        (
-            "routes[].match.hosts",
-            "path: /orders }",
-            "path: /orders, hosts: [api.test] }",
-            Effective("/routes/0/match/hosts/0", json!(HOST)),
-        ),
+        ("routes[].match.hosts", "path: /orders }", "path: /orders, hosts: [other.test] }", Good(200, 404)),
         ("routes[].match.path", "path: /orders", "path: /else", Good(200, 404)),
         ("routes[].match.methods", "path: /orders }", "path: /orders, methods: [POST] }", Good(200, 405)),
         (
@@ -366,8 +331,16 @@ fn keys(schema: &Value, path: &str, known: &mut BTreeSet<String>) {
     }
 }
 
-async fn check(key: &str, from: &str, to: &str, shows: Shows) {
+/// A gateway whose configuration has what the rows replace, and two origins.
+async fn house() -> House {
     let house = House::with(ROUTES, "dpop: { max_age: 60s }\nreplay: { store: memory }").await;
+    let origins = "public_origins: [\"https://api.test\", \"https://other.test\"] # ";
+    house.reload_with("public_origins: [", origins).await;
+    house
+}
+
+async fn check(key: &str, from: &str, to: &str, shows: Shows) {
+    let house = house().await;
     let edit = || {
         house.edit(from, to);
         house.reload()

@@ -8,10 +8,18 @@
 
 mod certificates;
 mod configuration;
+mod files;
+mod issuers;
 mod keys;
+mod terms;
 mod tls;
 
+use keyproof::jose::{Algorithm, PrivateKey};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::time::Duration;
+use support::gateway::get;
+use support::raw::Raw;
 
 /// What is promised: in force within five seconds of a change. A test that waits longer has failed; none waits so long for luck.
 const PROMISED: Duration = Duration::from_secs(5);
@@ -24,4 +32,34 @@ async fn by_itself<F: AsyncFnMut() -> bool>(mut holds: F) {
         }
     };
     tokio::time::timeout(PROMISED, wait).await.expect("it is in force within five seconds");
+}
+
+/// `GET /orders` with this token and proof.
+fn with(token: &str, proof: &str) -> String {
+    get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", proof)])
+}
+
+/// A port that is free now.
+fn free() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// What `GET` of this path is answered, if anybody listens.
+async fn status(address: SocketAddr, path: &str) -> Option<u16> {
+    let socket = tokio::net::TcpStream::connect(address).await.ok()?;
+    let mut client = Raw::of(socket);
+    client.try_send(get(path, &[])).await.ok()?;
+    Some(client.answer().await?.status)
+}
+
+/// A key set with a key that nobody has.
+fn other_key() -> String {
+    key_as_one(&PrivateKey::generate(Algorithm::Es256).unwrap())
+}
+
+/// A key set with this key, which it calls `one`.
+fn key_as_one(key: &PrivateKey) -> String {
+    let mut jwk: Value = serde_json::from_str(&key.public_jwk()).unwrap();
+    jwk["kid"] = json!("one");
+    json!({ "keys": [jwk] }).to_string()
 }

@@ -218,9 +218,9 @@ impl House {
     }
 
     /// Stops the gateway alone: what it stood beside goes on.
-    pub async fn stopped(self) {
+    pub async fn stopped(self) -> Drained {
         drop(self.stop);
-        self.running.await.unwrap();
+        self.running.await.unwrap()
     }
 
     /// A token for the client's key, with every claim of RFC 9068; `changes` replace claims, `null` removes them.

@@ -47,6 +47,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use writer::{Kept, Writer};
 
 /// Segments that make up a retention.
@@ -76,7 +77,7 @@ impl JournalStore {
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
         let hold = Hold::take(directory)?;
         let past = Past::read(directory, &hold, settings, clock.now()).map_err(failed)?;
-        let slice = (settings.retention / PER_RETENTION).max(std::time::Duration::from_secs(1));
+        let slice = slice(settings);
         let writer =
             Writer::begin(directory.to_owned(), past.header, past.kept, past.last, slice).map_err(failed)?;
         let (begins_empty, writer) = (past.begins_empty, Mutex::new(writer));
@@ -151,7 +152,7 @@ impl JournalStore {
 
     /// Successors are told under which terms proofs are dropped from now on.
     pub(super) fn follow_terms(&self, settings: &Settings<'_>) {
-        self.writer().follow_terms(settings.terms_hash());
+        self.writer().follow_terms(settings.terms_hash(), slice(settings));
     }
 
     /// See [`super::Store::complete_from`]: successors are told as well.
@@ -182,6 +183,11 @@ impl JournalStore {
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// For how long a segment is written.
+fn slice(settings: &Settings<'_>) -> Duration {
+    (settings.retention / PER_RETENTION).max(Duration::from_secs(1))
 }
 
 /// What a predecessor left, taken in.

@@ -105,10 +105,10 @@ impl Writer {
         self.restamp = true;
     }
 
-    /// What is written from the next segment on, which is begun at the next chance, is written under these terms.
-    pub(super) fn follow_terms(&mut self, terms: u64) {
+    /// What is written from the next segment on, which is begun at the next chance, is written under these terms; each is as long as this.
+    pub(super) fn follow_terms(&mut self, terms: u64, slice: Duration) {
         self.restamp |= self.header.terms != terms;
-        self.header.terms = terms;
+        (self.header.terms, self.slice) = (terms, slice);
     }
 
     /// Nothing is written until [`Writer::unbar`].

@@ -35,7 +35,9 @@
 //! would trust a proof that may have been used.
 //!
 //! The same id can have another `until` after a reload that changed the acceptance window.
-//! [`super::Store::complete_from`] is for that.
+//! [`super::Store::complete_from`] is for that. Where a reload has proofs live longer than the window reaches,
+//! generations become wider ([`MemoryStore::remember_for`]), by a whole number, so that none is torn apart. What was dropped is told by
+//! time and not by generation, because a part of a wider one may have been.
 //!
 //! A process that starts after the clock was set back knows nothing of its predecessor's time: the journal
 //! does, memory cannot, and [`super::Store::take_only_own_until`] is for that.
@@ -73,12 +75,10 @@ const MOST_SHARDS: usize = 256;
 pub struct MemoryStore {
     pub(super) secret: Secret,
     pub(super) since: Since,
-    timeline: Timeline,
     window: RwLock<Window>,
     shards: Vec<Mutex<Table>>,
     quota: Quota,
     pub(super) subjects: Option<Subjects>,
-    retention: Duration,
     counts: Vec<AtomicUsize>,
     len: AtomicUsize,
     capacity: AtomicUsize,
@@ -86,8 +86,8 @@ pub struct MemoryStore {
 
 impl MemoryStore {
     /// A store for `capacity` live proofs, `per_key_limit` of one key, that begins at `start`. `retention` is
-    /// the longest time between a proof's acceptance and its `until`; more than twice of it is still
-    /// remembered, beyond that the store is [`Outcome::Unavailable`].
+    /// the longest time between a proof's acceptance and its `until`; twice of it is still remembered, and
+    /// beyond that the store is [`Outcome::Unavailable`] until `remember_for` has made room.
     pub fn new(capacity: usize, per_key_limit: usize, retention: Duration, start: UnixTime) -> Self {
         Self::with_secret(Secret::random(), capacity, per_key_limit, retention, start)
     }
@@ -100,19 +100,15 @@ impl MemoryStore {
         retention: Duration,
         start: UnixTime,
     ) -> Self {
-        let timeline = Timeline::new(retention, start);
         let shards = (capacity / PER_SHARD).clamp(1, MOST_SHARDS);
         let places = places_per_shard(capacity, shards);
-        let base = timeline.generation(start).unwrap_or(1);
         Self {
             secret,
             since: Since::new(start),
-            timeline,
-            window: RwLock::new(Window::new(&timeline, base)),
+            window: RwLock::new(Window::new(Timeline::new(retention, start), start)),
             shards: std::iter::repeat_with(|| Mutex::new(Table::new(places))).take(shards).collect(),
             quota: Quota::new(per_key_limit),
             subjects: None,
-            retention,
             counts: (0..GENERATIONS).map(|_| AtomicUsize::new(0)).collect(),
             len: AtomicUsize::new(0),
             capacity: capacity.into(),
@@ -120,8 +116,9 @@ impl MemoryStore {
     }
 
     /// So many live proofs of one subject, as the caller counts them.
-    pub(super) fn limit_subjects(&mut self, limit: usize, start: UnixTime) {
-        self.subjects = Some(Subjects::new(limit, self.retention, start));
+    pub(super) fn limit_subjects(&mut self, limit: usize) {
+        let timeline = self.window.get_mut().unwrap_or_else(PoisonError::into_inner).timeline();
+        self.subjects = Some(Subjects::new(limit, timeline));
     }
 
     /// See [`super::Store::check_and_insert`].
@@ -150,17 +147,21 @@ impl MemoryStore {
         now: Moment,
         commit: impl FnOnce() -> Result<(), Outcome>,
     ) -> Outcome {
-        let Some(generation) = self.timeline.generation(until) else { return Outcome::Unavailable };
-        if self.timeline.generation(now.wall).is_none() {
-            return Outcome::Unavailable;
-        }
         let mut window = self.window_at(now);
-        if mark > 0 && window.coverage(generation) == Coverage::Before && until >= now.wall {
+        let coverage = |window: &Window| {
+            window.generation(now.wall)?;
+            let generation = window.generation(until)?;
+            Some((generation, window.coverage(generation, until)))
+        };
+        let mut found = coverage(&window);
+        if mark > 0 && until >= now.wall && matches!(found, Some((_, Coverage::Before))) {
             drop(window);
             self.slide_back(now);
             window = self.window.read().unwrap_or_else(PoisonError::into_inner);
+            found = coverage(&window);
         }
-        match window.coverage(generation) {
+        let Some((generation, coverage)) = found else { return Outcome::Unavailable };
+        match coverage {
             Coverage::Remembered => {
                 self.insert(&window, key, generation, commit).err().unwrap_or(Outcome::Fresh)
             }
@@ -177,12 +178,12 @@ impl MemoryStore {
     /// Takes in a proof that a predecessor accepted, whatever its owner's limit. `false`: there was no room,
     /// and it is not remembered.
     pub(super) fn restore(&self, key: ReplayKey, until: UnixTime) -> bool {
-        let Some(generation) = self.timeline.generation(until) else { return false };
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
-        match window.coverage(generation) {
+        let Some(generation) = window.generation(until) else { return false };
+        match window.coverage(generation, until) {
             Coverage::Forgotten(_) | Coverage::Before => return true,
             Coverage::Beyond => {
-                window.forget(generation..=generation, self.since.latest());
+                window.forget(generation, self.since.latest());
                 return true;
             }
             Coverage::Remembered => {}
@@ -206,12 +207,12 @@ impl MemoryStore {
     /// What a predecessor dropped is never used again: every generation before the present one, and every one up to `until`, the last that
     /// the predecessor dropped something of.
     pub(super) fn forget_to(&self, until: UnixTime, now: UnixTime) {
-        let expired = self.timeline.generation(now).map_or(0, |generation| generation.saturating_sub(1));
+        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        let expired = window.generation(now).map_or(0, |generation| generation.saturating_sub(1));
         // The whole generation that `until` lies in, also where it is the present one: a part of it is gone.
         let beyond = if until < now { 0 } else { u32::MAX };
-        let dropped = self.timeline.generation(until).unwrap_or(beyond);
-        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
-        window.forget(1..=expired.max(dropped), self.since.latest());
+        let dropped = window.generation(until).unwrap_or(beyond);
+        window.forget_to(expired.max(dropped), self.since.latest());
     }
 
     /// How many proofs are remembered and not yet expired.
@@ -229,9 +230,33 @@ impl MemoryStore {
         self.capacity.load(Ordering::Relaxed)
     }
 
-    /// The longest retention under which every proof can be remembered.
-    pub(super) const fn longest_retention(&self) -> Duration {
-        self.retention.saturating_mul(2)
+    /// Sees to it that proofs can be remembered for so long, where they could not: with wider generations, so that as many of them reach
+    /// farther. All that is remembered stays, and what was forgotten stays so. Nobody is served meanwhile: it takes about as long as doubling
+    /// all shards. Where the retention gets shorter again, generations stay as wide.
+    pub(super) fn remember_for(&self, retention: Duration) {
+        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        let before = window.timeline();
+        let Some(timeline) = before.widened(retention) else { return };
+        let alive = |generation| window.holds(generation);
+        let label = |generation| timeline.take_over(&before, generation);
+        self.counts.iter().for_each(|count| count.store(0, Ordering::Relaxed));
+        let mut len = 0_usize;
+        let mut count = |generation| {
+            len = len.saturating_add(1);
+            if let Some(count) = self.counts.get(ring_place(generation)) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.relabel(alive, label, &mut count);
+        }
+        self.len.store(len, Ordering::Relaxed);
+        self.quota.relabel(alive, label);
+        if let Some(subjects) = &self.subjects {
+            subjects.widen(timeline);
+        }
+        window.widen(timeline);
     }
 
     /// Other limits, from now on. What is remembered stays, also where that is more than there would be room for.
@@ -279,11 +304,11 @@ impl MemoryStore {
 
     /// Moves the window to `now` unless it `stands` already.
     fn slide(&self, now: Moment, stands: impl FnOnce(&Window) -> bool) {
-        let Some(base) = self.timeline.generation(now.wall) else { return };
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(base) = window.generation(now.wall) else { return };
         if !stands(&window) {
             window.slid = now.steady;
-            window.slide(&self.timeline, base, |generation| self.drain(generation), || self.since.next());
+            window.slide(base, |generation| self.drain(generation), || self.since.next());
         }
     }
 

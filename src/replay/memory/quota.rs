@@ -74,6 +74,13 @@ impl Quota {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
+    /// Counts what is alive under other generations from now on.
+    pub(in crate::replay) fn relabel(&self, alive: impl Fn(u32) -> bool, label: impl Fn(u32) -> u32) {
+        for stripe in &self.stripes {
+            stripe.lock().unwrap_or_else(PoisonError::into_inner).relabel(&alive, &label);
+        }
+    }
+
     /// Counts one more, limit or not.
     pub(in crate::replay) fn restore(&self, owner: u64, generation: u32) {
         let (stripe, columns) = places(owner);
@@ -100,9 +107,19 @@ impl Stripe {
 
     fn count_one(&mut self, columns: [usize; ROWS], generation: u32) {
         for column in columns {
-            if let Some([mark, count]) = self.ring_mut(column).get_mut(ring_place(generation)) {
-                *count = if *mark == generation { count.saturating_add(1) } else { 1 };
-                *mark = generation;
+            add(self.ring_mut(column), generation, 1);
+        }
+    }
+
+    fn relabel(&mut self, alive: impl Fn(u32) -> bool, label: impl Fn(u32) -> u32) {
+        for ring in 1..=self.given {
+            let cells = self.cells.get_mut(span(ring)).unwrap_or_default();
+            let mut before: Vec<[u32; 2]> = cells.iter().filter(|[mark, _]| alive(*mark)).copied().collect();
+            // Of those that would share a cell the latest counts.
+            before.sort_unstable();
+            cells.fill([0, 0]);
+            for [mark, count] in before {
+                add(cells, label(mark), count);
             }
         }
     }
@@ -126,6 +143,14 @@ impl Stripe {
             self.cells.resize(span.end, [0, 0]);
         }
         self.cells.get_mut(span).unwrap_or_default()
+    }
+}
+
+/// Counts so many of a generation in a ring.
+fn add(ring: &mut [[u32; 2]], generation: u32, more: u32) {
+    if let Some([mark, count]) = ring.get_mut(ring_place(generation)) {
+        *count = if *mark == generation { count.saturating_add(more) } else { more };
+        *mark = generation;
     }
 }
 

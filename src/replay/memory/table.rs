@@ -129,14 +129,38 @@ impl Table {
         }
     }
 
+    /// Gives each of the living another generation, which is shown, and forgets the dead.
+    pub(super) fn relabel(
+        &mut self,
+        alive: impl Fn(u32) -> bool,
+        label: impl Fn(u32) -> u32,
+        mut show: impl FnMut(u32),
+    ) {
+        let mut living = self.living(alive);
+        for [.., generation] in &mut living {
+            *generation = label(*generation);
+            show(*generation);
+        }
+        self.home_anew(living);
+    }
+
     /// Homes the living anew, in a table of twice the size; of the same, if half of what crowded it is dead.
     fn rebuild(&mut self, alive: impl Fn(u32) -> bool) {
-        let mut living = Vec::with_capacity(self.taken);
-        let entries = self.places.iter().take(self.size);
-        living.extend(entries.filter(|[.., generation]| *generation != 0 && alive(*generation)).copied());
+        let living = self.living(alive);
         if living.len() > crowded(self.size) / 2 {
             self.size = self.size.saturating_mul(2).min(self.places.len());
         }
+        self.home_anew(living);
+    }
+
+    fn living(&self, alive: impl Fn(u32) -> bool) -> Vec<[u32; 5]> {
+        let mut living = Vec::with_capacity(self.taken);
+        let entries = self.places.iter().take(self.size);
+        living.extend(entries.filter(|[.., generation]| *generation != 0 && alive(*generation)).copied());
+        living
+    }
+
+    fn home_anew(&mut self, living: Vec<[u32; 5]>) {
         self.taken = living.len();
         // Written before they are read: memory that was only read is given twice, empty and then to write.
         self.places.iter_mut().take(self.size).for_each(|place| *place = [0; 5]);

@@ -231,6 +231,70 @@ fn what_a_journal_restores_grows_the_store_up_to_its_capacity() {
     assert_eq!(store.check_and_insert(key(20_001), after(60), START), Outcome::Full);
 }
 
+/// What a reload brings that has proofs live longer than the store was made for.
+#[test]
+fn a_longer_retention_forgets_nothing_and_doubts_nothing_new() {
+    let store = MemoryStore::new(1000, 40, RETENTION, START);
+    for n in 0..200 {
+        let now = i64::try_from(n).unwrap();
+        assert_eq!(store.check_and_insert(owned(n, n % 5), after(now + 60), after(now)), Outcome::Fresh);
+    }
+    assert_eq!(store.check_and_insert(key(500), after(200 + 3600), after(199)), Outcome::Unavailable);
+    let live = store.len();
+    store.remember_for(Duration::from_secs(3610));
+    assert_eq!(store.len(), live);
+    for n in 140..200 {
+        let until = after(i64::try_from(n).unwrap() + 60);
+        assert_eq!(store.check_and_insert(owned(n, n % 5), until, after(199)), Outcome::Replayed, "{n}");
+    }
+    assert_eq!(store.check_and_insert(owned(500, 7), after(200 + 3600), after(199)), Outcome::Fresh);
+    assert_eq!(
+        store.check_and_insert(owned(501, 7), after(259), after(199)),
+        Outcome::Fresh,
+        "as short as before"
+    );
+    for n in 600..630 {
+        let _: Outcome = store.check_and_insert(owned(n, 0), after(260), after(199));
+    }
+    assert_eq!(store.check_and_insert(owned(700, 0), after(260), after(199)), Outcome::OverQuota);
+    // What was dropped before is no less forgotten where the clock goes back, and nothing more is.
+    store.advance(after(-500));
+    assert_eq!(store.check_and_insert(owned(1, 1), after(61), after(1)), Outcome::Forgotten);
+    assert_eq!(store.check_and_insert(owned(199, 4), after(259), after(199)), Outcome::Replayed);
+    store.advance(after(-2000));
+    assert_eq!(store.check_and_insert(owned(502, 7), after(-1940), after(-2000)), Outcome::Fresh);
+    // Again, and by the least that is too much.
+    let most = store.window.read().unwrap().timeline().longest_retention();
+    store.remember_for(most);
+    store.remember_for(most + Duration::from_secs(1));
+    assert_eq!(store.check_and_insert(owned(500, 7), after(200 + 3600), after(199)), Outcome::Replayed);
+}
+
+#[test]
+fn a_retention_that_grows_while_threads_use_the_store_loses_nothing() {
+    let store = MemoryStore::new(100_000, 100_000, RETENTION, START);
+    let (fresh, barrier) = (AtomicUsize::new(0), Barrier::new(9));
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (store, fresh, barrier) = (&store, &fresh, &barrier);
+            scope.spawn(move || {
+                barrier.wait();
+                for n in (thread / 2 * 4000)..(thread / 2 * 4000 + 4000) {
+                    let outcome = store.check_and_insert(key(n), after(60), START);
+                    fresh.fetch_add(usize::from(outcome == Outcome::Fresh), Ordering::Relaxed);
+                    assert!(matches!(outcome, Outcome::Fresh | Outcome::Replayed));
+                }
+            });
+        }
+        barrier.wait();
+        for secs in (1..60).map(|step| step * 600) {
+            store.remember_for(Duration::from_secs(secs));
+        }
+    });
+    assert_eq!((fresh.into_inner(), store.len()), (16_000, 16_000));
+    assert!((0..16_000).all(|n| store.check_and_insert(key(n), after(60), START) == Outcome::Replayed));
+}
+
 /// One thing that happens to a store.
 #[derive(Clone, Debug)]
 enum Event {
@@ -242,6 +306,8 @@ enum Event {
     Clock { by: i64 },
     /// A request comes, and reaches the store so much later.
     Wait { by: i64 },
+    /// Proofs may have to be remembered for so long from now on.
+    Remember { secs: u64 },
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -251,6 +317,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (0_i64..12).prop_map(|by| Event::Clock { by }),
         1 => (-400_i64..400).prop_map(|by| Event::Clock { by }),
         1 => (0_i64..400).prop_map(|by| Event::Wait { by }),
+        1 => (1_u64..4000).prop_map(|secs| Event::Remember { secs }),
     ]
 }
 
@@ -273,6 +340,8 @@ proptest! {
     ) {
         let store = MemoryStore::new(capacity, limit, RETENTION, START);
         let (mut model, mut present, mut stepped_back, mut waited) = (Model::default(), START, false, 0);
+        // A generation's width, rounded up: what may outlive its `until`.
+        let mut slice = 6834;
         for event in events {
             let now = UnixTime::from_millis(present.as_millis() - waited * 1000);
             let proof = match event {
@@ -285,6 +354,14 @@ proptest! {
                 Event::Wait { by } => {
                     // The next request's `now` is old; the one after it is judged by the present again.
                     waited = by;
+                    continue;
+                }
+                Event::Remember { secs } => {
+                    let before = store.len();
+                    store.remember_for(Duration::from_secs(secs));
+                    // More where a clock that was set back brought generations back that had been dropped.
+                    prop_assert!(store.len() == before || store.len() > before && stepped_back);
+                    slice = slice.max(i64::try_from(secs).unwrap() * 1000 / 12 + 6834);
                     continue;
                 }
                 Event::Replay { which } => match model.order.get(which % model.order.len().max(1)) {
@@ -304,7 +381,6 @@ proptest! {
                 continue; // The window of acceptance refuses it first.
             }
             let outcome = store.check_and_insert(owned(proof, proof % 3), until, now);
-            let slice = 6834; // A generation's width, rounded up: what may outlive its `until`.
             let remembered = |until: &UnixTime| until.as_millis() + slice >= now.as_millis();
             let live = model.used.values().filter(|until| remembered(until)).count();
             let same = |other: &u64| other % 3 == proof % 3;

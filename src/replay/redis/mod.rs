@@ -62,6 +62,7 @@ mod vet;
 mod wire;
 
 use super::limit::PerKeyLimit;
+use super::memory::Timeline;
 use super::patience::in_time;
 use super::subjects::Subjects;
 use super::{Outcome, RedisPlan, ReplayKey, Settings, Since};
@@ -128,11 +129,12 @@ struct Live {
 impl RedisStore {
     /// Tries to connect once; a server that is not there is waited for, and proofs are refused meanwhile.
     pub async fn open(plan: &RedisPlan, settings: &Settings<'_>, clock: &Clock) -> Self {
+        let timeline = Timeline::new(settings.retention, clock.now());
         let store = Self {
             topology: Topology::new(&plan.servers, plan.timeout),
             terms: Terms {
                 hash: settings.terms_hash(),
-                retention: settings.retention,
+                retention: millis(settings.retention).into(),
                 assume_noeviction: plan.assume_noeviction,
                 unknown_policy: Once::new(),
             },
@@ -151,8 +153,8 @@ impl RedisStore {
             unchecked: Unchecked::default(),
             len: AtomicUsize::new(0),
             capacity: settings.plan.capacity.into(),
-            per_key: PerKeyLimit::new(settings.plan.per_key_limit, settings.retention, clock.now()),
-            subjects: Subjects::new(settings.plan.per_subject_limit, settings.retention, clock.now()),
+            per_key: PerKeyLimit::new(settings.plan.per_key_limit, timeline),
+            subjects: Subjects::new(settings.plan.per_subject_limit, timeline),
         };
         store.tend(clock.moment()).await;
         store
@@ -205,9 +207,13 @@ impl RedisStore {
         self.capacity.load(Ordering::Relaxed)
     }
 
-    /// The longest retention under which every limit counts as it should.
-    pub(super) const fn longest_retention(&self) -> Duration {
-        self.terms.retention.saturating_mul(2)
+    /// Counts on where proofs live for so long.
+    pub(super) fn remember_for(&self, retention: Duration) {
+        self.terms.retention.fetch_max(millis(retention), Ordering::Relaxed);
+        self.own_clock.remember_for(retention);
+        if let Some(timeline) = self.per_key.remember_for(retention) {
+            self.subjects.widen(timeline);
+        }
     }
 
     /// Other limits, from now on.
@@ -312,6 +318,10 @@ impl RedisStore {
         self.give_up(live, &refusal);
         Outcome::Unavailable
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Live {

@@ -2,7 +2,7 @@
 
 use crate::clock::{CLOCK_DIFFERENCE, Moment, UnixTime};
 use crate::replay::Since;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Of more stretches than this the oldest are taken as one.
@@ -13,12 +13,13 @@ const STRETCHES: usize = 16;
 /// evenly, beside the one that nobody sets, is remembered with the proofs that can have been used in it.
 #[derive(Debug)]
 pub(super) struct OwnClock {
-    retention: Duration,
     stretches: Mutex<Stretches>,
 }
 
 #[derive(Debug)]
 struct Stretches {
+    /// The longest that ever was asked for.
+    retention: Duration,
     start: UnixTime,
     latest: UnixTime,
     /// The wall clock less the steady one, in milliseconds, at most.
@@ -38,25 +39,36 @@ struct Stretch {
 
 impl OwnClock {
     pub(super) const fn new(retention: Duration, now: Moment) -> Self {
-        let stretches = Stretches { start: now.wall, latest: now.wall, ahead: ahead(now), past: Vec::new() };
-        Self { retention, stretches: Mutex::new(stretches) }
+        let (start, ahead) = (now.wall, ahead(now));
+        let stretches = Stretches { retention, start, latest: start, ahead, past: Vec::new() };
+        Self { stretches: Mutex::new(stretches) }
+    }
+
+    /// Proofs live for so long from now on.
+    pub(super) fn remember_for(&self, retention: Duration) {
+        let mut stretches = self.lock();
+        stretches.retention = stretches.retention.max(retention);
     }
 
     /// Whether a proof with this `until`, not used before `mark`, can have been used before the clock was set, and its key have expired
     /// since.
     pub(super) fn may_have_expired(&self, until: UnixTime, mark: u64, now: Moment, since: &Since) -> bool {
-        let mut stretches = self.stretches.lock().unwrap_or_else(PoisonError::into_inner);
-        stretches.observe(now, self.retention, since);
+        let mut stretches = self.lock();
+        stretches.observe(now, since);
         let unknown = stretches.past.iter().filter(|stretch| stretch.mark > mark);
         unknown.into_iter().any(|stretch| stretch.may_have_expired(until, now.steady))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stretches> {
+        self.stretches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Stretches {
-    fn observe(&mut self, now: Moment, retention: Duration, since: &Since) {
+    fn observe(&mut self, now: Moment, since: &Since) {
         let most = i64::try_from(CLOCK_DIFFERENCE.as_millis()).unwrap_or(i64::MAX);
         if ahead(now).abs_diff(self.ahead) > most.unsigned_abs() {
-            let untils = (self.start, self.latest.saturating_add(retention));
+            let untils = (self.start, self.latest.saturating_add(self.retention));
             self.past.push(Stretch { untils, ahead: self.ahead, mark: since.next() });
             (self.start, self.latest, self.ahead) = (now.wall, now.wall, ahead(now));
             self.merge();

@@ -7,7 +7,7 @@ use super::{JUMP, slots};
 use crate::clock::{CLOCK_DIFFERENCE, Stopwatch, UnixTime};
 use crate::jose::{encode, random, sha256};
 use ::redis::{cmd, pipe};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ const SECRET_KEY: &str = "keyproof:replay:secret";
 #[derive(Debug)]
 pub(super) struct Terms {
     pub(super) hash: u64,
-    pub(super) retention: Duration,
+    /// In milliseconds; the longest that ever was asked for.
+    pub(super) retention: AtomicU64,
     /// The operator says that nothing is evicted, where the server does not tell.
     pub(super) assume_noeviction: bool,
     /// It was said once that nobody knows.
@@ -219,7 +220,7 @@ fn probe_key(slots: &[(u16, u16)]) -> String {
 }
 
 fn epoch_life(terms: &Terms) -> u64 {
-    u64::try_from(terms.retention.saturating_add(EPOCH_LIFE).as_millis()).unwrap_or(u64::MAX)
+    terms.retention.load(Ordering::Relaxed).saturating_add(super::millis(EPOCH_LIFE))
 }
 
 /// What `TIME` answers: seconds and microseconds.
