@@ -4,7 +4,8 @@ import dataclasses
 import statistics
 import sys
 
-SERVERS = ["gateway", "baseline", "nginx", "haproxy", "envoy", "envoy-cached", "apache", "node"]
+SERVERS = ["gateway", "baseline", "nginx", "haproxy", "envoy", "envoy-cached", "apache", "node", "front-nginx", "front-nginx-asking",
+           "front-envoy", "front-envoy-asking", "front-envoy-grpc-asking"]
 
 # Gateways of their own, which come with the first: what a case leaves behind in caches and replay table stays with it.
 CROWD, WIDE = "gateway-crowd", "gateway-wide"
@@ -47,6 +48,16 @@ HUNDRED_THOUSAND = ("--clients", "100000", "--visit")
 MANY = ("--connections", "64")
 BEARER = ("--auth", "bearer")
 
+# As nginx asks, and as Envoy does over gRPC. Envoy has few connections and many streams.
+FORWARD_AUTH, GRPC = ("--door", "forward-auth"), ("--door", "grpc", "--connections", "4", "--streams", "8")
+DOORS = (beside("doors", "gateway"), Case("gateway, forward-auth decision", "gateway", FORWARD_AUTH),
+         Case("gateway, gRPC decision", "gateway", GRPC))
+# What a front adds is felt where it has time to spare.
+AT_EASE = ("--rate", "1000")
+NGINX, NGINX_ASKING = Case("nginx", "front-nginx", AT_EASE), Case("nginx asking keyproof", "front-nginx-asking", AT_EASE)
+ENVOY, ENVOY_ASKING = Case("Envoy", "front-envoy", AT_EASE), Case("Envoy asking keyproof over HTTP", "front-envoy-asking", AT_EASE)
+ENVOY_GRPC_ASKING = Case("Envoy asking keyproof over gRPC", "front-envoy-grpc-asking", AT_EASE)
+
 CHEAP = [refusing("no-token"), refusing("wrong-claims")]
 SIGNED = beside("refusals", "gateway"), *map(refusing, ["bad-token", "bad-proof", "replay"])
 GATEWAY_AT_HALF = Case("gateway at half load", "gateway", half_of="gateway")
@@ -63,6 +74,9 @@ GROUPS = [
     [Turns((Case("gateway HTTP/2", "gateway", H2), Case("baseline HTTP/2", "baseline", H2)))],
     [Turns((Case("gateway, 64 connections", "gateway", MANY), Case("gateway, two cores", WIDE, MANY)))],
     [[Case("gateway, 20 clients", CROWD)], [Case("gateway, 100,000 clients", CROWD, HUNDRED_THOUSAND)]],
+    [Turns(DOORS)],
+    [Turns((NGINX, NGINX_ASKING))],
+    [Turns((ENVOY, ENVOY_ASKING, ENVOY_GRPC_ASKING))],
     [[Case("nginx, no check", "nginx", REUSE)]],
     [[Case("HAProxy jwt_verify", "haproxy", BEARER)]],
     [[Case("Envoy jwt_authn", "envoy", BEARER)]],

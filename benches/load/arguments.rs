@@ -40,6 +40,17 @@ pub(crate) enum Auth {
     None,
 }
 
+/// As whom the server is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Door {
+    /// A client, whose request is forwarded.
+    Proxy,
+    /// nginx, which asks whether its client's request may pass.
+    ForwardAuth,
+    /// Envoy, which asks over gRPC, without TLS.
+    Grpc,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
     /// Start a gateway and an upstream, and stop them at the end.
@@ -64,6 +75,9 @@ pub(crate) struct RunArguments {
     #[arg(long, default_value = "1")]
     pub(crate) generator_cpus: String,
 
+    /// As whom the server is asked.
+    #[arg(long, value_enum, default_value = "proxy", conflicts_with_all = ["tls", "h2"])]
+    pub(crate) door: Door,
     /// Speak TLS.
     #[arg(long)]
     pub(crate) tls: bool,
@@ -160,6 +174,12 @@ pub(crate) struct SceneArguments {
     /// Where it will listen for TLS.
     #[arg(long)]
     pub(crate) listen_tls: Option<SocketAddr>,
+    /// Where it will listen for fronts that ask over HTTP.
+    #[arg(long)]
+    pub(crate) listen_decisions: Option<SocketAddr>,
+    /// Where it will listen for Envoy over gRPC.
+    #[arg(long)]
+    pub(crate) listen_grpc: Option<SocketAddr>,
     /// Where its admin address will be.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) admin: SocketAddr,

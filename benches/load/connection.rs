@@ -1,5 +1,6 @@
 //! HTTP/1.1 by hand: a request is a few copies, an answer a search for its end. The generator must cost less than what it measures.
 
+use crate::arguments::Door;
 use crate::pool::Shot;
 use crate::run::Run;
 use crate::scenery::HOST;
@@ -29,7 +30,7 @@ pub(crate) async fn send_all(
 ) -> io::Result<()> {
     let mut connection = Connection { socket: dialer.dial().await?, out: Vec::new(), received: Vec::new() };
     for shot in shots {
-        connection.send(&run.path, &shot).await?;
+        connection.send(run, &shot).await?;
         connection.answer().await?;
     }
     Ok(())
@@ -40,7 +41,7 @@ async fn keep_alive<S: AsyncRead + AsyncWrite + Unpin>(run: &Run, socket: S) -> 
         Connection { socket, out: Vec::with_capacity(2048), received: Vec::with_capacity(8192) };
     while let Some(due) = run.turn().await {
         let Some(shot) = run.shot() else { return Ok(()) };
-        connection.send(&run.path, &shot).await?;
+        connection.send(run, &shot).await?;
         let answer = connection.answer().await?;
         run.answered(shot.kind, answer.status, due);
         if answer.close {
@@ -62,9 +63,19 @@ struct Answer {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    async fn send(&mut self, path: &str, shot: &Shot<'_>) -> io::Result<()> {
+    async fn send(&mut self, run: &Run, shot: &Shot<'_>) -> io::Result<()> {
         self.out.clear();
-        for part in ["GET ", path, " HTTP/1.1\r\nhost: ", HOST, "\r\n"] {
+        let path = run.path.as_str();
+        // As a front asks with `deploy/front/nginx.conf`, and as a client does.
+        let asks = [
+            "GET / HTTP/1.1\r\nhost: keyproof\r\nx-original-method: GET\r\nx-original-url: https://",
+            HOST,
+            path,
+            "\r\nx-forwarded-for: 127.0.0.1\r\n",
+        ];
+        let own = ["GET ", path, " HTTP/1.1\r\nhost: ", HOST, "\r\n"];
+        let head = if run.door == Door::ForwardAuth { &asks[..] } else { &own };
+        for part in head {
             self.out.extend_from_slice(part.as_bytes());
         }
         for (name, value) in [("authorization: ", shot.authorization), ("dpop: ", shot.proof)] {

@@ -1,5 +1,7 @@
 //! HTTP/2, by hyper: many streams on few connections.
 
+use crate::arguments::Door;
+use crate::grpc;
 use crate::pool::Shot;
 use crate::run::Run;
 use crate::scenery::HOST;
@@ -7,7 +9,7 @@ use crate::tls::Dialer;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Request};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::io;
@@ -39,20 +41,21 @@ async fn multiplex(run: &Rc<Run>, dialer: &Dialer, streams: usize) -> io::Result
     outcome
 }
 
-async fn one_after_another(run: Rc<Run>, mut sender: SendRequest<Empty<Bytes>>) -> io::Result<()> {
+async fn one_after_another(run: Rc<Run>, mut sender: SendRequest<Full<Bytes>>) -> io::Result<()> {
     while let Some(due) = run.turn().await {
         let Some(shot) = run.shot() else { return Ok(()) };
-        let answer = sender.send_request(request(&run.path, &shot)).await.map_err(io::Error::other)?;
-        let status = answer.status().as_u16();
-        let kind = shot.kind;
-        answer.into_body().collect().await.map_err(io::Error::other)?;
-        run.answered(kind, status, due);
+        let asks = run.door == Door::Grpc;
+        let question = if asks { grpc::question(&run.path, &shot) } else { request(&run.path, &shot) };
+        let answer = sender.send_request(question).await.map_err(io::Error::other)?;
+        let (status, kind) = (answer.status().as_u16(), shot.kind);
+        let body = answer.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+        run.answered(kind, if asks { grpc::verdict(&body) } else { status }, due);
     }
     Ok(())
 }
 
-fn request(path: &str, shot: &Shot<'_>) -> Request<Empty<Bytes>> {
-    let mut request = Request::new(Empty::new());
+fn request(path: &str, shot: &Shot<'_>) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::default());
     *request.uri_mut() = format!("https://{HOST}{path}").parse().unwrap();
     for (name, value) in [(AUTHORIZATION, shot.authorization), (DPOP, shot.proof)] {
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {

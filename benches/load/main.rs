@@ -13,6 +13,7 @@
 mod account;
 mod arguments;
 mod connection;
+mod grpc;
 mod h2;
 mod mix;
 mod pace;

@@ -1,7 +1,7 @@
 //! One run: warm-up, measurement, end.
 
 use crate::account;
-use crate::arguments::RunArguments;
+use crate::arguments::{Door, RunArguments};
 use crate::mix::Kind;
 use crate::pace::Pace;
 use crate::pool::{Pool, Shot};
@@ -25,6 +25,7 @@ const SETTLE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) path: String,
+    pub(crate) door: Door,
     pool: Pool,
     pace: Option<Pace>,
     clock: Stopwatch,
@@ -65,6 +66,7 @@ async fn measure(
     let clock = Stopwatch::start();
     let run = Rc::new(Run {
         path: arguments.path.clone(),
+        door: arguments.door,
         pool,
         pace: arguments.rate.map(|rate| Pace::new(rate, clock)),
         clock,
@@ -78,12 +80,13 @@ async fn measure(
     if !arguments.in_turns {
         run.open();
     }
-    if !arguments.h2 {
+    let h2 = arguments.h2 || arguments.door == Door::Grpc;
+    if !h2 {
         connection::send_all(&run, &dialer, run.pool.first_uses()).await?;
     }
     for _ in 0..arguments.connections.max(1) {
         let (run, dialer) = (Rc::clone(&run), Rc::clone(&dialer));
-        if arguments.h2 {
+        if h2 {
             spawn_local(h2::drive(run, dialer, arguments.streams.max(1)));
         } else {
             spawn_local(connection::drive(run, dialer));

@@ -1,6 +1,6 @@
 //! Everything around the generator: keys, certificate, configuration, and the processes it starts.
 
-use crate::arguments::{RunArguments, SceneArguments};
+use crate::arguments::{Door, RunArguments, SceneArguments};
 use keyproof::clock::{Clock, UnixTime};
 use keyproof::jose::{Algorithm, PrivateKey};
 use rustix::process::{Pid, Signal, kill_process};
@@ -57,18 +57,25 @@ impl Stage {
         let scene = directory.path().to_path_buf();
         let (upstream, upstream_address) = start_upstream()?;
         let free = || TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-        let (plain, tls, admin) = (free()?, free()?, free()?);
+        let (plain, tls, admin, decisions, grpc) = (free()?, free()?, free()?, free()?, free()?);
         write(&SceneArguments {
             directory: scene.clone(),
             listen: plain,
             listen_tls: Some(tls),
+            listen_decisions: Some(decisions),
+            listen_grpc: Some(grpc),
             admin,
             upstream: upstream_address,
             max_age: "60s".to_owned(),
         })?;
         let gateway = start_gateway(arguments, &scene)?;
         let mut stage = Self {
-            address: if arguments.tls { tls } else { plain },
+            address: match arguments.door {
+                Door::Proxy if arguments.tls => tls,
+                Door::Proxy => plain,
+                Door::ForwardAuth => decisions,
+                Door::Grpc => grpc,
+            },
             issuer: read_issuer(&scene)?,
             scene,
             processes: vec![gateway.id()],
@@ -152,11 +159,18 @@ fn configuration(arguments: &SceneArguments) -> String {
     let tls = arguments.listen_tls.map_or_else(String::new, |address| {
         format!("  - {{ name: tls, address: \"{address}\", tls: {{ certificate: tls.crt, private_key: tls.key }} }}\n")
     });
+    let door = |mode: &str, address: Option<SocketAddr>| {
+        address.map_or_else(String::new, |address| {
+            format!("  - {{ name: {mode}, address: \"{address}\", mode: {mode}, trusted_proxies: [127.0.0.1/32] }}\n")
+        })
+    };
+    let doors =
+        door("forward_auth", arguments.listen_decisions) + &door("ext_authz_grpc", arguments.listen_grpc);
     let (max_age, leeway) = (&arguments.max_age, LEEWAY.as_secs());
     format!(
         r#"listeners:
   - {{ name: plain, address: "{listen}" }}
-{tls}admin: {{ address: "{admin}" }}
+{tls}{doors}admin: {{ address: "{admin}" }}
 public_origins: ["https://{HOST}"]
 issuers:
   - {{ name: main, issuer: "{ISSUER}", audiences: ["{AUDIENCE}"], jwks_file: jwks.json }}
