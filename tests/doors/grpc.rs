@@ -319,6 +319,9 @@ async fn health_is_that_of_readyz() {
         assert_eq!((reply.code(), reply.message), (Some(0), Some(vec![8, 1])), "{service}");
     }
     assert_eq!(envoy.call(HEALTH, &Message::default().bytes(1, "other")).await.code(), Some(5));
+    // Whoever may ask that has no business with long messages.
+    let long = Message::default().bytes(1, vec![b'a'; 2048]);
+    assert_eq!(envoy.call(HEALTH, &long).await.code(), Some(8));
     assert_eq!(envoy.call("/grpc.health.v1.Health/Watch", &Message::default()).await.code(), Some(12));
     assert_eq!(house.metric("keyproof_requests_total", &["200"]).await, 0.0, "no request");
 

@@ -9,8 +9,6 @@ use hyper::body::Incoming;
 use prost::Message;
 use std::time::Duration;
 
-/// The longest message that is read, which is gRPC's own default. Fronts that send bodies along send longer ones than we need.
-const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 /// How long the message may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Before a message: whether it is compressed, and its length in four bytes.
@@ -180,12 +178,16 @@ pub(super) fn patience(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// The one message of a call.
+/// The one message of a call, of so many bytes at most.
 ///
 /// # Errors
 /// It does not come, or is not one.
-pub(super) async fn message<M: Message + Default>(headers: &HeaderMap, body: Incoming) -> Result<M, Failure> {
-    let whole = Limited::new(body, MAX_MESSAGE.saturating_add(PREFIX)).collect();
+pub(super) async fn message<M: Message + Default>(
+    headers: &HeaderMap,
+    body: Incoming,
+    limit: usize,
+) -> Result<M, Failure> {
+    let whole = Limited::new(body, limit.saturating_add(PREFIX)).collect();
     let read = tokio::time::timeout(PATIENCE, whole).await.map_err(|_| Failure::Late)?;
     let read = read.map_err(|error| match error.downcast_ref::<http_body_util::LengthLimitError>() {
         Some(_) => Failure::TooLong,

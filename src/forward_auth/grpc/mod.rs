@@ -31,6 +31,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The longest `CheckRequest`, which is gRPC's own default. Fronts that send bodies along send longer ones than we need.
+const MAX_QUESTION: usize = 4 * 1024 * 1024;
+/// Anybody may ask for our health, in a few words.
+const MAX_HEALTH_QUESTION: usize = 1024;
+
 const AUTHORIZATION: &str = "envoy.service.auth.v3.Authorization";
 const HEALTH: &str = "grpc.health.v1.Health";
 
@@ -94,7 +99,7 @@ impl Door for ExtAuthz {
 
 impl ExtAuthz {
     async fn health(&self, head: &Parts, body: Incoming, wait: Duration) -> Response<Body> {
-        let asked = tokio::time::timeout(wait, call::message(&head.headers, body)).await;
+        let asked = tokio::time::timeout(wait, call::message(&head.headers, body, MAX_HEALTH_QUESTION)).await;
         let answer = asked.unwrap_or(Err(Failure::Late)).and_then(|request| self.health.of(&request));
         answer.map_or_else(Failure::response, |message| call::answer(&message))
     }
@@ -131,7 +136,7 @@ impl ExtAuthz {
         if !sender.trusted {
             return Ok(self.refuse(&Fault::in_field(DescriptionError::Untrusted, ""), None, exchange));
         }
-        let request = match call::message::<CheckRequest>(&head.headers, body).await {
+        let request = match call::message::<CheckRequest>(&head.headers, body, MAX_QUESTION).await {
             Ok(request) => request,
             // What is in the message the client has a part in.
             Err(Failure::TooLong | Failure::Undecodable) => {
