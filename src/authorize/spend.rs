@@ -55,7 +55,8 @@ impl Authorizer {
         now: Moment,
         clock: &Clock,
     ) -> Result<(), ReplayError> {
-        if let Some(subject) = self.subject(token) {
+        let subject = self.subject(token);
+        if let Some(subject) = subject {
             match self.replay.refuses_subject(subject, now.wall) {
                 Some(Outcome::Full) => return Err(ReplayError::Full),
                 Some(_) => return Err(ReplayError::OverQuota),
@@ -69,7 +70,7 @@ impl Authorizer {
         }
         match outcome {
             Outcome::Fresh => {
-                if let Some(subject) = self.subject(token) {
+                if let Some(subject) = subject {
                     self.replay.count_subject(subject, proof.until());
                 }
                 Ok(())

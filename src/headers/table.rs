@@ -344,37 +344,43 @@ fn rows() -> impl Iterator<Item = Row> {
     })
 }
 
-/// The table as it is asked: hardly any name that clients send begins with the same two letters as one of these.
+/// The table as it is asked: hardly any name that clients send begins with the same two letters as one of these and is as long.
 struct LookUp {
     /// By letters, in order.
     names: Vec<(Box<[u8]>, Row)>,
     /// The longest first: `X-Forwarded-User*` before `X-Forwarded-*`.
     beginnings: Vec<(Box<[u8]>, Row)>,
-    pairs: Vec<bool>,
+    /// By a name's first two letters: a bit for each length that a name of the table which begins so has, and [`BEGINNING`].
+    lengths: Vec<u64>,
 }
 
 /// No name of the table is longer; of a longer one only the beginning counts.
 const LONGEST: usize = 40;
+/// The bit for a row that covers every name which begins like it: beyond all lengths.
+const BEGINNING: u64 = 1 << 63;
 
 impl LookUp {
     fn new() -> Self {
-        let (mut names, mut beginnings, mut pairs) = (Vec::new(), Vec::new(), vec![false; PLACES * PLACES]);
+        let (mut names, mut beginnings, mut lengths) = (Vec::new(), Vec::new(), vec![0; PLACES * PLACES]);
         for row in rows() {
             let letters: Box<[u8]> = letters_and_digits(row.name).collect();
-            if let Some(slot) = pair(&mut letters.iter().copied()).and_then(|pair| pairs.get_mut(pair)) {
-                *slot = true;
+            let (list, bit) = match row.name.ends_with('*') {
+                true => (&mut beginnings, BEGINNING),
+                false => (&mut names, 1 << letters.len().min(LONGEST)),
+            };
+            if let Some(slot) = pair(&mut letters.iter().copied()).and_then(|pair| lengths.get_mut(pair)) {
+                *slot |= bit;
             }
-            let list = if row.name.ends_with('*') { &mut beginnings } else { &mut names };
             list.push((letters, row));
         }
         names.sort_by(|one, other| one.0.cmp(&other.0));
         beginnings.sort_by_key(|(letters, _)| std::cmp::Reverse(letters.len()));
-        Self { names, beginnings, pairs }
+        Self { names, beginnings, lengths }
     }
 
     fn row(&self, name: &str) -> Option<&Row> {
-        let pair = pair(&mut letters_and_digits(name))?;
-        if self.pairs.get(pair) != Some(&true) {
+        let known = *self.lengths.get(pair(&mut letters_and_digits(name))?)?;
+        if known == 0 {
             return None;
         }
         let mut letters = [0; LONGEST];
@@ -382,6 +388,9 @@ impl LookUp {
         for (slot, byte) in letters.iter_mut().zip(letters_and_digits(name)) {
             *slot = byte;
             length += 1;
+        }
+        if known & (BEGINNING | 1 << length) == 0 {
+            return None;
         }
         let letters = letters.get(..length)?;
         let exact = self.names.binary_search_by(|(name, _)| (**name).cmp(letters)).ok();
