@@ -103,10 +103,11 @@ CHECKS = {
 }
 
 
-def order(up, random):
+def order(up, named, random):
     """What a round runs of the servers that are up, one thing after another: what takes turns together, and every other case alone; and how long
-    that is, compared with a case by itself."""
-    usable = lambda cases: [case for case in cases if {case.server, case.beside or case.server} <= set(up)]
+    that is, compared with a case by itself. Of the cases that have these names, or of all."""
+    usable = lambda cases: [case for case in cases if {case.server, case.beside or case.server} <= set(up)
+                            and (not named or case.name in named)]
     groups = list(GROUPS)
     random.shuffle(groups)
     for block in (block for group in [*groups, LAST] for block in group):
@@ -121,7 +122,7 @@ def order(up, random):
 def play(house, up, arguments, random, silent):
     """One round: the figures of every case by its name. A case that had no answer at all has none, and stands among the silent."""
     runs = {}
-    for together, times in order(up, random):
+    for together, times in order(up, arguments.cases, random):
         together = [(case, half(case, runs)) for case in together if not case.half_of or case.half_of in runs]
         if len(together) > 1:
             results = house.take_turns(together, times * arguments.seconds, arguments, random)
