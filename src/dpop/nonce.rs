@@ -35,8 +35,6 @@ pub struct Nonce {
     /// By our own wall clock, as it is now: before this nobody can have used it in a proof. Its maker may have been as far ahead as we bear,
     /// and our own clock may have been set since.
     pub earliest_use: UnixTime,
-    /// `issued` and its lifetime: a proof with it must be remembered until then (RFC 9449 section 11.1).
-    pub until: UnixTime,
     /// What its maker knew of, where that is this mint: everything up to this mark had happened before the nonce was made, whatever any clock
     /// says. 0 where it is another, or where nothing is said.
     pub mark: u64,
@@ -113,8 +111,13 @@ impl NonceMint {
         // The clock first: it costs nothing, and an old nonce needs no hash to be refused.
         (good && self.secrets.iter().any(|secret| secret.verifies(&[body], tag))).then(|| {
             let (mark, epoch) = (if own { number(Some(mark)) } else { 0 }, number(epoch.first_chunk()));
-            Nonce { issued, earliest_use, until: issued.saturating_add(self.lifetime), mark, epoch }
+            Nonce { issued, earliest_use, mark, epoch }
         })
+    }
+
+    /// The end of its life: a proof with it must be remembered until then (RFC 9449 section 11.1).
+    pub fn until(&self, nonce: &Nonce) -> UnixTime {
+        nonce.issued.saturating_add(self.lifetime)
     }
 
     /// The longest time from a proof's acceptance to the last moment at which it could be accepted again, in this window or with a nonce of
@@ -173,7 +176,7 @@ mod tests {
         let table = [(-10_001, false), (-10_000, true), (0, true), (120_000, true), (120_001, false)];
         for (millis, good) in table {
             let known = mint.recognise(&nonce, at(millis));
-            let known = known.map(|nonce| (nonce.issued, nonce.until));
+            let known = known.map(|nonce| (nonce.issued, mint.until(&nonce)));
             assert_eq!(known, good.then_some((NOW, at(120_000))), "{millis}");
         }
     }

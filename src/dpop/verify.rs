@@ -137,7 +137,7 @@ impl Verifier {
     ) -> VerifiedProof {
         let (opens, closes) = (self.window.earliest_use(iat), self.window.remember_until(iat));
         let (earliest_use, until) = match (policy, nonce) {
-            (NoncePolicy::Required, Some(nonce)) => (nonce.earliest_use, nonce.until),
+            (NoncePolicy::Required, Some(nonce)) => (nonce.earliest_use, self.mint.until(&nonce)),
             (NoncePolicy::Off, Some(nonce)) => (opens.max(nonce.earliest_use), closes),
             (NoncePolicy::Off | NoncePolicy::Required, None) => (opens, closes),
         };

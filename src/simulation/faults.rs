@@ -22,6 +22,9 @@ pub(super) async fn befall(world: &Rc<World>, end: Millis) {
 async fn one(world: Rc<World>, end: Millis) {
     let replica = engine::below(world.replicas.len() as u64) as usize;
     let choices = if world.setting.store == StoreKind::Redis { 16 } else { 8 };
+    if world.setting.at_the_edge && !one_in(4) {
+        return wobble(end).await;
+    }
     match engine::below(choices) {
         0 => set_clock(&world.replicas[replica], any_offset()),
         1 => set_clock(&world.replicas[replica], between(-5500, 5500)),
@@ -130,6 +133,15 @@ fn jump() {
     redis::jump(by);
 }
 
+/// Redis's clock jumps by almost as much as is borne, and back.
+async fn wobble(end: Millis) {
+    for by in [-1950, 1950] {
+        note(|| format!("Redis's clock jumps by {by} ms"));
+        redis::jump(by);
+        engine::sleep(between(100, 3000).min(end - engine::now())).await;
+    }
+}
+
 async fn fill(end: Millis) {
     note(|| "Redis is full".to_owned());
     redis::fill(true);
@@ -160,7 +172,8 @@ pub(super) async fn mend(world: &World) {
         engine::resume(replica.owner, 0);
         let right = between(-bears, bears).clamp(-4500, 4500);
         if replica.is_running() {
-            set_clock(replica, right);
+            note(|| format!("replica {}'s clock is set right, {right} ms from the truth", replica.owner));
+            engine::set_clock(replica.owner, right, 0);
         } else {
             replica.kill();
             replica.start(right);

@@ -81,5 +81,6 @@ fn setting() -> Setting {
         on_start: one_of(&[OnStart::Challenge, OnStart::Challenge, OnStart::Wait]),
         has_sentinel: one_in(2),
         timeout: Duration::from_millis(one_of(&[50, 250])),
+        at_the_edge: store == StoreKind::Redis && one_in(6),
     }
 }

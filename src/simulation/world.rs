@@ -48,7 +48,13 @@ impl World {
     pub(super) async fn turn(self: Rc<Self>) {
         note(|| format!("{:?}", self.setting));
         redis::begin(0);
-        self.replicas.iter().for_each(|replica| replica.start(between(-2000, 2000)));
+        for replica in &self.replicas {
+            replica.start(match self.setting.at_the_edge {
+                true if replica.owner == 1 => between(100, 3000),
+                true => between(-5000, -4200),
+                false => between(-2000, 2000),
+            });
+        }
         let end = between(10_000, 40_000);
         for client in 0..self.clients.len() {
             engine::spawn(engine::WORLD, Rc::clone(&self).live(client, end));

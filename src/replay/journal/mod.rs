@@ -113,7 +113,13 @@ impl JournalStore {
     pub fn tend(&self, now: impl Into<Moment>) {
         let now = now.into();
         self.memory.advance(now);
-        let tended = self.keep_hold(now).and_then(|()| self.writer().tend(now.wall));
+        // Where our clock was behind when something was lost, and has been set right, successors are to know how late that was.
+        let since = self.memory.since.moment_by(now);
+        let tended = self.keep_hold(now).and_then(|()| {
+            let mut writer = self.writer();
+            writer.vouch_from(since);
+            writer.tend(now.wall)
+        });
         match tended {
             Ok(()) => self.recovered(),
             Err(error) => {

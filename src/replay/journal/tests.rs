@@ -202,6 +202,19 @@ fn a_reload_that_changes_the_window_is_told_to_successors() {
     assert_eq!(since(&open(directory.path(), 6)), after(5));
 }
 
+/// A process began without a past while its clock was minutes behind. That was set right, and its successor vouched for minutes before the start.
+#[test]
+fn a_successor_is_told_how_late_a_start_by_a_clock_that_was_behind_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), -600);
+    store.complete_from(Moment { wall: after(-600), steady: after(0) });
+    assert_eq!(since(&store), after(-600));
+    store.tend(Moment { wall: after(10), steady: after(10) });
+    store.writer().die();
+    drop(store);
+    assert_eq!(since(&open(directory.path(), 11)), after(0));
+}
+
 #[test]
 fn a_clock_that_went_back_forgives_no_replay() {
     let directory = tempfile::tempdir().unwrap();

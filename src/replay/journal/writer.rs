@@ -99,10 +99,10 @@ impl Writer {
     }
 
     /// Vouches for nothing before `since` any more; written down with the next segment, which is begun at the
-    /// next chance.
+    /// next chance. An earlier one changes nothing.
     pub(super) fn vouch_from(&mut self, since: UnixTime) {
+        self.restamp |= since > self.header.since;
         self.header.since = self.header.since.max(since);
-        self.restamp = true;
     }
 
     /// What is written from the next segment on, which is begun at the next chance, is written under these terms; each is as long as this.
