@@ -51,6 +51,11 @@ impl Entrance {
         self.clock.now()
     }
 
+    /// Whose time counts.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// Whose word is taken at this listener.
     pub fn trusted(&self, listener: ListenerId) -> &[IpNet] {
         self.trusted_proxies.get(listener).map_or(&[][..], Vec::as_slice)

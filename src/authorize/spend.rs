@@ -2,13 +2,13 @@
 
 use super::verify::{Binding, Evidence};
 use super::{Authorizer, Mode, Policy, Refusal, Verified};
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, UnixTime};
 use crate::denial::{Denial, ReplayError};
 use crate::dpop::{Nonce, NonceMint, VerifiedProof};
 use crate::headers::AuthScheme;
 use crate::identity::Rendered;
 use crate::replay::{FirstUse, OnStart, Outcome};
-use crate::token::VerifiedToken;
+use crate::token::{IssuerId, VerifiedToken};
 use std::sync::Arc;
 
 /// Permission to forward one request. It exists only behind [`Authorizer::spend`] or, on a route that only observes, [`Permit::observe`].
@@ -144,6 +144,14 @@ impl Permit {
         match policy.mode {
             Mode::Observe => Ok(Self(Grant::Observed(refusal))),
             Mode::Enforce => Err(refusal),
+        }
+    }
+
+    /// When the token that it was given for expires, by its own word, and who issued it; `None` without a verified token.
+    pub fn expires(&self) -> Option<(IssuerId, UnixTime)> {
+        match &self.0 {
+            Grant::Token { token, .. } => Some((token.issuer(), token.expires())),
+            Grant::Public | Grant::Observed(_) => None,
         }
     }
 

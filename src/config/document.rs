@@ -10,7 +10,7 @@ use super::plan::{Authorization, Balance, ListenerMode, UpstreamHost};
 use super::problem::{Findings, Position};
 use super::read::{Entries, List, Read, Spot, about, choice, did_you_mean, object, property, section, words};
 use super::tree::{Node, Placed};
-use super::value::{Pairs, Urls, word};
+use super::value::{Fields, Pairs, Urls, word};
 use crate::authorize::Mode;
 use crate::dpop::NoncePolicy;
 use crate::replay::OnStart;
@@ -273,7 +273,7 @@ section! {
         connect: default(Span, json!("5s")),
         /// Until the head of the response has arrived, then 504.
         response: default(Span, json!("60s")),
-        /// Between bytes of a tunnel; then it is cut.
+        /// Between bytes of an answer's body, or of a tunnel; then it is cut.
         idle: default(Span, json!("5m")),
     }
 }
@@ -307,6 +307,12 @@ section! {
         encoded_slashes: default(Spot<EncodedSlashes>, json!("refuse")),
         /// The protocols, such as websocket, that requests may switch to (HTTP/1.1 alone): both sides then send what they like.
         upgrades: default(List<Text>, json!([])),
+        /// token_expiry: a tunnel, or an answer that is still running, is cut at exp plus the issuer's leeway.
+        streams_end: default(Spot<StreamsEnd>, json!("never")),
+        /// How long the upstream may take with this route's requests. Absent: as the upstream says.
+        timeouts: default(RouteTimeouts, json!({})),
+        /// Header fields of the operator's own, after everything else.
+        headers: default(FieldRules, json!({})),
         /// What the upstream is told about the client.
         identity: default(Identity, json!({})),
         /// Which browser origins may read answers.
@@ -323,6 +329,40 @@ section! {
         path: required(Text),
         /// The methods; absent: any.
         methods: default(List<Text>, json!([])),
+    }
+}
+
+section! {
+    /// How long the upstream may take with a route's requests. What is absent is as the upstream says.
+    RouteTimeouts {
+        /// Until connected.
+        connect: optional(Span),
+        /// Until the head of the response has arrived, then 504.
+        response: optional(Span),
+        /// Between bytes of an answer's body, or of a tunnel; then it is cut.
+        idle: optional(Span),
+    }
+}
+
+section! {
+    /// Header fields of the operator's own, after everything else: never an identity header, nor one that frames the message.
+    FieldRules {
+        /// In requests, as the upstream sees them.
+        request: default(FieldChanges, json!({})),
+        /// In answers, refusals too.
+        response: default(FieldChanges, json!({})),
+    }
+}
+
+section! {
+    /// What becomes of header fields. First remove, then set.
+    FieldChanges {
+        /// Fields and their values, in place of whatever is there. What comes from the environment is never shown.
+        set: default(Fields, json!({})),
+        /// Fields and the files whose first line is their value; neither is ever shown. Read again within 5 s of a change.
+        set_file: default(Pairs, json!({})),
+        /// Fields that are removed.
+        remove: default(List<Text>, json!([])),
     }
 }
 
@@ -397,6 +437,16 @@ choice! {
         Refuse = "refuse",
         /// Forwarded as it came.
         Keep = "keep",
+    }
+}
+
+choice! {
+    /// When a tunnel, or an answer that is still running, is cut.
+    StreamsEnd {
+        /// It is not.
+        Never = "never",
+        /// When the token is no longer good.
+        TokenExpiry = "token_expiry",
     }
 }
 

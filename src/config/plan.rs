@@ -1,6 +1,7 @@
 //! What runs: every name resolved, every value checked.
 
 mod certificates;
+mod fields;
 mod files;
 mod headers;
 mod issuers;
@@ -27,6 +28,7 @@ pub use crate::replay::{OnStart, RedisPlan, ReplayPlan};
 use crate::route::{Matcher, Table};
 use crate::token::IssuerRules;
 use crate::uri::Origin;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use std::net::SocketAddr;
@@ -273,6 +275,12 @@ pub struct RoutePlan {
     pub upgrades: Vec<String>,
     /// How long the upstream may take.
     pub timeouts: TimeoutPlan,
+    /// A tunnel, or an answer that is still running, is cut when its token is no longer good.
+    pub ends_with_token: bool,
+    /// What becomes of fields of its requests after everything else.
+    pub request_fields: FieldPlan,
+    /// The same of its answers, refusals too.
+    pub response_fields: FieldPlan,
     /// What becomes of `Authorization`.
     pub authorization: Authorization,
     /// Which browser origins may read answers.
@@ -286,6 +294,32 @@ pub struct PrefixPlan {
     pub strip: String,
     /// What stands in their place; empty: nothing.
     pub put: String,
+}
+
+/// Header fields that the operator removes and sets.
+#[derive(Clone, Debug, Default)]
+pub struct FieldPlan {
+    /// Those that go.
+    pub remove: Vec<HeaderName>,
+    /// Those that come in place of whatever is there. The values are marked as sensitive: nothing shows them.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl FieldPlan {
+    /// Removes, then sets.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        for name in &self.remove {
+            headers.remove(name);
+        }
+        for (name, value) in &self.set {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+
+    /// Whether it changes nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty()
+    }
 }
 
 /// What becomes of `Authorization` on the way to the upstream.
@@ -337,7 +371,7 @@ pub(super) fn make(
     let proofs = proofs::plan(&document.dpop, files, findings);
     let replay = replay::plan(&document.replay, files, running, findings);
     let upstreams = upstreams::plan(document, files, &mut names.upstreams, findings);
-    let (routes, table) = routes::plan(document, &origins, &mut names, findings);
+    let (routes, table) = routes::plan(document, &origins, files, &mut names, findings);
     if findings.any() {
         return None;
     }

@@ -35,6 +35,11 @@ impl<T> Spot<T> {
 }
 
 impl Spot<String> {
+    /// Whether something from the environment is in it.
+    pub(super) const fn is_substituted(&self) -> bool {
+        self.substituted
+    }
+
     pub(super) const fn from_text(text: String, substituted: bool, place: Position) -> Self {
         Self { value: text, place, substituted }
     }

@@ -207,6 +207,27 @@ impl Read for Pairs {
     }
 }
 
+/// Header fields and their values, which may be secrets.
+#[derive(Clone, Debug)]
+pub(super) struct Fields(pub(super) Pairs);
+
+impl Read for Fields {
+    fn read(node: &Placed<Node>, place: Position, findings: &mut Findings) -> Option<Self> {
+        Pairs::read(node, place, findings).map(Self)
+    }
+
+    fn schema() -> Value {
+        Pairs::schema()
+    }
+
+    fn effective(&self) -> Value {
+        let member = |(name, value): &(Spot<String>, Spot<String>)| {
+            (name.value.clone(), if value.is_substituted() { "***".into() } else { value.effective() })
+        };
+        Value::Object(self.0.items.iter().map(member).collect())
+    }
+}
+
 /// Reads a word of a choice; a boolean is what a reader used to YAML 1.1 may have meant by it.
 pub(super) fn word(
     node: &Placed<Node>,

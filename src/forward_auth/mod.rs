@@ -97,7 +97,9 @@ impl Decisions {
     async fn about(&self, described: &Described<'_>, now: UnixTime, exchange: &mut Exchange) -> Verdict {
         match self.ask(described, now, exchange).await {
             Ok(Admission::Forward(admitted)) => Verdict::Pass(self.passage(described.headers, admitted)),
-            Ok(Admission::Preflight(answer)) => Verdict::Preflight(answer, self.nobodys(described.headers)),
+            Ok(Admission::Preflight(answer, _)) => {
+                Verdict::Preflight(answer, self.nobodys(described.headers))
+            }
             Err(refused) => Verdict::Refuse(one_challenge_line(*refused)),
         }
     }

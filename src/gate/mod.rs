@@ -60,7 +60,8 @@ pub enum Admission<'g, 'q> {
     /// It may be forwarded.
     Forward(Admitted<'g, 'q>),
     /// It was a CORS preflight, and this is its answer: the upstream is never asked without credentials.
-    Preflight(Answer),
+    /// The route is the one that it asks about.
+    Preflight(Answer, RouteId),
 }
 
 /// A request that may be forwarded: where it leads, and the permission.
@@ -157,7 +158,7 @@ impl Gate {
         if let Some((answer, route)) = self.preflight(question, &place, exchange) {
             exchange.route(route);
             exchange.decided(Decision::Allow("preflight"));
-            return Ok(Admission::Preflight(answer));
+            return Ok(Admission::Preflight(answer, route));
         }
         // A preflight that is not answered is refused in the name of the route that it asks about: caches must know of its origins.
         let asks_about = |stop| Stop { route: self.asked_about(question, &place), ..stop };

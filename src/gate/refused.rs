@@ -3,6 +3,7 @@
 use super::{Answer, Gate, Stop};
 use crate::denial::{Denial, Kind};
 use crate::headers::DPOP_NONCE;
+use crate::names::RouteId;
 use crate::observe::{Decision, Exchange};
 use http::HeaderValue;
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -13,6 +14,8 @@ use std::sync::Arc;
 pub struct Refused {
     /// The reason.
     pub denial: Denial,
+    /// The route that says so, once there is one.
+    pub route: Option<RouteId>,
     /// The answer.
     pub answer: Answer,
 }
@@ -56,6 +59,6 @@ impl Gate {
         if let Some(route) = stop.route {
             self.show_to_browser(route, origin, headers);
         }
-        Box::new(Refused { denial, answer })
+        Box::new(Refused { denial, route: stop.route, answer })
     }
 }

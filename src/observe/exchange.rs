@@ -294,14 +294,9 @@ impl Exchange {
         self.0.server = server;
     }
 
-    /// The upstream's answer broke off after the client was told its head.
-    pub fn upstream_broke_off(&mut self) {
-        self.0.upstream_result = Some("reset");
-        self.0.error = Some("upstream_broken: the answer's body is badly framed or breaks off");
-    }
-
-    /// The tunnel that the answer opened has ended: what the metric says of it instead, and the reason, each one of a fixed set.
-    pub const fn tunnel_ended(&mut self, result: Option<&'static str>, reason: Option<&'static str>) {
+    /// What followed the head of the answer has ended, an answer's body before its end: what the metric says of the upstream instead, where
+    /// that is to blame, and the reason, each one of a fixed set.
+    pub const fn cut(&mut self, result: Option<&'static str>, reason: Option<&'static str>) {
         if result.is_some() {
             self.0.upstream_result = result;
         }

@@ -1,7 +1,8 @@
 //! The body of an answer, streamed: frame by frame, never collected, never boxed.
 
 use super::trailers::strip_trailers;
-use crate::upstream::UpstreamBody;
+use super::until::Until;
+use crate::upstream::{UpstreamBody, UpstreamBodyError};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
@@ -15,11 +16,22 @@ pub trait Rider: Send + Unpin + 'static {
     fn sent(&mut self, _bytes: usize) {}
     /// The body is complete. Not called where it broke off or the client left.
     fn complete(&mut self) {}
-    /// The upstream's body broke off; the client's answer ends as an error too.
-    fn broken(&mut self) {}
+    /// The body was cut, for this reason; the client's answer ends as an error too.
+    fn broken(&mut self, _why: &BodyError) {}
 }
 
 impl Rider for () {}
+
+/// Why an answer's body is cut.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The upstream's failed.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamBodyError),
+    /// It outlived the token that it was sent for.
+    #[error("the token has expired")]
+    Expired,
+}
 
 /// The body of an answer: the gateway's own, or the upstream's as it comes.
 #[derive(Debug)]
@@ -27,6 +39,8 @@ pub struct ResponseBody<R> {
     source: Source,
     /// Absent where it rides elsewhere.
     rider: Option<R>,
+    /// Until when it may run, where that is limited.
+    until: Option<Box<Until>>,
 }
 
 #[derive(Debug)]
@@ -35,19 +49,19 @@ enum Source {
     Full(Bytes),
     Upstream(UpstreamBody),
     /// The upstream's, broken off; the connection has not been told yet.
-    Broken(Option<hyper::Error>),
+    Broken(Option<BodyError>),
 }
 
 impl<R: Rider> ResponseBody<R> {
     /// No body.
     pub fn empty(mut rider: R) -> Self {
         rider.complete();
-        Self { source: Source::Empty, rider: Some(rider) }
+        Self { source: Source::Empty, rider: Some(rider), until: None }
     }
 
     /// The body of a 101, which has none: the rider goes on with what follows.
     pub(super) const fn of_a_switch() -> Self {
-        Self { source: Source::Empty, rider: None }
+        Self { source: Source::Empty, rider: None, until: None }
     }
 
     /// A body that is there already.
@@ -55,7 +69,14 @@ impl<R: Rider> ResponseBody<R> {
         if bytes.is_empty() {
             return Self::empty(rider);
         }
-        Self { source: Source::Full(bytes), rider: Some(rider) }
+        Self { source: Source::Full(bytes), rider: Some(rider), until: None }
+    }
+
+    /// The same, cut when the time is over.
+    #[must_use]
+    pub(super) fn until(mut self, until: Option<Box<Until>>) -> Self {
+        self.until = until;
+        self
     }
 
     /// The upstream's body.
@@ -63,11 +84,11 @@ impl<R: Rider> ResponseBody<R> {
         if body.is_end_stream() {
             return Self::empty(rider);
         }
-        Self { source: Source::Upstream(body), rider: Some(rider) }
+        Self { source: Source::Upstream(body), rider: Some(rider), until: None }
     }
 
     /// Tells the rider what is handed to the connection.
-    fn tell(&mut self, next: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+    fn tell(&mut self, next: Option<&Result<Frame<Bytes>, BodyError>>) {
         let Some(rider) = &mut self.rider else { return };
         let last = match (next, &self.source) {
             (Some(Ok(frame)), source) => match frame.data_ref() {
@@ -78,7 +99,7 @@ impl<R: Rider> ResponseBody<R> {
                 // Trailers are the last frame there can be.
                 None => true,
             },
-            (Some(Err(_)), _) => return rider.broken(),
+            (Some(Err(why)), _) => return rider.broken(why),
             (None, Source::Upstream(_)) => true,
             (None, Source::Empty | Source::Full(_) | Source::Broken(_)) => false,
         };
@@ -103,25 +124,28 @@ impl Source {
 
 impl<R: Rider> Body for ResponseBody<R> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let next = match &mut this.source {
             Source::Empty => None,
             Source::Full(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Source::Upstream(body) => match ready!(Pin::new(body).poll_frame(cx)) {
-                Some(Err(error)) => {
+            Source::Upstream(body) => {
+                let is_over = this.until.as_mut().is_some_and(|until| until.poll(cx).is_ready());
+                let next =
+                    if is_over { Some(Err(BodyError::Expired)) } else { ready!(poll_upstream(body, cx)) };
+                if let Some(Err(error)) = next {
                     // hyper throws away what it has not sent when a body fails: it sends what came before, if it is told to wait first.
                     this.source = Source::Broken(Some(error));
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                next => without_our_fields(next),
-            },
+                next
+            }
             Source::Broken(error) => error.take().map(Err),
         };
         this.tell(next.as_ref());
@@ -143,15 +167,17 @@ impl<R: Rider> Body for ResponseBody<R> {
 }
 
 /// The upstream's frame, its trailers without those that are ours to say.
-fn without_our_fields(
-    frame: Option<Result<Frame<Bytes>, hyper::Error>>,
-) -> Option<Result<Frame<Bytes>, hyper::Error>> {
-    match frame?.map(Frame::into_trailers) {
+fn poll_upstream(
+    body: &mut UpstreamBody,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    let Some(next) = ready!(Pin::new(body).poll_frame(cx)) else { return Poll::Ready(None) };
+    Poll::Ready(Some(match next.map(Frame::into_trailers) {
         Ok(Ok(mut trailers)) => {
             strip_trailers(&mut trailers);
-            Some(Ok(Frame::trailers(trailers)))
+            Ok(Frame::trailers(trailers))
         }
-        Ok(Err(data)) => Some(Ok(data)),
-        Err(error) => Some(Err(error)),
-    }
+        Ok(Err(data)) => Ok(data),
+        Err(error) => Err(error.into()),
+    }))
 }

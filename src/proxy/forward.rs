@@ -1,7 +1,9 @@
 //! The permitted request on its way to the upstream, and the upstream's answer on its way back.
 
+use super::until::{EXPIRED, Until};
 use super::{
-    Body, Forwarding, Origination, Proxy, ResponseBody, Rider, respond, set_forwarded, strip_answer, upgrade,
+    Body, BodyError, Forwarding, Origination, Proxy, ResponseBody, Rider, respond, set_forwarded,
+    strip_answer, upgrade,
 };
 use crate::authorize::Permit;
 use crate::config::{Authorization, PrefixPlan};
@@ -36,11 +38,20 @@ pub(super) struct Onward<'a> {
 
 /// What goes back, before the record rides along.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the other two are rare, and a box would cost each good request an allocation"
+)]
 pub(super) enum Answered {
     /// By the upstream, with a fresh nonce for the client where one is due.
-    Upstream { response: Response<UpstreamBody>, route: RouteId, nonce: Option<HeaderValue> },
-    /// By the gate, to a preflight.
-    Preflight(Answer),
+    Upstream {
+        response: Response<UpstreamBody>,
+        route: RouteId,
+        nonce: Option<HeaderValue>,
+        until: Option<Box<Until>>,
+    },
+    /// By the gate, to a preflight that asks about this route.
+    Preflight(Answer, RouteId),
     /// The upstream gave no answer.
     Failed(UpstreamError, RouteId),
 }
@@ -107,6 +118,9 @@ impl Onward<'_> {
         if let Some(protocols) = upgrade {
             upgrade::ask_for(headers, protocols);
         }
+        if let Some(fields) = &self.forwarding.fields {
+            fields.request.apply(headers);
+        }
         request
     }
 }
@@ -158,7 +172,8 @@ impl Proxy {
         match upstream.send(request, timeouts).await {
             Ok(response) => {
                 exchange.upstream_answered(response.body().server());
-                Ok(Answered::Upstream { response, route, nonce: self.gate.fresh_nonce(route, permit) })
+                let nonce = self.gate.fresh_nonce(route, permit);
+                Ok(Answered::Upstream { response, route, nonce, until: self.until(route, permit) })
             }
             Err(Failure { error, server }) => {
                 exchange.upstream_failed(error.result(), error.label(), server);
@@ -186,9 +201,11 @@ impl Proxy {
     ) -> Response<Body> {
         let request_id = exchange.request_id();
         let (mut response, route) = match answered {
-            Answered::Preflight(answer) => {
+            Answered::Preflight(answer, route) => {
                 exchange.status(answer.status);
-                return respond::carry(answer, exchange);
+                let mut response = respond::carry(answer, exchange);
+                self.change_fields(route, response.headers_mut());
+                return response;
             }
             Answered::Failed(error, route) => {
                 exchange.status(error.status());
@@ -197,7 +214,7 @@ impl Proxy {
                 let answer = Answer::error(error.status(), code, &error.to_string(), request_id);
                 (respond::carry(answer, exchange), route)
             }
-            Answered::Upstream { mut response, route, nonce } => {
+            Answered::Upstream { mut response, route, nonce, until } => {
                 exchange.status(response.status());
                 let forwarding = self.forwarding.get(route);
                 let tunnel = forwarding.and_then(|rule| Tunnel::of(&mut response, rule.timeouts.idle));
@@ -215,14 +232,26 @@ impl Proxy {
                 }
                 headers.insert(X_REQUEST_ID, request_id);
                 let response = match tunnel {
-                    None => response.map(|body| ResponseBody::upstream(body, exchange)),
-                    Some((tunnel, protocol)) => upgrade::opened(response, protocol, tunnel, exchange),
+                    None => response.map(|body| ResponseBody::upstream(body, exchange).until(until)),
+                    Some((tunnel, protocol)) => upgrade::opened(response, protocol, tunnel, until, exchange),
                 };
                 (response, route)
             }
         };
         self.gate.show_to_browser(route, origin, response.headers_mut());
+        self.change_fields(route, response.headers_mut());
         response
+    }
+
+    /// Until when what is sent on this route for this permit may run, where the route limits that. What only was observed is not cut: it would
+    /// not have been without the gateway.
+    fn until(&self, route: RouteId, permit: &Permit) -> Option<Box<Until>> {
+        if !self.forwarding.get(route)?.ends_with_token {
+            return None;
+        }
+        let (issuer, expires) = permit.expires()?;
+        let leeway = self.leeways.get(issuer).copied().unwrap_or_default();
+        Some(Until::new(self.entrance.clock().clone(), expires.saturating_add(leeway)))
     }
 }
 
@@ -232,7 +261,10 @@ impl Rider for Exchange {
         Self::sent(self, bytes.try_into().unwrap_or(u64::MAX));
     }
 
-    fn broken(&mut self) {
-        self.upstream_broke_off();
+    fn broken(&mut self, why: &BodyError) {
+        match why {
+            BodyError::Upstream(why) => self.cut(Some(why.result()), Some(why.label())),
+            BodyError::Expired => self.cut(None, Some(EXPIRED)),
+        }
     }
 }

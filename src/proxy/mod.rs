@@ -7,31 +7,33 @@ mod forwarded;
 pub mod respond;
 mod trailers;
 mod unbuilt;
+mod until;
 mod upgrade;
 
-pub use body::{ResponseBody, Rider};
+pub use body::{BodyError, ResponseBody, Rider};
 pub use forwarded::{Origination, set_forwarded};
 pub use trailers::{strip_answer, takes_trailers};
 
 use crate::authorize::Mode;
 use crate::clock::UnixTime;
-use crate::config::{Authorization, Plan, PrefixPlan, RoutePlan, TimeoutPlan, UpstreamPlan};
+use crate::config::{Authorization, FieldPlan, Plan, PrefixPlan, RoutePlan, TimeoutPlan, UpstreamPlan};
 use crate::denial::Denial;
 use crate::doctor::{Arrival, Marked};
 use crate::entrance::{Arrived, Entrance};
 use crate::gate::{Admission, Admitted, Gate, Question, Refused, Understood};
 use crate::headers::{self, Protected};
-use crate::names::{ById, RouteId, UpstreamId};
+use crate::names::{ById, IssuerId, RouteId, UpstreamId};
 use crate::observe::Exchange;
 use crate::server::{Door, Peer, Sender};
 use crate::upstream::Upstream;
 use forward::{Answered, Onward};
 use http::header::{ORIGIN, UPGRADE};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The body of every answer; the record of the request rides along and is written when the last byte is gone.
 pub type Body = ResponseBody<Exchange>;
@@ -44,6 +46,8 @@ pub struct Proxy {
     forwarding: ById<RouteId, Forwarding>,
     upstreams: ById<UpstreamId, Upstream>,
     protected: Protected,
+    /// How much later than `exp` the tokens of each issuer end.
+    leeways: ById<IssuerId, Duration>,
 }
 
 /// How a route's requests are forwarded.
@@ -55,9 +59,19 @@ struct Forwarding {
     /// Which protocols a request may ask to switch to.
     upgrades: Vec<String>,
     timeouts: TimeoutPlan,
+    ends_with_token: bool,
+    /// Absent where the route changes none.
+    fields: Option<Box<Fields>>,
     authorization: Authorization,
     /// Nothing that an upstream may live by is taken away: it has been reached without a gateway so far.
     observes: bool,
+}
+
+/// What a route changes in the fields of its requests and answers, after everything else.
+#[derive(Debug)]
+struct Fields {
+    request: FieldPlan,
+    response: FieldPlan,
 }
 
 impl Proxy {
@@ -69,6 +83,8 @@ impl Proxy {
                 prefix: route.prefix.clone(),
                 upgrades: route.upgrades.clone(),
                 timeouts: route.timeouts,
+                ends_with_token: route.ends_with_token,
+                fields: fields(route),
                 authorization: route.authorization,
                 observes: route.policy.mode == Mode::Observe,
             };
@@ -84,6 +100,27 @@ impl Proxy {
             forwarding: plan.routes.iter().map(forwarding).collect(),
             upstreams: plan.upstreams.iter().map(upstream).collect(),
             protected: Protected::new(plan.routes.iter().flat_map(|route| route.policy.identity.names())),
+            leeways: plan.issuers.iter().map(|issuer| (issuer.id, issuer.rules.leeway)).collect(),
+        }
+    }
+
+    /// The gate's refusal on this connection.
+    fn refuse(&self, refused: Refused, mut exchange: Exchange) -> Response<Body> {
+        exchange.status(refused.answer.status);
+        let mut response = respond::carry(refused.answer, exchange);
+        if let Some(route) = refused.route {
+            self.change_fields(route, response.headers_mut());
+        }
+        if refused.denial == Denial::Body {
+            respond::close(response.headers_mut());
+        }
+        response
+    }
+
+    /// What the route says of the fields of its answers.
+    fn change_fields(&self, route: RouteId, headers: &mut HeaderMap) {
+        if let Some(fields) = self.forwarding.get(route).and_then(|forwarding| forwarding.fields.as_ref()) {
+            fields.response.apply(headers);
         }
     }
 
@@ -106,7 +143,10 @@ impl Proxy {
         }
         if head.headers.contains_key(UPGRADE) {
             let settled = self.settle_upgrade(head, !body.is_end_stream(), sender);
-            settled.map_err(|denial| self.gate.refused(denial, None, origin, exchange))?;
+            settled.map_err(|(denial, route)| {
+                exchange.route(route);
+                self.gate.refused(denial, Some(route), origin, exchange)
+            })?;
         }
         let question = ask::question(head, sender);
         if let Some(marked) = self.gate.marked(&head.headers) {
@@ -115,7 +155,7 @@ impl Proxy {
         let Admitted { site, path, route, mut permit } =
             match self.gate.decide(&question, now, exchange).await? {
                 Admission::Forward(admitted) => admitted,
-                Admission::Preflight(answer) => return Ok(Answered::Preflight(answer)),
+                Admission::Preflight(answer, route) => return Ok(Answered::Preflight(answer, route)),
             };
 
         // Forward.
@@ -167,7 +207,7 @@ impl Door for Proxy {
             let door = house.as_ref();
             match door.pass(&sender, &mut head, body, now, origin.as_ref(), &mut exchange).await {
                 Ok(answered) => door.relay(answered, origin.as_ref(), takes_trailers, exchange),
-                Err(refused) => refuse(*refused, exchange),
+                Err(refused) => door.refuse(*refused, exchange),
             }
         }
     }
@@ -179,14 +219,11 @@ impl AsRef<Self> for Proxy {
     }
 }
 
-/// The gate's refusal on this connection.
-fn refuse(refused: Refused, mut exchange: Exchange) -> Response<Body> {
-    exchange.status(refused.answer.status);
-    let mut response = respond::carry(refused.answer, exchange);
-    if refused.denial == Denial::Body {
-        respond::close(response.headers_mut());
-    }
-    response
+/// What a route changes in fields, if anything.
+fn fields(route: &RoutePlan) -> Option<Box<Fields>> {
+    let (request, response) = (&route.request_fields, &route.response_fields);
+    let any = !request.is_empty() || !response.is_empty();
+    any.then(|| Box::new(Fields { request: request.clone(), response: response.clone() }))
 }
 
 #[cfg(test)]

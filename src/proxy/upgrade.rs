@@ -1,15 +1,18 @@
 //! A switch to another protocol (RFC 9110 section 7.8), as WebSocket asks for it (RFC 6455 section 4.1): forwarded only where the route lists
 //! the protocol, and a tunnel only after the server's 101.
 
+use super::until::{EXPIRED, Until};
 use super::{Body, Proxy, ResponseBody, ask};
 use crate::denial::{Denial, UnsupportedError};
 use crate::headers::lists;
+use crate::names::RouteId;
 use crate::observe::Exchange;
 use crate::server::{ClientSocket, Sender, Takeover};
 use crate::upstream::{Tunnel, UpstreamBody};
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Response, Version};
+use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -28,7 +31,7 @@ impl Proxy {
         head: &mut Parts,
         has_body: bool,
         sender: &Sender,
-    ) -> Result<(), Denial> {
+    ) -> Result<(), (Denial, RouteId)> {
         // Where no route is found, the gate says so.
         if let Ok(route) = self.gate.route_of(&ask::question(head, sender)) {
             let listed = self.forwarding.get(route).map_or(&[][..], |forwarding| &forwarding.upgrades);
@@ -39,7 +42,7 @@ impl Proxy {
                 return Ok(());
             }
             if protocols(&head.headers).any(is_websocket) {
-                return Err(UnsupportedError::WebSocket.into());
+                return Err((UnsupportedError::WebSocket.into(), route));
             }
         }
         head.headers.remove(UPGRADE);
@@ -88,16 +91,32 @@ pub(super) fn opened(
     response: Response<UpstreamBody>,
     protocol: HeaderValue,
     tunnel: Tunnel,
+    until: Option<Box<Until>>,
     exchange: Exchange,
 ) -> Response<Body> {
     let mut response = response.map(|_| ResponseBody::of_a_switch());
     ask_for(response.headers_mut(), protocol);
     response.extensions_mut().insert(Takeover::new(move |socket| async move {
         let mut client = Client { socket, exchange };
-        let end = tunnel.carry(&mut client).await;
-        client.exchange.tunnel_ended(end.result(), end.label());
+        let end = tokio::select! {
+            biased;
+            end = tunnel.carry(&mut client) => Some(end),
+            () = expiry(until) => None,
+        };
+        match end {
+            Some(end) => client.exchange.cut(end.result(), end.label()),
+            None => client.exchange.cut(None, Some(EXPIRED)),
+        }
     }));
     response
+}
+
+/// Done when the time is over, if it ever is.
+async fn expiry(until: Option<Box<Until>>) {
+    match until {
+        Some(mut until) => poll_fn(|cx| until.poll(cx)).await,
+        None => pending().await,
+    }
 }
 
 /// The client's side of a tunnel: what it is sent stands in the record.

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
+use tokio::time::{Instant, Sleep};
 
 /// The upstream's body. Its connection goes back to the pool once the body is read to its end, and is closed
 /// otherwise.
@@ -21,6 +22,58 @@ pub struct UpstreamBody {
     lease: Option<Lease>,
     underway: Option<Underway>,
     over: bool,
+    wait: Wait,
+}
+
+/// Why an answer's body ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamBodyError {
+    /// Badly framed, or the connection ended.
+    #[error("the upstream's body broke off")]
+    Broken(#[source] hyper::Error),
+    /// No byte of it came for too long.
+    #[error("the upstream's body stands still")]
+    Idle,
+}
+
+impl UpstreamBodyError {
+    /// What the metric says: one of a fixed set.
+    pub const fn result(&self) -> &'static str {
+        match self {
+            Self::Broken(_) => "reset",
+            Self::Idle => "timeout",
+        }
+    }
+
+    /// What the log says: one of a fixed set of texts, which begin with a word for programs.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Broken(_) => "upstream_broken: the answer's body is badly framed or breaks off",
+            Self::Idle => "upstream_idle_timeout: no byte of the answer's body came",
+        }
+    }
+}
+
+/// How long the next byte may take. While the client takes nothing, nothing is waited for.
+#[derive(Debug)]
+struct Wait {
+    /// `None`: nobody waits yet.
+    limit: Option<Duration>,
+    /// Made for the first byte that is not there yet: most bodies come whole.
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+impl Wait {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(limit) = self.limit else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        if !self.waiting {
+            self.waiting = true;
+            timer.as_mut().reset(Instant::now() + limit);
+        }
+        timer.as_mut().poll(cx)
+    }
 }
 
 /// What was read of a body before anybody asked for it.
@@ -43,8 +96,9 @@ impl UpstreamBody {
     ///
     /// # Errors
     /// It is there, and broken. The client has not been told anything yet.
-    pub(super) fn begin(incoming: Incoming, lease: Option<Lease>) -> Result<Self, hyper::Error> {
-        let mut body = Self { incoming, ahead: Ahead::Nothing, lease, underway: None, over: false };
+    pub(super) fn begin(incoming: Incoming, lease: Option<Lease>) -> Result<Self, UpstreamBodyError> {
+        let wait = Wait { limit: None, timer: None, waiting: false };
+        let mut body = Self { incoming, ahead: Ahead::Nothing, lease, underway: None, over: false, wait };
         // Whoever asks next is woken.
         let mut nobody = Context::from_waker(Waker::noop());
         if !body.is_end_stream()
@@ -75,6 +129,11 @@ impl UpstreamBody {
         self.underway.as_ref().map(Underway::server)
     }
 
+    /// So long may the next byte take.
+    pub(super) const fn waits_for(&mut self, limit: Duration) {
+        self.wait.limit = Some(limit);
+    }
+
     /// The connection is closed after this answer.
     pub(super) fn close(&mut self) {
         self.lease = None;
@@ -87,19 +146,26 @@ impl UpstreamBody {
 
 impl Body for UpstreamBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UpstreamBodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamBodyError>>> {
         match std::mem::replace(&mut self.ahead, Ahead::Nothing) {
             Ahead::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
             Ahead::Trailers(fields) => return Poll::Ready(Some(Ok(Frame::trailers(*fields)))),
             Ahead::Nothing if self.over => return Poll::Ready(None),
             Ahead::Nothing => {}
         }
-        let next = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let this = &mut *self;
+        let next = if let Poll::Ready(next) = Pin::new(&mut this.incoming).poll_frame(cx) {
+            this.wait.waiting = false;
+            next.map(|frame| frame.map_err(UpstreamBodyError::Broken))
+        } else {
+            ready!(this.wait.poll(cx));
+            Some(Err(UpstreamBodyError::Idle))
+        };
         // Trailers are the last frame there can be.
         self.over = !matches!(&next, Some(Ok(frame)) if frame.is_data());
         if matches!(&next, Some(Err(_))) {

@@ -13,7 +13,7 @@ mod stream;
 mod tls;
 mod tunnel;
 
-pub use answer::UpstreamBody;
+pub use answer::{UpstreamBody, UpstreamBodyError};
 pub use body::{Pace, RequestBody, RequestBodyError};
 pub use tls::TlsFailure;
 pub use tunnel::{Tunnel, TunnelEnd};
@@ -228,6 +228,7 @@ impl Upstream {
             Some(flow) if flow.failed() => Failure { error: UpstreamError::ClientBody, server },
             Some(_) | None => Failure { error, server },
         })?;
+        response.body_mut().waits_for(timeouts.idle);
         // The server may not read the rest of a request that it has answered: what would follow on the connection is not sure to be understood.
         if flow.is_some_and(|flow| !flow.is_whole()) {
             response.body_mut().close();

@@ -19,6 +19,8 @@ mod rotation;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod upgrades;
 #[cfg(test)]
 mod waiting;

@@ -135,7 +135,7 @@ impl Rider for Count {
         self.0.complete.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn broken(&mut self) {
+    fn broken(&mut self, _why: &proxy::BodyError) {
         self.0.broken.fetch_add(1, Ordering::SeqCst);
     }
 }

@@ -3,16 +3,20 @@
 mod matching;
 mod together;
 
-use super::{Authorization, RoutePlan, TimeoutPlan, headers, listeners, names, origins, upstreams};
+use super::{
+    Authorization, RoutePlan, TimeoutPlan, fields, headers, listeners, names, origins, proofs, upstreams,
+};
 use crate::authorize::{Accept, Policy};
-use crate::config::document::{Document, EncodedSlashes, Route, Token, Upstream};
+use crate::config::document::{Document, EncodedSlashes, Route, RouteTimeouts, StreamsEnd, Token, Upstream};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
+use crate::config::reading::Files;
 use crate::headers::is_token;
 use crate::names::{Names, UpstreamId};
 use crate::route::{Matcher, Table};
 use crate::uri::Origin;
 use matching::{matcher, prefix};
+use std::time::Duration;
 use together::{slashes_above_stricter_routes, table, warn_of_observing};
 
 type Text = Spot<String>;
@@ -21,6 +25,7 @@ type Text = Spot<String>;
 pub(super) fn plan(
     document: &Document,
     origins: &[Origin],
+    files: &Files<'_>,
     names: &mut Names,
     findings: &mut Findings,
 ) -> (Vec<RoutePlan>, Option<Table>) {
@@ -43,7 +48,7 @@ pub(super) fn plan(
     let plans = routes.items.iter().filter_map(|route| {
         let matcher =
             matchers.iter().find(|(other, _)| std::ptr::eq(*other, route)).map(|(_, matcher)| matcher);
-        Some((route, one(route, matcher, document, names, findings)?))
+        Some((route, one(route, matcher, document, files, names, findings)?))
     });
     let plans: Vec<_> = plans.collect();
     slashes_above_stricter_routes(&plans, findings);
@@ -54,6 +59,7 @@ fn one(
     route: &Route,
     matcher: Option<&Matcher>,
     document: &Document,
+    files: &Files<'_>,
     names: &mut Names,
     findings: &mut Findings,
 ) -> Option<RoutePlan> {
@@ -70,7 +76,10 @@ fn one(
         upstream,
         prefix,
         upgrades: upgrades(route, findings),
-        timeouts: timeouts(route, document),
+        timeouts: timeouts(route, document, findings),
+        ends_with_token: route.streams_end.value == StreamsEnd::TokenExpiry,
+        request_fields: fields::plan(&route.headers.request, document, files, findings),
+        response_fields: fields::plan(&route.headers.response, document, files, findings),
         keep_encoded_slashes: route.encoded_slashes.value == EncodedSlashes::Keep,
         authorization: route.identity.authorization.value,
         cors,
@@ -127,11 +136,23 @@ fn upgrades(route: &Route, findings: &mut Findings) -> Vec<String> {
     protocols
 }
 
-/// How long the route's upstream may take.
-fn timeouts(route: &Route, document: &Document) -> TimeoutPlan {
+/// How long the route's upstream may take: what the route does not say is as the upstream says.
+fn timeouts(route: &Route, document: &Document, findings: &mut Findings) -> TimeoutPlan {
     let name = route.upstream.as_ref().map(|name| &name.value);
     let is_named = |upstream: &&Upstream| upstream.name.as_ref().map(|name| &name.value) == name;
-    document.upstreams.items.iter().find(is_named).map(upstreams::timeouts).unwrap_or_default()
+    let said = document.upstreams.items.iter().find(is_named).map(upstreams::timeouts).unwrap_or_default();
+    let RouteTimeouts { connect, response, idle, .. } = &route.timeouts;
+    for (timeout, most) in
+        [(connect, upstreams::LONGEST), (response, upstreams::LONGEST), (idle, upstreams::LONGEST_IDLE)]
+    {
+        timeout.iter().for_each(|timeout| proofs::between(timeout, upstreams::SHORTEST, most, findings));
+    }
+    let or = |own: &Option<Spot<Duration>>, said| own.as_ref().map_or(said, |own| own.value);
+    TimeoutPlan {
+        connect: or(connect, said.connect),
+        response: or(response, said.response),
+        idle: or(idle, said.idle),
+    }
 }
 
 /// A public route asks for no token, so nothing can be asked of one.

@@ -14,6 +14,11 @@ use std::time::Duration;
 
 type Text = Spot<String>;
 
+/// What timeouts may be.
+pub(super) const SHORTEST: Duration = Duration::from_millis(1);
+pub(super) const LONGEST: Duration = Duration::from_secs(3600);
+pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(24 * 3600);
+
 /// The upstreams.
 pub(super) fn plan(
     document: &Document,
@@ -36,11 +41,10 @@ fn one(
     ids: &mut Register<UpstreamId>,
     findings: &mut Findings,
 ) -> Option<UpstreamPlan> {
-    let (least, second, most) = (Duration::from_millis(1), Duration::from_secs(1), Duration::from_secs(3600));
-    proofs::between(&upstream.timeouts.connect, least, most, findings);
-    proofs::between(&upstream.timeouts.response, least, most, findings);
-    proofs::between(&upstream.timeouts.idle, least, Duration::from_secs(24 * 3600), findings);
-    proofs::between(&upstream.resolve, second, most, findings);
+    proofs::between(&upstream.timeouts.connect, SHORTEST, LONGEST, findings);
+    proofs::between(&upstream.timeouts.response, SHORTEST, LONGEST, findings);
+    proofs::between(&upstream.timeouts.idle, SHORTEST, LONGEST_IDLE, findings);
+    proofs::between(&upstream.resolve, Duration::from_secs(1), LONGEST, findings);
     let servers: Option<Vec<ServerPlan>> = upstream.servers.as_ref().map(|servers| {
         names::distinct(servers, "name at least one server, such as http://127.0.0.1:9000", findings);
         servers.items.iter().filter_map(|text| server(text, findings)).collect()

@@ -1,0 +1,169 @@
+//! Answers that take their time: server-sent events, timeouts of routes, and streams that end with their token.
+
+use serde_json::json;
+use std::time::Duration;
+use support::gateway::{House, NOW, get};
+use support::raw::Raw;
+use support::upstream::{ByHand, Connection};
+
+const ROUTES: &str = r#"  - { name: orders, match: { path: /orders }, upstream: legacy, streams_end: token_expiry, upgrades: [websocket] }
+  - { name: open, match: { path: /open }, upstream: legacy, public: true, streams_end: token_expiry }
+  - { name: fast, match: { path: /fast }, upstream: legacy, public: true, timeouts: { response: 100ms, idle: 200ms } }"#;
+const EVENTS: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// A gateway before an upstream that the test plays.
+async fn house(upstream: &ByHand) -> House {
+    let house = House::with_routes(ROUTES).await;
+    let (before, after) = (house.upstream.address.to_string(), upstream.address().to_string());
+    house.reload_with(&before, &after).await;
+    house
+}
+
+async fn ask(house: &House, upstream: &ByHand, text: String) -> (Raw, Connection) {
+    let mut client = Raw::connect(house.gateway).await;
+    client.send(text).await;
+    let mut server = upstream.accept().await;
+    server.request().await;
+    (client, server)
+}
+
+fn orders(house: &House, headers: &[(&str, &str)]) -> String {
+    let token = house.token(json!({}));
+    let proof = house.proof(&token, json!({}));
+    let authorization = format!("DPoP {token}");
+    get("/orders", &[headers, &[("authorization", &*authorization), ("dpop", &*proof)]].concat())
+}
+
+#[tokio::test]
+async fn events_pass_one_by_one() {
+    let upstream = ByHand::bind().await;
+    let house = house(&upstream).await;
+    let (mut client, mut server) = ask(&house, &upstream, get("/open", &[])).await;
+    server.send(EVENTS).await;
+    let head = String::from_utf8(client.read_until(b"\r\n\r\n").await.unwrap()).unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    for event in ["data: 1\n\n", "data: 2\n\n", "data: 3\n\n"] {
+        let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+        server.send(&chunk).await;
+        // The next is sent only when this one is here.
+        assert_eq!(client.read_exactly(chunk.len()).await.unwrap(), chunk.into_bytes());
+    }
+    server.send("0\r\n\r\n").await;
+    assert_eq!(client.read_exactly(5).await.unwrap(), b"0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_route_has_timeouts_of_its_own() {
+    let upstream = ByHand::bind().await;
+    let house = house(&upstream).await;
+    let (mut client, mut server) = ask(&house, &upstream, get("/fast", &[])).await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!(answer.status, 504);
+    assert!(server.closes().await);
+    assert_eq!(house.log.line_of(&answer).await["error"], "upstream_response_timeout");
+
+    let (mut client, mut server) = ask(&house, &upstream, get("/fast", &[])).await;
+    server.send(format!("{EVENTS}1\r\na\r\n")).await;
+    // The beginning arrives, and no end: the client cannot take the answer for whole.
+    let rest = String::from_utf8(client.rest().await).unwrap();
+    assert!(rest.ends_with("1\r\na\r\n"), "{rest}");
+    assert!(server.closes().await);
+    let line = house.log.line(|line| line["status"] == 200).await;
+    assert!(line["error"].as_str().unwrap().starts_with("upstream_idle_timeout"), "{line}");
+    let timeouts = ["upstream=\"legacy\"", "result=\"timeout\""];
+    assert_eq!(house.metric("keyproof_upstream_requests_total", &timeouts).await, 2.0);
+}
+
+#[tokio::test]
+async fn an_answer_ends_with_its_token() {
+    let upstream = ByHand::bind().await;
+    let house = house(&upstream).await;
+    let (mut client, mut server) = ask(&house, &upstream, orders(&house, &[])).await;
+    server.send(format!("{EVENTS}1\r\na\r\n")).await;
+    let head = client.read_until(b"1\r\na\r\n").await;
+    assert!(head.is_some());
+    // Until exp and the issuer's leeway it runs on.
+    house.clock.set(NOW.saturating_add(Duration::from_secs(309)));
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    server.send("1\r\nb\r\n").await;
+    assert_eq!(client.read_exactly(6).await.unwrap(), b"1\r\nb\r\n");
+    house.clock.set(NOW.saturating_add(Duration::from_secs(310)));
+    assert!(client.closes().await);
+    assert!(server.closes().await);
+    let line = house.log.line(|line| line["status"] == 200).await;
+    assert!(line["error"].as_str().unwrap().starts_with("token_expired"), "{line}");
+    // That is not the upstream's fault.
+    assert_eq!(house.metric("keyproof_upstream_requests_total", &["result=\"ok\""]).await, 1.0);
+}
+
+#[tokio::test]
+async fn a_tunnel_ends_with_its_token() {
+    let upstream = ByHand::bind().await;
+    let house = house(&upstream).await;
+    let asks = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+    let (mut client, mut server) = ask(&house, &upstream, orders(&house, &asks)).await;
+    server
+        .send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.unwrap().status, 101);
+    house.clock.set(NOW.saturating_add(Duration::from_secs(310)));
+    assert!(client.closes().await);
+    assert!(server.closes().await);
+    let line = house.log.line(|line| line["status"] == 101).await;
+    assert!(line["error"].as_str().unwrap().starts_with("token_expired"), "{line}");
+}
+
+const FIELDS: &str = r#"  - name: orders
+    match: { path: /orders }
+    upstream: legacy
+    cors: { origins: ["https://app.test"] }
+    headers: &fields
+      request: { set: { X-Api-Key: literal, Authorization: "Basic abc" }, set_file: { X-Secret: secret }, remove: [Cookie, X-Forwarded-For] }
+      response: { set: { Strict-Transport-Security: max-age=1, Content-Type: text/x }, remove: [Server, WWW-Authenticate] }
+  - { name: open, match: { path: /open }, upstream: legacy, public: true, headers: *fields }"#;
+
+#[tokio::test]
+async fn a_route_sets_and_removes_fields_after_everything_else() {
+    let house = House::before(
+        "HTTP/1.1 200 OK\r\nServer: old\r\nStrict-Transport-Security: max-age=0\r\nContent-Length: 2\r\n\r\nok",
+        FIELDS,
+    )
+    .await;
+    let answer =
+        house.send(orders(&house, &[("Cookie", "a=b"), ("X-Api-Key", "mine"), ("X-Api-Key", "too")])).await;
+    assert_eq!(answer.header("strict-transport-security"), Some("max-age=1"));
+    assert_eq!((answer.all("server"), answer.header("content-type")), (vec![], Some("text/x")));
+    let seen = house.upstream.only();
+    assert_eq!(seen.header("x-api-key"), Some("literal"));
+    assert_eq!(seen.header("authorization"), Some("Basic abc"));
+    assert_eq!(seen.header("x-secret"), Some("a secret that lives longer than a process"));
+    assert_eq!(seen.header("x-auth-subject"), Some("alice"));
+    assert_eq!((seen.all("cookie"), seen.all("x-forwarded-for")), (vec![], vec![]));
+
+    // Refusals of the route have them, and those of no route have not.
+    let refused = house.send(get("/orders", &[])).await;
+    assert_eq!((refused.status, refused.header("strict-transport-security")), (401, Some("max-age=1")));
+    assert_eq!(refused.all("www-authenticate"), Vec::<&str>::new());
+    let preflight = [("Origin", "https://app.test"), ("Access-Control-Request-Method", "GET")];
+    let preflight = house.send(support::gateway::request("OPTIONS", "/orders", &preflight)).await;
+    assert_eq!((preflight.status, preflight.header("strict-transport-security")), (204, Some("max-age=1")));
+    let websocket = house.send(get("/open", &[("Connection", "Upgrade"), ("Upgrade", "websocket")])).await;
+    assert_eq!((websocket.status, websocket.header("strict-transport-security")), (501, Some("max-age=1")));
+    let lost = house.send(get("/nowhere", &[])).await;
+    assert_eq!((lost.status, lost.header("strict-transport-security")), (404, None));
+
+    // What is secret stays secret.
+    let config = house.admin_page("/config").await.text();
+    assert!(config.contains("literal") && !config.contains("longer than a process"), "{config}");
+    assert!(!house.log.text().contains("longer than a process"));
+}
+
+#[tokio::test]
+async fn failures_of_the_upstream_have_the_routes_fields_too() {
+    let house = House::with_routes(FIELDS).await;
+    let server = house.upstream.address.to_string();
+    house.reload_with(&server, "127.0.0.1:1").await;
+    let answer = house.send(get("/open", &[])).await;
+    assert_eq!((answer.status, answer.header("strict-transport-security")), (502, Some("max-age=1")));
+}
