@@ -25,6 +25,7 @@
 //! | [`clock`] | the operating system's time | anything else |
 //! | [`names`] | which listener, route and upstream, for as long as the process lives | anything else |
 //! | [`jose`] | JSON, JWS, public keys, the crypto crate | claims, DPoP, HTTP, time |
+//! | [`hot_keys`] | keys that are seen often, their tables and the thread that makes them | what a proof says, tokens, HTTP |
 //! | [`uri`] | origins and paths as RFC 3986 has them | requests |
 //! | [`headers`] | names that are set, stripped or reserved; how a field is read | what the values say |
 //! | [`dpop`] | RFC 9449 section 4.3 | token contents, replay, routes, header maps, clocks |
@@ -82,6 +83,7 @@ pub mod entrance;
 pub mod forward_auth;
 pub mod gate;
 pub mod headers;
+pub mod hot_keys;
 pub mod identity;
 pub mod issuer;
 pub mod jose;

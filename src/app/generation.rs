@@ -79,9 +79,10 @@ impl Generation {
         };
         let keys_before = before.map(|before| &*before.keys);
         let keys = KeyKeeper::start(&plan.issuers, Arc::clone(&issuers), keys_before, surroundings);
+        let hot_keys = (plan.hot_keys > 0).then(|| Arc::clone(&process.hot_keys));
         let authorizer = Authorizer {
             issuers: Arc::clone(&issuers),
-            proofs: proofs.clone(),
+            proofs: proofs.clone().with_hot_keys(hot_keys),
             replay: Arc::clone(&process.replay),
             on_start: plan.replay.on_start,
         };

@@ -6,7 +6,8 @@ use crate::clock::{CLOCK_DIFFERENCE, Clock};
 use crate::config::{OnStart, Plan, ReplayPlan, StopPlan};
 use crate::doctor::Marks;
 use crate::dpop::{AcceptanceWindow, NonceMint};
-use crate::observe::{AccessLog, Metrics, ReplayState};
+use crate::hot_keys::HotKeys;
+use crate::observe::{AccessLog, HotKeysState, Metrics, ReplayState};
 use crate::replay::{self, OpenError, Store};
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ const RETRY: Duration = Duration::from_millis(50);
 pub(super) struct Process {
     pub(super) clock: Clock,
     pub(super) replay: Arc<Store>,
+    pub(super) hot_keys: Arc<HotKeys>,
     pub(super) log: Option<AccessLog>,
     /// What `keyproof doctor` is about to send.
     pub(super) marks: Arc<Marks>,
@@ -56,7 +58,18 @@ impl Process {
         let replay = Arc::new(Box::pin(beginning.open_store(mint, &clock)).await?);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(watch(Arc::clone(&replay), clock.clone(), stop.clone()));
-        Ok(Self { clock, replay, log, marks: Arc::default(), readiness: Readiness::default(), tasks, stop })
+        let hot_keys = HotKeys::new(clock.clone());
+        let (marks, readiness) = (Arc::default(), Readiness::default());
+        let process = Self { clock, replay, hot_keys, log, marks, readiness, tasks, stop };
+        process.adapt_hot_keys(plan);
+        Ok(process)
+    }
+
+    /// Has tables be made for as many keys as this plan says.
+    pub(super) fn adapt_hot_keys(&self, plan: &Plan) {
+        if let Err(error) = self.hot_keys.adapt(plan.hot_keys) {
+            tracing::error!(%error, "dpop.hot_keys: there is no thread to make tables: every signature is verified as with 0");
+        }
     }
 
     /// Says where the metrics of all this come from.
@@ -71,6 +84,17 @@ impl Process {
             unchecked: source.accepted_unchecked(),
             journal_errors: source.journal_errors(),
         }));
+        let source = Arc::clone(&self.hot_keys);
+        metrics.set_hot_keys_source(Box::new(move || {
+            let state = source.state();
+            HotKeysState {
+                tables: state.tables,
+                most: state.most,
+                built: state.built,
+                verified: state.verified,
+                differences: state.differences,
+            }
+        }));
     }
 
     /// Has the replay store go on as this plan says.
@@ -84,6 +108,8 @@ impl Process {
 
     /// Ends what runs beside the requests, and waits for it.
     pub(super) async fn end(&self) {
+        // To make none takes no thread.
+        self.hot_keys.adapt(0).ok();
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;

@@ -267,6 +267,7 @@ impl Running {
         let Self { process, current, listeners, facts, .. } = self;
         let forgets = history::forgets(&self.plan, &plan);
         process.adapt_store(&plan, &generation.mint);
+        process.adapt_hot_keys(&plan);
         forgets.note(process);
         let generation = Arc::new(generation);
         let files_changed = !plan.reading.has_same_files(&self.plan.reading);

@@ -70,6 +70,7 @@ impl Authorizer {
         }
         match outcome {
             Outcome::Fresh => {
+                self.proofs.admitted(proof, now);
                 if let Some(subject) = subject {
                     self.replay.count_subject(subject, proof.until());
                 }

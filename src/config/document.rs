@@ -173,6 +173,8 @@ section! {
     Dpop {
         /// The signature algorithms of proofs; EdDSA also takes the name Ed25519.
         algorithms: default(List<Text>, json!(["ES256", "EdDSA", "PS256"])),
+        /// For how many ES256 keys, seen often, verification is prepared (148 KiB each): 0 to 10000. 0: for none.
+        hot_keys: default(Count, json!(0)),
         /// How old iat may be: 1s to 10m.
         max_age: default(Span, json!("60s")),
         /// How far in the future iat may be: at most 60s.

@@ -54,6 +54,8 @@ pub struct Plan {
     pub issuers: Vec<IssuerPlan>,
     /// Which algorithms a proof may use.
     pub proof_algorithms: Vec<Algorithm>,
+    /// For how many keys of proofs verification is prepared.
+    pub hot_keys: usize,
     /// When a proof is acceptable by its `iat`.
     pub window: AcceptanceWindow,
     /// How long a nonce lives.
@@ -383,6 +385,7 @@ pub(super) fn make(
         origins,
         issuers,
         proof_algorithms: proofs.algorithms,
+        hot_keys: proofs.hot_keys,
         window: proofs.window,
         nonce_lifetime: proofs.nonce_lifetime,
         nonce_secrets: proofs.nonce_secrets,

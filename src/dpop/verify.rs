@@ -3,6 +3,7 @@
 use super::proof::{self, MAX_PROOF, ProofClaims, ProofKey};
 use super::{AcceptanceWindow, Check, Nonce, NonceMint, ProofError, TargetUri, report};
 use crate::clock::{Moment, UnixTime};
+use crate::hot_keys::HotKeys;
 use crate::jose::{Algorithm, CompactJws, Sha256, Thumbprint, encodes};
 use http::Method;
 use quick_cache::sync::Cache;
@@ -22,6 +23,7 @@ pub struct Verifier {
     pub(super) window: AcceptanceWindow,
     pub(super) mint: Arc<NonceMint>,
     keys: Arc<Cache<Box<str>, Arc<ProofKey>>>,
+    hot_keys: Option<Arc<HotKeys>>,
 }
 
 /// Whether proofs need one of our nonces. There is no "optional": RFC 9449 section 11.3 forbids it.
@@ -50,7 +52,7 @@ pub struct Expected<'a> {
 /// was never used. Nobody else can make one.
 #[derive(Debug)]
 pub struct VerifiedProof {
-    jkt: Thumbprint,
+    key: Arc<ProofKey>,
     jti: String,
     iat: UnixTime,
     until: UnixTime,
@@ -61,7 +63,7 @@ pub struct VerifiedProof {
 impl Verifier {
     /// A verifier with these rules.
     pub fn new(algorithms: Vec<Algorithm>, window: AcceptanceWindow, mint: Arc<NonceMint>) -> Self {
-        Self { algorithms, window, mint, keys: Arc::new(Cache::new(KEPT_KEYS)) }
+        Self { algorithms, window, mint, keys: Arc::new(Cache::new(KEPT_KEYS)), hot_keys: None }
     }
 
     /// A verifier with these rules that knows the keys which this one knows, where the algorithms are the same.
@@ -75,7 +77,13 @@ impl Verifier {
         if algorithms != self.algorithms {
             return Self::new(algorithms, window, mint);
         }
-        Self { algorithms, window, mint, keys: Arc::clone(&self.keys) }
+        Self { algorithms, window, mint, keys: Arc::clone(&self.keys), hot_keys: None }
+    }
+
+    /// The same verifier, with tables for keys that are seen often.
+    #[must_use]
+    pub fn with_hot_keys(self, hot_keys: Option<Arc<HotKeys>>) -> Self {
+        Self { hot_keys, ..self }
     }
 
     /// Verifies `proof`, which is what the one `DPoP` header line held. Cheap checks come before the
@@ -106,7 +114,7 @@ impl Verifier {
         expected.target.check(claims.htu)?;
         self.check_iat(claims.iat, expected.nonce, now.wall)?;
         check_validity(claims.exp, claims.nbf, &self.window, now.wall)?;
-        jws.verify(key.algorithm, &key.key).map_err(|_| ProofError::Signature)?;
+        self.check_signature(&jws, &key, now)?;
         if new && jws.header_segment.len() <= KEPT_SEGMENT {
             // Not before: whoever cannot sign must not be able to push out the keys of those who can.
             self.keys.insert(jws.header_segment.into(), Arc::clone(&key));
@@ -115,7 +123,7 @@ impl Verifier {
         if let Some(ath) = expected.ath {
             check_ath(claims.ath, ath)?;
         }
-        Ok(self.verified(key.key.thumbprint(), claims.jti, claims.iat, expected.nonce, nonce))
+        Ok(self.verified(key, claims.jti, claims.iat, expected.nonce, nonce))
     }
 
     /// Where a nonce is required it decides in place of `iat` (RFC 9449 section 11.1).
@@ -126,10 +134,25 @@ impl Verifier {
         }
     }
 
+    fn check_signature(&self, jws: &CompactJws<'_>, key: &ProofKey, now: Moment) -> Result<(), ProofError> {
+        let checked = match &self.hot_keys {
+            None => jws.verify(key.algorithm, &key.key),
+            Some(hot_keys) => hot_keys.verify(jws, key.algorithm, &key.key, now),
+        };
+        checked.map_err(|_| ProofError::Signature)
+    }
+
+    /// The proof is used up, and its key is the token's: who comes often enough gets a table.
+    pub fn admitted(&self, proof: &VerifiedProof, now: Moment) {
+        if let Some(hot_keys) = &self.hot_keys {
+            hot_keys.admitted(proof.key.algorithm, &proof.key.key, now);
+        }
+    }
+
     /// When a proof that passed can have been used, and until when it could be accepted again.
     fn verified(
         &self,
-        jkt: Thumbprint,
+        key: Arc<ProofKey>,
         jti: &str,
         iat: UnixTime,
         policy: NoncePolicy,
@@ -141,7 +164,7 @@ impl Verifier {
             (NoncePolicy::Off, Some(nonce)) => (opens.max(nonce.earliest_use), closes),
             (NoncePolicy::Off | NoncePolicy::Required, None) => (opens, closes),
         };
-        VerifiedProof { jkt, jti: jti.to_owned(), iat, until, earliest_use, nonce }
+        VerifiedProof { key, jti: jti.to_owned(), iat, until, earliest_use, nonce }
     }
 
     /// Every check of RFC 9449 section 4.3 by itself, in the RFC's order, for `keyproof explain`: none is
@@ -168,8 +191,8 @@ impl Verifier {
 
 impl VerifiedProof {
     /// The thumbprint of the key that signed it.
-    pub const fn jkt(&self) -> Thumbprint {
-        self.jkt
+    pub fn jkt(&self) -> Thumbprint {
+        self.key.key.thumbprint()
     }
 
     /// Its identifier, unique for this key.

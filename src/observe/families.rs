@@ -58,6 +58,19 @@ const JOURNAL_ERRORS: Name = (
     "keyproof_journal_errors_total",
     "Writes to the replay journal that failed; each refused a proof (replay.journal).",
 );
+const HOT_KEYS: Name = ("keyproof_hot_keys", "Keys that are seen often and have a table (dpop.hot_keys).");
+const HOT_KEYS_CAPACITY: Name = (
+    "keyproof_hot_keys_capacity",
+    "How many keys can have a table; 0 after an answer of one was not ring's, whatever dpop.hot_keys says.",
+);
+const HOT_KEY_TABLES: Name =
+    ("keyproof_hot_key_tables_built_total", "Tables that were made for keys seen often.");
+const HOT_KEY_VERIFICATIONS: Name =
+    ("keyproof_hot_key_verifications_total", "Signatures of proofs that were verified from a table alone.");
+const HOT_KEY_DIFFERENCES: Name = (
+    "keyproof_hot_key_differences_total",
+    "Answers of tables that were not ring's, which stands; with the first, tables are off until a restart.",
+);
 const LOG_LINES_DROPPED: Name =
     ("keyproof_log_lines_dropped_total", "Log lines lost because the output did not take them.");
 
@@ -100,6 +113,11 @@ pub(super) struct Families {
     pub(super) malformed: IntCounterVec,
     pub(super) replay_unchecked: IntCounter,
     pub(super) journal_errors: IntCounter,
+    pub(super) hot_keys: Gauge,
+    pub(super) hot_keys_capacity: Gauge,
+    pub(super) hot_key_tables: IntCounter,
+    pub(super) hot_key_verifications: IntCounter,
+    pub(super) hot_key_differences: IntCounter,
     pub(super) log_lines_dropped: IntCounter,
 }
 
@@ -140,6 +158,14 @@ impl Families {
             malformed: counters(&r, MALFORMED, &["listener"])?,
             replay_unchecked: one(&r, IntCounter::new(REPLAY_UNCHECKED.0, REPLAY_UNCHECKED.1)?)?,
             journal_errors: one(&r, IntCounter::new(JOURNAL_ERRORS.0, JOURNAL_ERRORS.1)?)?,
+            hot_keys: one(&r, Gauge::new(HOT_KEYS.0, HOT_KEYS.1)?)?,
+            hot_keys_capacity: one(&r, Gauge::new(HOT_KEYS_CAPACITY.0, HOT_KEYS_CAPACITY.1)?)?,
+            hot_key_tables: one(&r, IntCounter::new(HOT_KEY_TABLES.0, HOT_KEY_TABLES.1)?)?,
+            hot_key_verifications: one(
+                &r,
+                IntCounter::new(HOT_KEY_VERIFICATIONS.0, HOT_KEY_VERIFICATIONS.1)?,
+            )?,
+            hot_key_differences: one(&r, IntCounter::new(HOT_KEY_DIFFERENCES.0, HOT_KEY_DIFFERENCES.1)?)?,
             log_lines_dropped: one(&r, IntCounter::new(LOG_LINES_DROPPED.0, LOG_LINES_DROPPED.1)?)?,
             registry: r,
         })

@@ -208,7 +208,7 @@ impl RouteMetrics {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ListenerState, ReplayState};
+    use super::super::{HotKeysState, ListenerState, ReplayState};
     use super::*;
     use std::collections::BTreeMap;
 
@@ -242,6 +242,11 @@ keyproof_connections gauge listener
 keyproof_decision_duration_seconds histogram
 keyproof_decisions_total counter decision reason route
 keyproof_journal_errors_total counter
+keyproof_hot_key_differences_total counter
+keyproof_hot_key_tables_built_total counter
+keyproof_hot_key_verifications_total counter
+keyproof_hot_keys gauge
+keyproof_hot_keys_capacity gauge
 keyproof_jwks_age_seconds gauge issuer
 keyproof_jwks_refresh_total counter issuer result
 keyproof_log_lines_dropped_total counter
@@ -342,6 +347,13 @@ keyproof_upstream_requests_total counter result upstream
             journal_errors: 3,
         }));
         metrics.set_dropped_lines_source(Box::new(|| 3));
+        metrics.set_hot_keys_source(Box::new(|| HotKeysState {
+            tables: 6,
+            most: 7,
+            built: 8,
+            verified: 9,
+            differences: 1,
+        }));
         metrics.jwks_refresh("main", true, UnixTime::from_secs(100));
         metrics.jwks_refresh("main", false, UnixTime::from_secs(130));
         let open = Arc::new(std::sync::atomic::AtomicUsize::new(1));
@@ -359,6 +371,11 @@ keyproof_upstream_requests_total counter result upstream
                 "keyproof_replay_capacity 10",
                 "keyproof_journal_errors_total 3",
                 "keyproof_replay_unchecked_total 2",
+                "keyproof_hot_keys 6",
+                "keyproof_hot_keys_capacity 7",
+                "keyproof_hot_key_tables_built_total 8",
+                "keyproof_hot_key_verifications_total 9",
+                "keyproof_hot_key_differences_total 1",
                 "keyproof_log_lines_dropped_total 3",
                 "keyproof_jwks_age_seconds{issuer=\"main\"} 60",
                 "keyproof_jwks_refresh_total{issuer=\"main\",result=\"failure\"} 1",

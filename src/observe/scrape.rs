@@ -21,6 +21,21 @@ pub struct ReplayState {
     pub journal_errors: u64,
 }
 
+/// What is said of keys that are seen often.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HotKeysState {
+    /// How many have a table.
+    pub tables: usize,
+    /// How many can have one.
+    pub most: usize,
+    /// How many tables were made since the start.
+    pub built: u64,
+    /// How many signatures were verified from one alone.
+    pub verified: u64,
+    /// How many answers were not ring's.
+    pub differences: u64,
+}
+
 /// What a listener says of itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ListenerState {
@@ -48,6 +63,7 @@ struct ListenerMetrics {
 #[derive(Default)]
 pub(super) struct Scrape {
     replay: Option<Box<dyn Fn() -> ReplayState + Send>>,
+    hot_keys: Option<Box<dyn Fn() -> HotKeysState + Send>>,
     dropped_lines: Option<Box<dyn Fn() -> u64 + Send>>,
     listeners: BTreeMap<ListenerId, (ListenerMetrics, ListenerSource)>,
     /// Whose keys there are.
@@ -60,6 +76,11 @@ impl Metrics {
     /// Says where the metrics of the replay store come from: asked at every scrape.
     pub fn set_replay_source(&self, source: Box<dyn Fn() -> ReplayState + Send>) {
         lock(&self.scrape).replay = Some(source);
+    }
+
+    /// Says where the metrics of keys that are seen often come from: asked at every scrape.
+    pub fn set_hot_keys_source(&self, source: Box<dyn Fn() -> HotKeysState + Send>) {
+        lock(&self.scrape).hot_keys = Some(source);
     }
 
     /// Says how many log lines were lost since the start: asked at every scrape.
@@ -116,6 +137,14 @@ impl Metrics {
             self.families.replay_capacity.set(to_f64(state.capacity));
             raise(&self.families.replay_unchecked, state.unchecked);
             raise(&self.families.journal_errors, state.journal_errors);
+        }
+        if let Some(source) = &scrape.hot_keys {
+            let state = source();
+            self.families.hot_keys.set(to_f64(state.tables));
+            self.families.hot_keys_capacity.set(to_f64(state.most));
+            raise(&self.families.hot_key_tables, state.built);
+            raise(&self.families.hot_key_verifications, state.verified);
+            raise(&self.families.hot_key_differences, state.differences);
         }
         if let Some(source) = &scrape.dropped_lines {
             raise(&self.families.log_lines_dropped, source());

@@ -143,6 +143,12 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
         ("issuers[].introspection.client_id", KEYS, introspection, Refused(NO_INTROSPECTION)),
         ("issuers[].introspection.client_secret_file", KEYS, introspection, Refused(NO_INTROSPECTION)),
         ("issuers[].introspection.cache", KEYS, introspection, Refused(NO_INTROSPECTION)),
+        (
+            "dpop.hot_keys",
+            dpop,
+            "dpop: { max_age: 60s, hot_keys: 7 }",
+            Metric("keyproof_hot_keys_capacity 7\n"),
+        ),
         ("dpop.algorithms", dpop, "dpop: { algorithms: [EdDSA] }", Good(200, 401)),
         (
             "dpop.max_age",

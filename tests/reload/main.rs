@@ -9,6 +9,7 @@
 mod certificates;
 mod configuration;
 mod files;
+mod hot_keys;
 mod issuers;
 mod keys;
 mod terms;

@@ -27,6 +27,11 @@ impl Table {
 
     /// The table of `point`; `None` never, but the caller knows better what to do than a panic does.
     pub(crate) fn new(point: Affine) -> Option<Self> {
+        Self::in_steps(point, || {})
+    }
+
+    /// The same in a hundred steps, with something else `between` two of them.
+    pub(crate) fn in_steps(point: Affine, mut between: impl FnMut()) -> Option<Self> {
         let mut rows = vec![[point; MULTIPLES]; ROWS].into_boxed_slice();
         let mut first = point;
         for row in &mut rows {
@@ -34,6 +39,7 @@ impl Table {
             for _ in 0..WINDOW {
                 first = first.doubled();
             }
+            between();
         }
         // Column by column, each the one before it and the first: all rows share an inversion. The second column is a doubling.
         // No sum is at infinity, since the order of the group is a prime and greater than any of these multiples.
@@ -48,6 +54,7 @@ impl Table {
             for (row, sum) in rows.iter_mut().zip(sums.as_slice()) {
                 *row.get_mut(column)? = *sum;
             }
+            between();
         }
         Some(Self { rows })
     }

@@ -27,9 +27,15 @@ impl KeyTable {
     /// The table of a key in its uncompressed form (4, x, y: SEC 1 section 2.3.3); `None` if that is no point of P-256. It takes
     /// about a millisecond, and twice that for the first one.
     pub fn new(key: &[u8; 65]) -> Option<Self> {
+        Self::in_steps(key, || {})
+    }
+
+    /// The same in a hundred steps of some ten microseconds, with something else `between` two of them: giving way to other threads. The first
+    /// time the generator's table comes before them, in one step of a millisecond.
+    pub fn in_steps(key: &[u8; 65], between: impl FnMut()) -> Option<Self> {
         let point = Affine::from_bytes(key)?;
         LazyLock::force(&GENERATOR).as_ref()?;
-        Table::new(point).map(Self)
+        Table::in_steps(point, between).map(Self)
     }
 
     /// Whether `signature` (r, s: RFC 7518 section 3.4) is the key's over what has this SHA-256 `digest` (FIPS 186-5

@@ -16,6 +16,7 @@ const MIN_SECRET: usize = 32;
 /// The `dpop` section.
 pub(super) struct Proofs {
     pub(super) algorithms: Vec<Algorithm>,
+    pub(super) hot_keys: usize,
     pub(super) window: AcceptanceWindow,
     pub(super) nonce_lifetime: Duration,
     pub(super) nonce_secrets: Vec<Secret>,
@@ -29,10 +30,20 @@ pub(super) fn plan(dpop: &Dpop, files: &Files<'_>, findings: &mut Findings) -> P
     between(&dpop.nonce.lifetime, seconds(1), seconds(3600), findings);
     Proofs {
         algorithms: names::algorithms(&dpop.algorithms, findings),
+        hot_keys: hot_keys(&dpop.hot_keys, findings),
         window: AcceptanceWindow { max_age: dpop.max_age.value, leeway: dpop.leeway.value },
         nonce_lifetime: dpop.nonce.lifetime.value,
         nonce_secrets: secrets(&dpop.nonce, files, findings),
     }
+}
+
+fn hot_keys(number: &Spot<u64>, findings: &mut Findings) -> usize {
+    let most = usize::try_from(number.value).ok().filter(|number| *number <= crate::hot_keys::MOST);
+    most.unwrap_or_else(|| {
+        let help = format!("write 0 to {}; 0: for none", crate::hot_keys::MOST);
+        findings.problem(&number.place, format!("{} is out of range", number.value), &help);
+        0
+    })
 }
 
 /// Notes a duration that is out of range; both ends are in it.

@@ -1,8 +1,9 @@
 //! What the simulation asks: [`Verifier::verify`] without what needs no clock.
 
-use super::{NoncePolicy, ProofError, VerifiedProof, Verifier, check_nonce};
+use super::{NoncePolicy, ProofError, ProofKey, VerifiedProof, Verifier, check_nonce};
 use crate::clock::{Moment, UnixTime};
-use crate::jose::Thumbprint;
+use crate::jose::{Algorithm, PublicKey, Thumbprint};
+use std::sync::Arc;
 
 /// A proof with a signature that is right.
 #[derive(Clone, Debug)]
@@ -24,7 +25,8 @@ impl Verifier {
     ) -> Result<VerifiedProof, ProofError> {
         self.check_iat(made.iat, policy, now.wall)?;
         let nonce = check_nonce(made.nonce.as_deref(), policy, &self.mint, nonce_now)?;
-        Ok(self.verified(made.jkt, &made.jti, made.iat, policy, nonce))
+        let key = ProofKey { algorithm: Algorithm::EdDsa, key: PublicKey::named(made.jkt) };
+        Ok(self.verified(Arc::new(key), &made.jti, made.iat, policy, nonce))
     }
 }
 
