@@ -5,10 +5,13 @@ import statistics
 import sys
 
 SERVERS = ["gateway", "baseline", "nginx", "haproxy", "envoy", "envoy-cached", "apache", "node", "front-nginx", "front-nginx-asking",
-           "front-envoy", "front-envoy-asking", "front-envoy-grpc-asking"]
+           "front-envoy", "front-envoy-asking", "front-envoy-grpc-asking", "hot-keys"]
 
 # Gateways of their own, which come with the first: what a case leaves behind in caches and replay table stays with it.
 CROWD, WIDE = "gateway-crowd", "gateway-wide"
+
+# Those of `hot-keys`: dpop.hot_keys is 512, but in the last, which is beside the one for the crowd.
+HOT, HOT_NEW, HOT_CROWD, COOL_CROWD = "gateway-hot", "gateway-hot-new", "gateway-hot-crowd", "gateway-cool-crowd"
 
 BESIDE = "gateway beside "
 
@@ -22,6 +25,8 @@ class Case:
     half_of: str | None = None
     # Of no use without that server.
     beside: str | None = None
+    # Seconds before those that count, where it is not as with the others.
+    warmup: float | None = None
 
 
 def refusing(kind):
@@ -57,6 +62,27 @@ AT_EASE = ("--rate", "1000")
 NGINX, NGINX_ASKING = Case("nginx", "front-nginx", AT_EASE), Case("nginx asking keyproof", "front-nginx-asking", AT_EASE)
 ENVOY, ENVOY_ASKING = Case("Envoy", "front-envoy", AT_EASE), Case("Envoy asking keyproof over HTTP", "front-envoy-asking", AT_EASE)
 ENVOY_GRPC_ASKING = Case("Envoy asking keyproof over gRPC", "front-envoy-grpc-asking", AT_EASE)
+ZIPF = (*HUNDRED_THOUSAND, "--zipf", "1")
+# Until the tables are made, which the server's core, being full, makes less than thirty of a second.
+HEATING = 20.0
+
+
+def hot(name, arguments=()):
+    """The gateway with hot keys, the baseline, and the gateway without, in turns."""
+    return Turns((Case(f"gateway{name}, hot keys", HOT, arguments),
+                  Case(f"{BESIDE}hot keys{name}, baseline", "baseline", arguments, beside=HOT),
+                  Case(f"{BESIDE}hot keys{name}", "gateway", arguments, beside=HOT)), times=3)
+
+
+def crowds(name, arguments):
+    """The same crowd without hot keys and with them."""
+    return [[Case(f"gateway, 100,000 clients{name}, hot_keys: 0", COOL_CROWD, arguments, warmup=HEATING)],
+            [Case(f"gateway, 100,000 clients{name}, hot keys", HOT_CROWD, arguments, warmup=HEATING)]]
+
+
+# Tables of 512 clients are made while it runs.
+MAKING = Case("gateway at half load, tables being made", HOT_NEW, ("--clients", "512"), half_of="gateway")
+NOT_MAKING = Case(BESIDE + "tables being made", "gateway", ("--clients", "512"), half_of="gateway", beside=HOT_NEW)
 
 CHEAP = [refusing("no-token"), refusing("wrong-claims")]
 SIGNED = beside("refusals", "gateway"), *map(refusing, ["bad-token", "bad-proof", "replay"])
@@ -81,13 +107,15 @@ GROUPS = [
     [[Case("HAProxy jwt_verify", "haproxy", BEARER)]],
     [[Case("Envoy jwt_authn", "envoy", BEARER)]],
     [[Case("Envoy jwt_authn, cached", "envoy-cached", BEARER)]],
+    [hot("")], [hot(" TLS", TLS)], [hot(" HTTP/2", H2)],
+    [*crowds(" by Zipf(1)", ZIPF), *crowds("", HUNDRED_THOUSAND)],
     # Apache takes proofs for a few seconds only: short turns.
     [Turns((beside(APACHE.name, "apache"), APACHE), times=0.5)] * 3,
     # In no turns: Node cleans up after its own.
     [[beside(NODE.name, "node")], [NODE], [NODE], [beside(NODE.name, "node")]] * 2,
 ]
 # Needs what the others found.
-LAST = [Turns((GATEWAY_AT_HALF, BASELINE_AT_HALF))] * 3
+LAST = [*[Turns((GATEWAY_AT_HALF, BASELINE_AT_HALF))] * 3, Turns((MAKING, NOT_MAKING), times=3)]
 
 # How the first table and the plot call them, and what each checks.
 SHOWN = {"gateway": "keyproof"}

@@ -81,8 +81,10 @@ class House:
                 self.kill(name)
         if "gateway" in up:
             up += self.start_more_gateways()
+        if "hot-keys" in up:
+            up += self.start_hot_gateways()
         time.sleep(PAUSE)
-        self.idle = {name: self.resident(name) for name in up}
+        self.idle = {name: self.resident(name) for name in up if name in self.processes}
         return up
 
     def start_more_gateways(self):
@@ -91,6 +93,22 @@ class House:
         self.start_gateway(cases.CROWD, "upstream", self.server_cpu)
         self.start_gateway(cases.WIDE, "upstream-wide", self.both_cpus)
         return [cases.CROWD, cases.WIDE]
+
+    def start_hot_gateways(self):
+        """Those with `dpop.hot_keys`, and one without beside them."""
+        hot = {cases.HOT: "512", cases.HOT_NEW: "512", cases.HOT_CROWD: "512", cases.COOL_CROWD: "0"}
+        for name, number in hot.items():
+            # A hundred thousand clients sign ahead for longer than a minute.
+            self.start_gateway(name, "upstream", self.server_cpu, "--hot-keys", number, "--max-age", "10m")
+        return list(hot)
+
+    def renew_hot(self):
+        """As the crowd, and so that no table is there before it is measured how they are made."""
+        for name in (cases.HOT_NEW, cases.HOT_CROWD, cases.COOL_CROWD):
+            self.kill(name)
+            number = "0" if name == cases.COOL_CROWD else "512"
+            self.start_gateway(name, "upstream", self.server_cpu, "--hot-keys", number, "--max-age", "10m")
+        time.sleep(PAUSE)
 
     def renew_crowd(self):
         """Every round makes a hundred thousand new clients: without those of the round before, as the target means it."""
@@ -127,6 +145,8 @@ class House:
         """How a server is started, and the ports it then has."""
         plain, tls = self.addresses[name][:2]
         upstream = self.upstreams["upstream"]
+        if name == "hot-keys":
+            return []
         if name == "gateway":
             return [(self.serve(name), [plain, tls])]
         if name == "baseline":
@@ -140,7 +160,8 @@ class House:
 
     def load(self, case, arguments, rate=None):
         """What the generator says of one case by itself."""
-        command = self.generator(case, arguments, rate) + ["--seconds", str(arguments.seconds), "--warmup", str(arguments.warmup)]
+        warmup = arguments.warmup if case.warmup is None else case.warmup
+        command = self.generator(case, arguments, rate) + ["--seconds", str(arguments.seconds), "--warmup", str(warmup)]
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
     def take_turns(self, together, seconds, arguments, random):

@@ -78,11 +78,31 @@ TARGETS = [
     Target("p99 at half of full load ÷ baseline", ratio(P99_QUIET, "gateway at half load", "baseline at half load"), 1.10),
     Target("100,000 clients ÷ 20, requests per second", ratio(RATE, "gateway, 100,000 clients", "gateway, 20 clients"), 0.85, True),
 ]
-IDLE_MIB, FULL_MIB = 14, 110
+IDLE_MIB, FULL_MIB, HOT_MIB = 14, 110, 80
+
+
+def hot(name=""):
+    """The gateway with hot keys ÷ the baseline, of the same turns."""
+    return f"gateway{name}, hot keys", f"{cases.BESIDE}hot keys{name}, baseline"
+
+
+CROWD, ZIPF = "gateway, 100,000 clients", "gateway, 100,000 clients by Zipf(1)"
+TARGETS += [
+    Target("hot keys: CPU of a good request ÷ baseline", ratio(CPU, *hot()), 0.78),
+    Target("hot keys: requests per second ÷ baseline", ratio(RATE, *hot()), 1.28, True),
+    Target("hot keys: the same over TLS 1.3", ratio(RATE, *hot(" TLS")), 1.25, True),
+    Target("hot keys: the same over HTTP/2", ratio(RATE, *hot(" HTTP/2")), 1.25, True),
+    Target("hot keys: requests per second ÷ hot_keys: 0", ratio(RATE, hot()[0], cases.BESIDE + "hot keys"), 1.28, True),
+    Target("512 hot keys of 100,000 by Zipf(1) ÷ none", ratio(RATE, f"{ZIPF}, hot keys", f"{ZIPF}, hot_keys: 0"), 1.08, True),
+    Target("512 hot keys, 100,000 alike ÷ none", ratio(RATE, f"{CROWD}, hot keys", f"{CROWD}, hot_keys: 0"), 1.0, True),
+    Target("p99 while tables are made ÷ none", ratio(P99_QUIET, "gateway at half load, tables being made",
+                                                     cases.BESIDE + "tables being made"), 1.10),
+]
 # A server at full speed keeps this much of its core busy, unless something else is what limits it.
 FULL = 0.9
 ASKING = {cases.NGINX: [cases.NGINX_ASKING], cases.ENVOY: [cases.ENVOY_ASKING, cases.ENVOY_GRPC_ASKING]}
-NOT_FULL = {WIDE, "gateway at half load", "baseline at half load"} | {case.name for plain in ASKING for case in (plain, *ASKING[plain])}
+NOT_FULL = {WIDE, "gateway at half load", "baseline at half load", "gateway at half load, tables being made"} \
+    | {case.name for plain in ASKING for case in (plain, *ASKING[plain])}
 
 
 def values(data, compute):
@@ -159,6 +179,12 @@ def memory(data):
         met = full["live"] >= full["wanted"] and full["resident_kib"] <= FULL_MIB * 1024
         measured = f"{full['resident_kib'] / 1024:.1f} MiB ({full['live']:,} live)"
         yield ("memory, full load, a million live proofs", f"≤ {FULL_MIB} MiB", measured, "", said(met))
+    hot = data.get("hot_memory")
+    if hot:
+        # Those who were there after cooling have left the same behind in everything else.
+        more = hot["hot_kib"] - hot["cooled_kib"]
+        measured = f"{more / 1024:.1f} MiB ({hot['tables']} tables, {hot['cooled_kib'] / 1024:.1f} MiB without)"
+        yield ("memory of 512 hot keys, given back", f"≤ {HOT_MIB} MiB", measured, "", said(hot["tables"] == 512 and 0 < more <= HOT_MIB * 1024))
 
 
 def said(met):

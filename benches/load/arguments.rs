@@ -189,6 +189,9 @@ pub(crate) struct SceneArguments {
     /// `dpop.max_age`, for runs that last longer than a proof lives by default.
     #[arg(long, default_value = "60s")]
     pub(crate) max_age: String,
+    /// `dpop.hot_keys`.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) hot_keys: usize,
 }
 
 #[derive(Debug, Args)]

@@ -67,6 +67,7 @@ impl Stage {
             admin,
             upstream: upstream_address,
             max_age: "60s".to_owned(),
+            hot_keys: 0,
         })?;
         let gateway = start_gateway(arguments, &scene)?;
         let mut stage = Self {
@@ -167,6 +168,7 @@ fn configuration(arguments: &SceneArguments) -> String {
     let doors =
         door("forward_auth", arguments.listen_decisions) + &door("ext_authz_grpc", arguments.listen_grpc);
     let (max_age, leeway) = (&arguments.max_age, LEEWAY.as_secs());
+    let hot_keys = arguments.hot_keys;
     format!(
         r#"listeners:
   - {{ name: plain, address: "{listen}" }}
@@ -174,7 +176,7 @@ fn configuration(arguments: &SceneArguments) -> String {
 public_origins: ["https://{HOST}"]
 issuers:
   - {{ name: main, issuer: "{ISSUER}", audiences: ["{AUDIENCE}"], jwks_file: jwks.json }}
-dpop: {{ max_age: {max_age}, leeway: {leeway}s }}
+dpop: {{ hot_keys: {hot_keys}, max_age: {max_age}, leeway: {leeway}s }}
 replay: {{ per_key_limit: 1000000, per_subject_limit: 1000000, on_start: wait }}
 upstreams:
   - {{ name: upstream, servers: ["http://{upstream}"] }}
