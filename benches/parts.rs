@@ -6,14 +6,15 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use keyproof::authorize::{Accept, Challenges, Mode, Policy};
 use keyproof::client::proof::{NewProof, sign};
-use keyproof::clock::UnixTime;
+use keyproof::clock::{Clock, UnixTime};
 use keyproof::denial::{Denial, ReplayError};
 use keyproof::dpop::{AcceptanceWindow, Expected, NonceMint, NoncePolicy, ProofError, TargetUri, Verifier};
 use keyproof::gate::Answer;
 use keyproof::headers::AuthScheme;
 use keyproof::headers::Protected;
+use keyproof::hot_keys::{EARNED, HotKeys};
 use keyproof::identity::IdentityMap;
-use keyproof::jose::{Algorithm, PrivateKey, encode, random, sha256};
+use keyproof::jose::{Algorithm, CompactJws, PrivateKey, encode, random, sha256};
 use keyproof::names::RouteId;
 use keyproof::proxy::respond;
 use keyproof::replay::{MemoryStore, Outcome, Store};
@@ -37,7 +38,7 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .sample_size(30);
-    targets = proofs, tokens, targets, routes, replay, refusals, identity
+    targets = proofs, hot_keys, tokens, targets, routes, replay, refusals, identity
 }
 criterion_main!(parts);
 
@@ -85,12 +86,54 @@ fn proofs(criterion: &mut Criterion) {
         group.bench_function(format!("{name}, for another URI"), |bench| {
             bench.iter(|| known.verify(black_box(&proof), &elsewhere, NOW).unwrap_err());
         });
-        let bare = keyproof::jose::CompactJws::split(&proof).unwrap();
+        let bare = CompactJws::split(&proof).unwrap();
         group.bench_function(format!("{name}, the signature alone"), |bench| {
             bench.iter(|| bare.verify(key.algorithm(), black_box(key.public())).unwrap());
         });
     }
     group.finish();
+}
+
+/// The signature of a key that has a table, and what those who have none pay for the others.
+fn hot_keys(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("hot keys");
+    let hot_keys = HotKeys::new(Clock::manual(NOW));
+    hot_keys.adapt(512).unwrap();
+    let client = || {
+        let key = PrivateKey::generate(Algorithm::Es256).unwrap();
+        let text = key.sign("{}", &"x".repeat(300));
+        (key, text)
+    };
+    let (hot, text) = client();
+    (0..EARNED).for_each(|_| hot_keys.admitted(Algorithm::Es256, hot.public(), NOW.into()));
+    while hot_keys.state().tables == 0 {
+        std::thread::yield_now();
+    }
+    let verify = |key: &PrivateKey, text: &str| {
+        let jws = CompactJws::split(text).unwrap();
+        let later = NOW.saturating_add(Duration::from_secs(2));
+        hot_keys.verify(&jws, Algorithm::Es256, black_box(key.public()), later.into()).unwrap();
+    };
+    (0..EARNED).for_each(|_| verify(&hot, &text));
+    group.bench_function("a signature, by a table", |bench| bench.iter(|| verify(&hot, &text)));
+    let (cold, other) = client();
+    group.bench_function("a signature, no table", |bench| bench.iter(|| verify(&cold, &other)));
+    group.bench_function("used again", |bench| {
+        bench.iter(|| hot_keys.admitted(Algorithm::Es256, black_box(hot.public()), NOW.into()))
+    });
+    let cold: Vec<_> = (0..100).map(|_| client().0).collect();
+    let (mut turns, mut number) = (cold.iter().cycle(), 0);
+    group.bench_function("counted, no table", |bench| {
+        bench.iter(|| {
+            number += 1;
+            // Once in twenty seconds: none becomes hot.
+            let now = NOW.saturating_add(Duration::from_secs(20 * (number / 100)));
+            let key = turns.next().expect("it never ends");
+            hot_keys.admitted(Algorithm::Es256, black_box(key.public()), now.into());
+        });
+    });
+    group.finish();
+    hot_keys.adapt(0).unwrap();
 }
 
 fn issuers(key: &PrivateKey) -> Issuers {

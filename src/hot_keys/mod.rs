@@ -106,6 +106,10 @@ impl HotKeys {
         }
         self.counting.store(None);
         let started = if most > 0 { self.start(most) } else { Ok(()) };
+        tracing::info!(
+            most = self.most(),
+            "dpop.hot_keys: how many keys that are seen often can have a table"
+        );
         self.tend(self.clock.moment().steady);
         started
     }
