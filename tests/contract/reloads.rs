@@ -2,7 +2,7 @@
 //! stays as it is.
 
 use crate::load::{Caller, Load, ROUTE};
-use crate::stranger::{Stranger, WAIT};
+use crate::stranger::{Stranger, WAIT, now};
 use keyproof::jose::sha256;
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
@@ -29,15 +29,9 @@ const HTTP1: [(usize, Caller); 2] = [(8, Caller::KeepAlive), (4, Caller::OneShot
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reloads_at_full_speed_lose_nothing_mix_nothing_and_forget_nothing() {
-    let (upstream, judged) = Judged::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let certificates = Certificates::make(folder.path());
-    let stranger = Stranger::starts_in(folder, upstream, LISTENERS, WAIT, ROUTE).await;
-    let [secure, plain] = stranger.listeners()[..] else { panic!("two listeners") };
-    let world = World { certificates, plain, secure, base: stranger.configuration(), stranger };
-    world.reload(0, Side::Left).await;
+    let (world, judged) = World::begin().await;
     let http2 = (6, Caller::Http2(world.certificates.all.clone()));
-    let loads = [Load::begin(plain, &HTTP1, false), Load::begin(secure, &[http2], false)];
+    let loads = [Load::begin(world.plain, &HTTP1, false), Load::begin(world.secure, &[http2], false)];
     let mut used = Vec::new();
     let (mut warm, reloads) = (0, reloads());
     for number in 1..=reloads {
@@ -76,14 +70,8 @@ async fn reloads_at_full_speed_lose_nothing_mix_nothing_and_forget_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hang_up_in_the_middle_of_a_stop_spoils_nothing() {
     for round in 0..crate::stops::rounds() {
-        let (upstream, judged) = Judged::start().await;
-        let folder = tempfile::tempdir().unwrap();
-        let certificates = Certificates::make(folder.path());
-        let stranger = Stranger::starts_in(folder, upstream, LISTENERS, WAIT, ROUTE).await;
-        let [secure, plain] = stranger.listeners()[..] else { panic!("two listeners") };
-        let world = World { certificates, plain, secure, base: stranger.configuration(), stranger };
-        world.reload(0, Side::Left).await;
-        let load = Load::begin(plain, &HTTP1, true);
+        let (world, judged) = World::begin().await;
+        let load = Load::begin(world.plain, &HTTP1, true);
         load.goes_on(200).await;
         world.stranger.write_configuration(&Side::Right.of(&world.base, round));
         let signals = [
@@ -115,13 +103,29 @@ struct World {
     secure: SocketAddr,
     /// The configuration that it started with.
     base: String,
+    /// Tokens that may go both ways, and one of them: always the same, so that no cache grows by them.
+    both: String,
+    left: String,
 }
 
 impl World {
+    async fn begin() -> (Self, Arc<Judged>) {
+        let (upstream, judged) = Judged::start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let certificates = Certificates::make(folder.path());
+        let stranger = Stranger::starts_in(folder, upstream, LISTENERS, WAIT, ROUTE).await;
+        let [secure, plain] = stranger.listeners()[..] else { panic!("two listeners") };
+        let (base, end) = (stranger.configuration(), now() + 7200);
+        let token = |scope: &str| stranger.token(json!({ "scope": scope, "exp": end }));
+        let (both, left) = (token("orders:left orders:right"), token("orders:left"));
+        let world = Self { certificates, plain, secure, base, both, left, stranger };
+        world.reload(0, Side::Left).await;
+        (world, judged)
+    }
+
     /// One reload, which is bad by turns, and what a client sees who knows it.
     async fn round(&self, number: usize, used: &mut Vec<String>) {
-        let token = self.stranger.token(json!({ "scope": "orders:left orders:right" }));
-        let request = self.stranger.with_token(&token);
+        let request = self.stranger.with_token(&self.both);
         assert_eq!(self.ask(&request).await, (200, false), "a good request before reload {number}");
         used.push(request);
         self.reload(number, if number % 4 < 2 { Side::Left } else { Side::Right }).await;
@@ -129,8 +133,7 @@ impl World {
             assert_eq!(self.ask(request).await, (401, true), "a proof that was used, after reload {number}");
         }
         // Whoever may go one way alone never goes the other.
-        let token = self.stranger.token(json!({ "scope": "orders:left" }));
-        let (status, _) = self.ask(&self.stranger.with_token(&token)).await;
+        let (status, _) = self.ask(&self.stranger.with_token(&self.left)).await;
         assert!(matches!(status, 200 | 403), "{status} after reload {number}");
     }
 

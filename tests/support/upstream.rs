@@ -135,6 +135,11 @@ impl Connection {
         }
     }
 
+    /// Waits, for as long as it takes, for bytes or the end.
+    async fn comes(&self) -> bool {
+        !self.received.is_empty() || self.socket.readable().await.is_ok()
+    }
+
     async fn more(&mut self) -> bool {
         let read = tokio::time::timeout(PATIENCE, self.socket.read_buf(&mut self.received)).await;
         read.expect("bytes or the end in time").unwrap_or(0) > 0
@@ -181,7 +186,10 @@ pub async fn serve(answer: &'static str, show: impl Fn(Seen) + Clone + Send + 's
 }
 
 async fn serve_one(mut connection: Connection, answer: &'static str, show: impl Fn(Seen)) {
-    while let Some(mut request) = connection.head().await {
+    // However long the next request takes to come.
+    while connection.comes().await
+        && let Some(mut request) = connection.head().await
+    {
         if request.header("transfer-encoding") == Some("chunked") {
             let Some(body) = connection.chunks().await else { return };
             request.body = body;

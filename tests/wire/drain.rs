@@ -7,9 +7,10 @@ use std::io::Write;
 use std::time::Duration;
 use support::h2::{self, Frame};
 use support::raw::Raw;
-use support::upstream::{ByHand, Recording};
+use support::upstream::{ByHand, Connection, Recording};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -17,17 +18,47 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 /// Longer than anything here takes; whoever is idle has half of it at most, and no more than five seconds.
 const LONG: Duration = Duration::from_secs(30);
 
-#[tokio::test]
-async fn a_drain_finishes_what_is_in_flight_and_takes_nobody_new() {
+/// A gateway before an upstream that answers at once.
+async fn plain() -> Gateway {
+    Setup::to(Recording::start(OK).await.address).start()
+}
+
+/// The same behind TLS.
+async fn secure() -> (Certificate, Gateway) {
+    let certificate = Certificate::new(2030);
+    let tls = Some(certificate.load());
+    let gateway = Setup { tls, ..Setup::to(Recording::start(OK).await.address) }.start();
+    (certificate, gateway)
+}
+
+/// A gateway with a request under way: its client, and the upstream's end, which is to answer.
+async fn under_way() -> (Gateway, Raw, Connection) {
     let upstream = ByHand::bind().await;
     let gateway = Setup::to(upstream.address()).start();
-    let mut busy = Raw::connect(gateway.address).await;
-    busy.send(GET).await;
+    let mut client = Raw::connect(gateway.address).await;
+    client.send(GET).await;
     let mut connection = upstream.accept().await;
     connection.request().await;
+    (gateway, client, connection)
+}
 
-    let stopped = stop(&gateway, LONG);
+/// The gateway has begun to stop, and says how that ends.
+async fn stopping(gateway: &Gateway) -> JoinHandle<Drained> {
+    let stopped = stop(gateway, LONG);
     eventually(|| gateway.drain.is_stopping()).await;
+    stopped
+}
+
+fn stop(gateway: &Gateway, limit: Duration) -> JoinHandle<Drained> {
+    let drain = gateway.drain.clone();
+    tokio::spawn(async move { drain.stop(limit).await })
+}
+
+#[tokio::test]
+async fn a_drain_finishes_what_is_in_flight_and_takes_nobody_new() {
+    let (gateway, mut busy, mut connection) = under_way().await;
+
+    let stopped = stopping(&gateway).await;
     // It is not heard at all, or refused.
     assert!(TcpStream::connect(gateway.address).await.is_err(), "still accepting");
     assert!(!stopped.is_finished());
@@ -46,8 +77,7 @@ async fn a_drain_finishes_what_is_in_flight_and_takes_nobody_new() {
 /// A client cannot know that the gateway stops before it is told, and its request may be on its way.
 #[tokio::test]
 async fn who_was_not_told_of_the_end_may_send_one_more_request() {
-    let upstream = Recording::start(OK).await;
-    let gateway = Setup::to(upstream.address).start();
+    let gateway = plain().await;
     let mut idle = Raw::connect(gateway.address).await;
     idle.send(GET).await;
     assert_eq!(idle.answer().await.unwrap().header("connection"), None);
@@ -56,8 +86,7 @@ async fn who_was_not_told_of_the_end_may_send_one_more_request() {
     begun.send(&GET[..20]).await;
     eventually(|| (gateway.open)() == 3).await;
 
-    let stopped = stop(&gateway, LONG);
-    eventually(|| gateway.drain.is_stopping()).await;
+    let stopped = stopping(&gateway).await;
     begun.send(&GET[20..]).await;
     for (client, what) in [(&mut begun, "begun"), (&mut fresh, "fresh"), (&mut idle, "idle")] {
         if what != "begun" {
@@ -73,18 +102,12 @@ async fn who_was_not_told_of_the_end_may_send_one_more_request() {
 
 #[tokio::test]
 async fn an_answer_that_could_not_say_it_is_not_the_last() {
-    let upstream = ByHand::bind().await;
-    let gateway = Setup::to(upstream.address()).start();
-    let mut client = Raw::connect(gateway.address).await;
-    client.send(GET).await;
-    let mut connection = upstream.accept().await;
-    connection.request().await;
+    let (gateway, mut client, mut connection) = under_way().await;
     connection.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab").await;
     let head = client.read_until(b"ab").await.unwrap();
     assert!(!String::from_utf8(head).unwrap().contains("close"), "it was not stopping yet");
 
-    let stopped = stop(&gateway, LONG);
-    eventually(|| gateway.drain.is_stopping()).await;
+    let stopped = stopping(&gateway).await;
     connection.send("cd").await;
     assert_eq!(client.read_exactly(2).await.unwrap(), b"cd");
     client.send(GET).await;
@@ -98,8 +121,7 @@ async fn an_answer_that_could_not_say_it_is_not_the_last() {
 
 #[tokio::test]
 async fn who_has_nothing_to_say_is_not_waited_for_to_the_end() {
-    let upstream = Recording::start(OK).await;
-    let gateway = Setup::to(upstream.address).start();
+    let gateway = plain().await;
     let mut idle = Raw::connect(gateway.address).await;
     idle.send(GET).await;
     assert_eq!(idle.answer().await.unwrap().status, 200);
@@ -114,8 +136,7 @@ async fn who_has_nothing_to_say_is_not_waited_for_to_the_end() {
 /// The system connects a client before the gateway has accepted it, and its request is here already.
 #[tokio::test]
 async fn nobody_who_was_connected_is_reset() {
-    let upstream = Recording::start(OK).await;
-    let gateway = Setup::to(upstream.address).start();
+    let gateway = plain().await;
     // Without a wait in between, the listener's task has not run yet when the drain begins.
     let clients: Vec<std::net::TcpStream> = (0..50)
         .map(|_| {
@@ -136,13 +157,10 @@ async fn nobody_who_was_connected_is_reset() {
 
 #[tokio::test]
 async fn a_handshake_that_has_begun_is_finished_and_its_request_answered() {
-    let certificate = Certificate::new(2030);
-    let upstream = Recording::start(OK).await;
-    let gateway = Setup { tls: Some(certificate.load()), ..Setup::to(upstream.address) }.start();
+    let (certificate, gateway) = secure().await;
     let (one, two) = (Raw::connect(gateway.address).await, Raw::connect(gateway.address).await);
     eventually(|| (gateway.open)() == 2).await;
-    let stopped = stop(&gateway, LONG);
-    eventually(|| gateway.drain.is_stopping()).await;
+    let stopped = stopping(&gateway).await;
 
     let mut http1 = certificate.handshake_on(one.socket, &[b"http/1.1"]).await.unwrap();
     http1.write_all(GET.as_bytes()).await.unwrap();
@@ -160,9 +178,7 @@ async fn a_handshake_that_has_begun_is_finished_and_its_request_answered() {
 /// RFC 9113 section 6.8: first the news, and only after a round trip which stream was the last.
 #[tokio::test]
 async fn http2_is_told_in_two_steps() {
-    let certificate = Certificate::new(2030);
-    let upstream = Recording::start(OK).await;
-    let gateway = Setup { tls: Some(certificate.load()), ..Setup::to(upstream.address) }.start();
+    let (certificate, gateway) = secure().await;
     let mut client = certificate.handshake(gateway.address, &[b"h2"]).await.unwrap();
     client.write_all(&[h2::HELLO, &h2::get(1, "a", "/")].concat()).await.unwrap();
     until(&mut client, Frame::DATA).await;
@@ -193,13 +209,10 @@ async fn http2_is_told_in_two_steps() {
 /// A client that comes at the last moment is not sent away before it has asked.
 #[tokio::test]
 async fn who_has_asked_nothing_over_http2_may_ask_first() {
-    let certificate = Certificate::new(2030);
-    let upstream = Recording::start(OK).await;
-    let gateway = Setup { tls: Some(certificate.load()), ..Setup::to(upstream.address) }.start();
+    let (certificate, gateway) = secure().await;
     let mut client = certificate.handshake(gateway.address, &[b"h2"]).await.unwrap();
     client.write_all(h2::HELLO).await.unwrap();
-    let stopped = stop(&gateway, LONG);
-    eventually(|| gateway.drain.is_stopping()).await;
+    let stopped = stopping(&gateway).await;
     // Had it been told, a whole round trip would have shown it.
     client.write_all(&h2::ping()).await.unwrap();
     let mut kinds = Vec::new();
@@ -225,19 +238,9 @@ async fn until(socket: &mut (impl AsyncRead + Unpin), kind: u8) -> Frame {
     }
 }
 
-fn stop(gateway: &Gateway, limit: Duration) -> tokio::task::JoinHandle<Drained> {
-    let drain = gateway.drain.clone();
-    tokio::spawn(async move { drain.stop(limit).await })
-}
-
 #[tokio::test]
 async fn a_drain_cuts_off_what_does_not_finish() {
-    let upstream = ByHand::bind().await;
-    let gateway = Setup::to(upstream.address()).start();
-    let mut client = Raw::connect(gateway.address).await;
-    client.send(GET).await;
-    let mut connection = upstream.accept().await;
-    connection.request().await;
+    let (gateway, mut client, mut connection) = under_way().await;
     assert_eq!(gateway.drain.stop(Duration::from_millis(50)).await, Drained::Aborted(1));
     assert!(client.answer().await.is_none());
     assert!(connection.closes().await);
@@ -246,8 +249,7 @@ async fn a_drain_cuts_off_what_does_not_finish() {
 
 #[tokio::test]
 async fn a_panic_ends_its_own_connection_only() {
-    let upstream = Recording::start(OK).await;
-    let gateway = Setup::to(upstream.address).start();
+    let gateway = plain().await;
     let mut other = Raw::connect(gateway.address).await;
     other.send(GET).await;
     assert_eq!(other.answer().await.unwrap().status, 200);
