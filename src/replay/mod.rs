@@ -264,7 +264,10 @@ impl Store {
                 store.memory.limit(capacity, per_key_limit);
                 store.follow_terms(settings);
             }
-            Self::Redis(store) => store.limit(capacity, per_key_limit),
+            Self::Redis(store) => {
+                store.limit(capacity, per_key_limit);
+                store.follow_terms(settings.terms_hash());
+            }
         }
         if let Some(subjects) = self.subjects() {
             subjects.set_limit(per_subject_limit);

@@ -37,22 +37,29 @@ pub(crate) async fn open_at(servers: RedisServers, options: Options) -> Store {
 }
 
 async fn open_by(servers: RedisServers, options: Options, clock: &Clock) -> Store {
+    let plan = plan(servers, &options);
+    Store::open(&under(&plan, &[LIFE]), clock).await.unwrap()
+}
+
+fn plan(servers: RedisServers, options: &Options) -> ReplayPlan {
     let redis = RedisPlan {
         servers,
         timeout: options.timeout,
         accept_on_failure: options.accept,
         assume_noeviction: false,
     };
-    let plan = ReplayPlan {
+    ReplayPlan {
         capacity: 1000,
         per_key_limit: 1000,
         per_subject_limit: 100_000_000,
         on_start: OnStart::Challenge,
         journal: None,
         redis: Some(redis),
-    };
-    let settings = Settings { plan: &plan, retention: Duration::from_secs(70), terms: &[LIFE] };
-    Store::open(&settings, clock).await.unwrap()
+    }
+}
+
+fn under<'a>(plan: &'a ReplayPlan, terms: &'a [Duration]) -> Settings<'a> {
+    Settings { plan, retention: Duration::from_secs(70), terms }
 }
 
 async fn connected(server: &Server) -> Store {
@@ -308,6 +315,35 @@ async fn a_key_outlives_its_proof_at_replicas_whose_clocks_drift_apart() {
             names.lines().filter(|line| line.starts_with("kp:")).collect::<Vec<_>>().join(" ")
         ));
     }
+}
+
+/// What was taken under shorter terms has expired earlier: whoever comes back to the longer ones, by a reload or by a restart, relies on nothing
+/// that was before.
+#[tokio::test]
+async fn terms_that_come_back_begin_anew() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let plan = plan(RedisServers::parse(&[&server.url()], None).unwrap(), &Options::default());
+    let (long, short) = ([LIFE], [LIFE / 3]);
+    let store = Store::open(&under(&plan, &long), &CLOCK).await.unwrap();
+    let first = store.complete_since();
+    let again = Store::open(&under(&plan, &long), &CLOCK).await.unwrap();
+    assert_eq!(again.complete_since(), first, "the same terms");
+
+    store.adapt(&under(&plan, &short));
+    store.tend(CLOCK.moment()).await;
+    let second = store.complete_since();
+    assert!(second > first && store.is_ready());
+    let other = Store::open(&under(&plan, &short), &CLOCK).await.unwrap();
+    assert_eq!(other.complete_since(), second, "a replica under the same terms");
+    assert_eq!(spend(&store, "under the new terms").await, Outcome::Fresh);
+    assert_eq!(spend(&other, "under the new terms").await, Outcome::Replayed);
+
+    let restarted = Store::open(&under(&plan, &long), &CLOCK).await.unwrap();
+    assert!(restarted.complete_since() > second, "its epoch is there, and says nothing");
+    assert_eq!(spend(&restarted, "under the new terms").await, Outcome::Replayed);
 }
 
 #[tokio::test]

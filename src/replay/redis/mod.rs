@@ -124,6 +124,8 @@ pub struct RedisStore {
 #[derive(Debug)]
 struct Live {
     primaries: Vec<Primary>,
+    /// Under which terms their epochs are.
+    terms: u64,
 }
 
 impl RedisStore {
@@ -133,7 +135,7 @@ impl RedisStore {
         let store = Self {
             topology: Topology::new(&plan.servers, plan.timeout),
             terms: Terms {
-                hash: settings.terms_hash(),
+                hash: settings.terms_hash().into(),
                 retention: millis(settings.retention).into(),
                 assume_noeviction: plan.assume_noeviction,
                 unknown_policy: Once::new(),
@@ -213,6 +215,13 @@ impl RedisStore {
         self.own_clock.remember_for(retention);
         if let Some(timeline) = self.per_key.remember_for(retention) {
             self.subjects.widen(timeline);
+        }
+    }
+
+    /// Goes on under these terms: with the epochs of those, as soon as they are known.
+    pub(super) fn follow_terms(&self, hash: u64) {
+        if self.terms.hash.swap(hash, Ordering::SeqCst) != hash {
+            self.wake.notify_one();
         }
     }
 

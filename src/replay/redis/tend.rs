@@ -18,7 +18,9 @@ impl RedisStore {
         self.unchecked.tick(now.steady);
         if let Some(live) = self.live.load_full() {
             match self.look(&live, &own).await {
-                Ok(()) => return self.be_content(),
+                Ok(()) if live.terms == self.terms.hash() => return self.be_content(),
+                // A reload has brought other terms. Until their epochs are known it goes on with these.
+                Ok(()) => {}
                 // Only new proofs are refused: those that are there are known all the same.
                 Err(refusal @ Unusable::OutOfMemory) => return self.complain(&refusal),
                 Err(refusal) => self.give_up(&live, &refusal),
@@ -110,6 +112,7 @@ impl RedisStore {
     }
 
     async fn try_connect(&self, own: &OwnTime) -> Result<(Live, Secret), Unusable> {
+        let terms = self.terms.hash();
         let mut nodes = self.topology.find().await?;
         let keeper = nodes.iter_mut().find(|node| slots::owns(&node.slots, vet::secret_slot()));
         let secret = vet::secret(&mut keeper.ok_or(Unusable::NoSlots)?.connection).await?;
@@ -120,7 +123,7 @@ impl RedisStore {
             primaries.push(primary);
         }
         self.renew.store(false, Ordering::SeqCst);
-        Ok((Live { primaries }, Secret::new(&secret)))
+        Ok((Live { primaries, terms }, Secret::new(&secret)))
     }
 
     /// Looks again whether everything is as it was.

@@ -21,13 +21,19 @@ const SECRET_KEY: &str = "keyproof:replay:secret";
 /// What decides how long proofs live.
 #[derive(Debug)]
 pub(super) struct Terms {
-    pub(super) hash: u64,
+    pub(super) hash: AtomicU64,
     /// In milliseconds; the longest that ever was asked for.
     pub(super) retention: AtomicU64,
     /// The operator says that nothing is evicted, where the server does not tell.
     pub(super) assume_noeviction: bool,
     /// It was said once that nobody knows.
     pub(super) unknown_policy: Once,
+}
+
+impl Terms {
+    pub(super) fn hash(&self) -> u64 {
+        self.hash.load(Ordering::SeqCst)
+    }
 }
 
 /// A primary that was vetted, on the connection it was vetted on.
@@ -114,8 +120,9 @@ pub(super) fn secret_slot() -> u16 {
 }
 
 impl Primary {
-    /// Reads the server's epoch, or begins it now, by the server's own clock; with `renew`, begins it in any case. A replica whose clock
-    /// differs from that begins none: it would be wrong for all others.
+    /// Reads the server's epoch, or begins it now, by the server's own clock; with `renew`, and where the last that came had other terms,
+    /// begins it in any case: what was taken under those may have expired already. A replica whose clock differs from that begins none: it
+    /// would be wrong for all others.
     pub(super) async fn vet(
         Node { mut connection, slots, place }: Node,
         terms: &Terms,
@@ -130,13 +137,19 @@ impl Primary {
         let epoch_key = epoch_key(&facts, &slots, terms, secret);
         let since = before.saturating_add(CLOCK_DIFFERENCE).saturating_add(EPOCH_DELAY);
         let fresh = format!("{}.{}", since.as_millis(), encode(&random::<8>()));
+        let (terms_key, hash) = (terms_key(&slots), format!("{:x}", terms.hash()));
+        let last = cmd("GET").arg(&terms_key).query_async(&mut connection).await;
+        let last: Option<String> = last.map_err(|error| refused(&error, &[Step::shared("+get")]))?;
+        let others = last.is_some_and(|last| last != hash);
         let mut pipeline = pipe();
         let set = pipeline.cmd("SET").arg(&epoch_key).arg(&fresh).arg("PX").arg(epoch_life(terms));
-        if !renew.load(Ordering::SeqCst) {
+        if !others && !renew.load(Ordering::SeqCst) {
             set.arg("NX");
         }
+        // Behind it: whoever is interrupted between the two does both again.
+        set.ignore().cmd("SET").arg(&terms_key).arg(&hash);
         set.ignore().cmd("GET").arg(&epoch_key).cmd("TIME");
-        let steps = [Step::shared("+set"), Step::shared("+get"), Step::plain("+time")];
+        let steps = [Step::shared("+set"), Step::shared("+set"), Step::shared("+get"), Step::plain("+time")];
         let answer = pipeline.query_async(&mut connection).await;
         let (epoch, time): (String, (i64, i64)) = answer.map_err(|error| refused(&error, &steps))?;
         let millis = epoch.split_once('.').and_then(|(millis, _)| millis.parse().ok());
@@ -206,12 +219,17 @@ impl Primary {
 /// A key whose name is all that must not change, and which lies on this primary.
 fn epoch_key(facts: &Facts, slots: &[(u16, u16)], terms: &Terms, secret: &[u8; 32]) -> String {
     let tag = slots::tag_within(slots);
-    let all = format!("{facts:?} {slots:?} {:x}", terms.hash);
+    let all = format!("{facts:?} {slots:?} {:x}", terms.hash());
     let name = sha256(&[b"keyproof epoch v1", secret, all.as_bytes()]);
     format!(
         "keyproof:replay:epoch:{{{tag}}}:{}",
         encode(name.first_chunk::<16>().map_or(&[], |bytes| &bytes[..]))
     )
+}
+
+/// Which terms the last that came to this primary had.
+fn terms_key(slots: &[(u16, u16)]) -> String {
+    format!("keyproof:replay:terms:{{{}}}", slots::tag_within(slots))
 }
 
 /// A key among those of proofs, on this primary; no proof has one with braces.
