@@ -5,7 +5,7 @@ local address = "127.0.0.1:4180"
 local identity = { "x-auth-subject", "x-auth-client", "x-auth-scope", "x-auth-issuer", "x-auth-key" }
 
 -- What the question takes along from the client.
-local asked_with = { "authorization", "dpop", "origin", "access-control-request-method", "access-control-request-headers", "x-request-id" }
+local asked_with = { "authorization", "dpop", "origin", "access-control-request-method", "access-control-request-headers", "x-request-id", "x-keyproof-doctor" }
 
 -- A name as the sloppiest application would read it: its letters and digits.
 local function letters_and_digits(name)

@@ -3,12 +3,14 @@
 mod check;
 mod completions;
 mod demo;
+mod doctor;
 mod explain;
 mod healthcheck;
 mod man;
 mod request;
 mod schema;
 mod serve;
+mod way;
 
 use crate::clock::Clock;
 use crate::config::{self, Plan, Problem, Problems};
@@ -45,6 +47,7 @@ Examples:
   keyproof demo --once                        watch a stolen token fail, with nothing else installed
   keyproof check config/keyproof.yaml         all problems of a configuration, with their places
   keyproof serve --config config/keyproof.yaml
+  keyproof doctor https://api.example.com/orders
   keyproof explain --token @token --proof @proof --method GET --url https://api.example.com/orders
 
 Exit codes: 0 fine; 1 the answer is no; 64 usage or configuration; 70 internal; 71 cannot listen.";
@@ -63,6 +66,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Request(request::RequestArgs),
     Explain(explain::ExplainArgs),
+    Doctor(doctor::DoctorArgs),
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Print the version
     Version,
@@ -104,6 +108,7 @@ impl Command {
                 Err(error) => unusable(&error, err),
             },
             Self::Healthcheck(args) => wait_for(healthcheck::run(&args, out, err)),
+            Self::Doctor(args) => wait_for(doctor::run(args, out, err)),
             Self::Version => printed(writeln!(out, "keyproof {}", env!("CARGO_PKG_VERSION"))),
             Self::Completions(args) => printed(completions::write(&args, &mut Arguments::command(), out)),
             Self::Man => printed(man::write(Arguments::command(), out)),

@@ -2,10 +2,9 @@
 
 mod show;
 
+use super::way::{WayArguments, WayError};
 use crate::client::token::{self, ClientCredentials, TokenEndpoint};
-use crate::client::{
-    Call, ClientError, Credentials, HttpClient, Proof, Sent, exchange, proof, repeat, roots,
-};
+use crate::client::{Call, ClientError, Credentials, HttpClient, Proof, Sent, exchange, proof, repeat};
 use crate::clock::Clock;
 use crate::headers::AuthScheme;
 use crate::jose::{Algorithm, KeyFileError, PrivateKey};
@@ -76,9 +75,8 @@ pub(super) struct RequestArgs {
     /// Add a header line; may be repeated
     #[arg(short = 'H', long, value_name = "NAME: VALUE", help_heading = "Request", value_parser = header_line)]
     header: Vec<(HeaderName, HeaderValue)>,
-    /// Trust the certificate authorities in this PEM file too
-    #[arg(long, value_name = "FILE", help_heading = "Request")]
-    cacert: Option<PathBuf>,
+    #[command(flatten)]
+    way: WayArguments,
 
     /// Print the status line and the header lines too
     #[arg(short, long, help_heading = "Output")]
@@ -137,7 +135,7 @@ pub(super) async fn run(args: RequestArgs, out: &mut impl Write, err: &mut impl 
 
 /// Why there is nothing to print.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error("{0}")]
     Usage(String),
     #[error(transparent)]
@@ -150,7 +148,10 @@ enum Failure {
 async fn answer(args: &RequestArgs, out: &mut impl Write, err: &mut impl Write) -> Result<bool, Failure> {
     let clock = Clock::system();
     let call = call(args)?;
-    let http = client(args.cacert.as_deref())?;
+    let http = args.way.client().map_err(|error| match error {
+        WayError::Client(error) => Failure::Client(error),
+        WayError::Roots(_) | WayError::Proxies(_) => Failure::Usage(error.to_string()),
+    })?;
     let mut shown = Shown { include: args.include, verbose: args.verbose, out, err };
     let key = key(args)?;
     shown.key(&key)?;
@@ -236,13 +237,6 @@ fn absolute(what: &str, uri: &Uri) -> Result<Uri, Failure> {
     }
 }
 
-fn client(cacert: Option<&Path>) -> Result<HttpClient, Failure> {
-    let pem = cacert.map(|file| read("--cacert", file)).transpose()?;
-    let roots = roots(true, pem.as_deref()).map_err(|e| Failure::Usage(format!("--cacert: {e}")))?;
-    let proxies = super::proxies().map_err(|e| Failure::Usage(e.to_string()))?;
-    Ok(HttpClient::new(roots, &proxies)?)
-}
-
 fn key(args: &RequestArgs) -> Result<PrivateKey, Failure> {
     if let Some(file) = &args.key {
         let text = utf8("--key", read("--key", file)?)?;
@@ -301,7 +295,7 @@ fn new_key_algorithm(name: &str) -> Result<Algorithm, String> {
     }
 }
 
-fn header_line(line: &str) -> Result<(HeaderName, HeaderValue), String> {
+pub(super) fn header_line(line: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = line.split_once(':').ok_or("a header line is \"Name: value\"")?;
     let name = name.trim().parse().map_err(|_| "not a header name".to_owned())?;
     let value = value.trim().parse().map_err(|_| "not a header value".to_owned())?;
@@ -309,7 +303,7 @@ fn header_line(line: &str) -> Result<(HeaderName, HeaderValue), String> {
 }
 
 /// An argument's text, or with `@FILE` the file's, without the line's end.
-fn text_or_file(flag: &str, argument: &str) -> Result<String, Failure> {
+pub(super) fn text_or_file(flag: &str, argument: &str) -> Result<String, Failure> {
     match argument.strip_prefix('@') {
         None => Ok(argument.to_owned()),
         Some(file) => Ok(utf8(flag, read(flag, Path::new(file))?)?.trim().to_owned()),

@@ -1,14 +1,15 @@
 //! The bytes: one connection pool over TLS or plain TCP, answers read whole and bounded.
 
+use super::trust::Anybody;
 use crate::headers::DPOP_NONCE;
-use crate::net::{self, Interim, MAX_INTERIM, Proxies, pem::certificates};
+use crate::net::{self, ConnectTo, Interim, MAX_INTERIM, Proxies, pem::certificates};
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderValue, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use rustls::RootCertStore;
+use rustls::{CertificateError, RootCertStore};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,32 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     inner: Client<net::Connector, Full<Bytes>>,
+}
+
+/// How to get there, and whom to believe.
+#[derive(Debug)]
+pub struct Way {
+    /// Whom to trust.
+    pub roots: RootCertStore,
+    /// Through which proxies https goes.
+    pub proxies: Proxies,
+    /// Where to connect instead of where a URL says.
+    pub connect_to: Vec<ConnectTo>,
+    /// Any certificate is taken.
+    pub insecure: bool,
+}
+
+/// What is the matter with a server's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateTrouble {
+    /// It is for other names.
+    Name,
+    /// It is over.
+    Expired,
+    /// It is not yet good.
+    NotYetValid,
+    /// Nobody who is trusted vouches for it.
+    UnknownAuthority,
 }
 
 /// An answer, read to its end.
@@ -67,6 +94,8 @@ pub enum ClientError {
         authority: String,
         /// What happened, with its causes.
         reason: String,
+        /// Where it is about the server's certificate, what.
+        certificate: Option<CertificateTrouble>,
     },
     /// The authorization server's metadata cannot be used (RFC 8414).
     #[error("discovery at {issuer}: {reason}")]
@@ -92,13 +121,32 @@ impl HttpClient {
     /// # Errors
     /// [`ClientError::Tls`] if the TLS library refuses its own defaults.
     pub fn new(roots: RootCertStore, proxies: &Proxies) -> Result<Self, ClientError> {
+        Self::by(Way { roots, proxies: proxies.clone(), connect_to: Vec::new(), insecure: false })
+    }
+
+    /// A client for plain HTTP to a neighbour.
+    ///
+    /// # Errors
+    /// As [`HttpClient::new`].
+    pub fn plain() -> Result<Self, ClientError> {
+        Self::new(RootCertStore::empty(), &Proxies::default())
+    }
+
+    /// A client that goes this way.
+    ///
+    /// # Errors
+    /// As [`HttpClient::new`].
+    pub fn by(way: Way) -> Result<Self, ClientError> {
         // Named, not the process's default: nothing else decides what this client speaks.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
+        let mut tls = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
+            .with_root_certificates(way.roots)
             .with_no_client_auth();
-        let connector = net::connector(proxies, tls);
+        if way.insecure {
+            tls.dangerous().set_certificate_verifier(Arc::new(Anybody(provider)));
+        }
+        let connector = net::connector_to(&way.proxies, tls, way.connect_to);
         // A silent second try would look like a replay: a proof is sent once or not at all.
         let inner = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector);
         Ok(Self { inner })
@@ -115,31 +163,86 @@ impl HttpClient {
         let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         match tokio::time::timeout(TIMEOUT, self.round_trip(request)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(reason)) => Err(ClientError::Transport { authority, reason }),
+            Ok(Err((reason, certificate))) => Err(ClientError::Transport { authority, reason, certificate }),
             Err(_) => {
                 let reason = format!("no complete answer within {} s", TIMEOUT.as_secs());
-                Err(ClientError::Transport { authority, reason })
+                Err(ClientError::Transport { authority, reason, certificate: None })
             }
         }
     }
 
-    async fn round_trip(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, String> {
+    async fn round_trip(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Answer, (String, Option<CertificateTrouble>)> {
         let interim = Interim::count(&mut request);
         let response = tokio::select! {
             biased;
-            () = interim.exceeded() => return Err(format!("more than {MAX_INTERIM} interim (1xx) answers")),
-            response = self.inner.request(request) => response.map_err(|e| with_causes(&e))?,
+            () = interim.exceeded() => return Err((format!("more than {MAX_INTERIM} interim (1xx) answers"), None)),
+            response = self.inner.request(request) => response.map_err(|e| (with_causes(&e), CertificateTrouble::of(&e)))?,
         };
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|e| {
-            if e.is::<LengthLimitError>() {
+            let reason = if e.is::<LengthLimitError>() {
                 format!("the answer is longer than {MAX_BODY} bytes")
             } else {
                 with_causes(e.as_ref())
-            }
+            };
+            (reason, None)
         })?;
         let (version, status, headers) = (head.version, head.status, head.headers);
         Ok(Answer { version, status, headers, body: body.to_bytes() })
+    }
+}
+
+impl CertificateTrouble {
+    /// What TLS said, somewhere among the causes.
+    fn of(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(rustls::Error::InvalidCertificate(wrong)) = error.downcast_ref() {
+                return Self::named(wrong);
+            }
+            // An `io::Error` skips what it wraps when it is asked for its source.
+            let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            next = match wrapped {
+                Some(wrapped) => Some(wrapped),
+                None => error.source(),
+            };
+        }
+        None
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the library may add what we have no advice for")]
+    const fn named(wrong: &CertificateError) -> Option<Self> {
+        match wrong {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Some(Self::Expired),
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Some(Self::NotYetValid)
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Some(Self::Name)
+            }
+            CertificateError::UnknownIssuer => Some(Self::UnknownAuthority),
+            _ => None,
+        }
+    }
+}
+
+impl ClientError {
+    /// What is the matter with the server's certificate, where that is the reason.
+    pub const fn certificate(&self) -> Option<CertificateTrouble> {
+        match self {
+            Self::Transport { certificate, .. } => *certificate,
+            Self::Roots(_)
+            | Self::Tls(_)
+            | Self::HeaderValue { .. }
+            | Self::Key
+            | Self::Url
+            | Self::NothingToRepeat
+            | Self::Discovery { .. }
+            | Self::Token { .. } => None,
+        }
     }
 }
 

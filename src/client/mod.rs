@@ -9,8 +9,10 @@ pub mod proof;
 #[cfg(test)]
 mod tests;
 pub mod token;
+mod trust;
 
-pub use self::http::{Answer, ClientError, HttpClient, roots};
+pub use self::http::{Answer, CertificateTrouble, ClientError, HttpClient, Way, roots};
+pub use crate::net::ConnectTo;
 
 use self::proof::NewProof;
 use crate::clock::Clock;

@@ -1,7 +1,9 @@
 //! The way out to issuers: directly, or through the proxy that the environment names.
 
+mod connect_to;
 mod proxies;
 
+pub use connect_to::ConnectTo;
 pub use proxies::{Proxies, ProxyError};
 
 use super::USER_AGENT;
@@ -24,6 +26,11 @@ pub type Connector = HttpsConnector<Egress>;
 
 /// A connector for HTTP/1.1 that uses these proxies, and this TLS for servers and proxies.
 pub fn connector(proxies: &Proxies, tls: ClientConfig) -> Connector {
+    connector_to(proxies, tls, Vec::new())
+}
+
+/// The same, but these say where to connect instead.
+pub fn connector_to(proxies: &Proxies, tls: ClientConfig, connect_to: Vec<ConnectTo>) -> Connector {
     let mut direct = HttpConnector::new();
     // TLS is spoken by what is around it.
     direct.enforce_http(false);
@@ -33,7 +40,7 @@ pub fn connector(proxies: &Proxies, tls: ClientConfig) -> Connector {
         headers.extend(proxy.authorization.clone().map(|value| (header::PROXY_AUTHORIZATION, value)));
         Tunnel::new(proxy.uri.clone(), to_proxy.wrap_connector(direct.clone())).with_headers(headers)
     });
-    let egress = Egress { direct, tunnel, proxies: proxies.clone() };
+    let egress = Egress { direct, tunnel, proxies: proxies.clone(), connect_to };
     HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(egress)
 }
 
@@ -43,6 +50,7 @@ pub struct Egress {
     direct: HttpConnector,
     tunnel: Option<Tunnel<HttpsConnector<HttpConnector>>>,
     proxies: Proxies,
+    connect_to: Vec<ConnectTo>,
 }
 
 /// The proxy failed, or would not. One text, since whoever shows the innermost cause would not name the proxy.
@@ -66,6 +74,7 @@ impl Service<Uri> for Egress {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
+        let uri = ConnectTo::apply(&self.connect_to, uri);
         match (self.proxies.of(&uri), &mut self.tunnel) {
             (Some(proxy), Some(tunnel)) => {
                 let (proxy, connecting) = (proxy.uri.clone(), tunnel.call(uri));

@@ -10,7 +10,7 @@ mod turns;
 pub mod workers;
 
 pub use ahead::Ahead;
-pub use egress::{Connector, Egress, Proxies, ProxyError, connector};
+pub use egress::{ConnectTo, Connector, Egress, Proxies, ProxyError, connector, connector_to};
 pub use gathered::{Gathered, poll_write_gathered};
 pub use interim::{Interim, MAX_INTERIM};
 pub use turns::ready_to_verify;

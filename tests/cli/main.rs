@@ -7,13 +7,14 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "serve",
     "check",
     "schema",
     "demo",
     "request",
     "explain",
+    "doctor",
     "healthcheck",
     "version",
     "completions",

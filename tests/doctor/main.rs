@@ -2,4 +2,6 @@
 
 // `cfg(test)` is always set here; it says that these modules, helpers included, are tests.
 #[cfg(test)]
+mod command;
+#[cfg(test)]
 mod marks;

@@ -20,6 +20,16 @@ pub(crate) struct Front {
 impl Front {
     /// Starts it; `None` with a line on stderr where it is not installed. With `CI=true` that is a failure.
     pub(crate) async fn start(kind: &'static Kind, house: &House) -> Option<Self> {
+        Self::start_edited(kind, house, (kind.asks)(house), |_, text| text).await
+    }
+
+    /// The same with other text in its files, and another address of the gateway behind it.
+    pub(crate) async fn start_edited(
+        kind: &'static Kind,
+        house: &House,
+        behind: SocketAddr,
+        edit: impl Fn(&str, String) -> String,
+    ) -> Option<Self> {
         let Some(program) = kind.program() else {
             let why = format!("fronts: {} is not installed", kind.name);
             assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{why}");
@@ -29,20 +39,26 @@ impl Front {
         };
         // Another process may take the port before the front does.
         for _ in 0..5 {
-            if let Some(front) = Self::try_start(kind, &program, house).await {
+            if let Some(front) = Self::try_start(kind, &program, house, behind, &edit).await {
                 return Some(front);
             }
         }
         panic!("{} does not start", kind.name);
     }
 
-    async fn try_start(kind: &'static Kind, program: &Path, house: &House) -> Option<Self> {
+    async fn try_start(
+        kind: &'static Kind,
+        program: &Path,
+        house: &House,
+        behind: SocketAddr,
+        edit: &impl Fn(&str, String) -> String,
+    ) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let address = free_address();
-        let addresses = [address, (kind.asks)(house), house.upstream.address];
+        let addresses = [address, behind, house.upstream.address];
         for name in kind.files {
             let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/front").join(name);
-            let mut text = std::fs::read_to_string(shipped).unwrap();
+            let mut text = edit(name, std::fs::read_to_string(shipped).unwrap());
             for (written, address) in kind.ports.iter().zip(addresses) {
                 // Either the whole address or the port alone is what stands there.
                 let port =
@@ -95,14 +111,18 @@ impl Drop for Front {
     }
 }
 
-/// Whether a request that needs no token passes.
+/// Whether a request that needs no token passes, or the gateway says why not.
 async fn answers(address: SocketAddr) -> bool {
     if TcpStream::connect(address).is_err() {
         return false;
     }
     let mut connection = Raw::connect(address).await;
     connection.try_send(get("/public", &[("connection", "close")])).await.is_ok()
-        && connection.answer().await.is_some_and(|answer| answer.status == 200)
+        && connection.answer().await.is_some_and(|answer| {
+            answer.status == 200
+                || answer.header("x-request-id").is_some()
+                || answer.text().contains("\"error\":")
+        })
 }
 
 fn free_address() -> SocketAddr {

@@ -4,6 +4,8 @@
 
 // `cfg(test)` is always set here; it says that these modules, helpers included, are tests.
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod front;
 #[cfg(test)]
 mod gateway_api;
@@ -51,5 +53,61 @@ mod each {
     async fn envoy_over_grpc() {
         table::holds(&kinds::ENVOY_GRPC).await;
         table::proofs_are_refused(&kinds::ENVOY_GRPC_JOINING).await;
+    }
+}
+
+/// `keyproof doctor` through each of them, broken on purpose.
+#[cfg(test)]
+mod broken {
+    use super::doctor;
+
+    #[tokio::test]
+    async fn nginx_that_asks() {
+        doctor::finds(&doctor::NGINX_ASKS).await;
+    }
+
+    #[tokio::test]
+    async fn nginx_that_forwards() {
+        doctor::finds(&doctor::NGINX_FORWARDS).await;
+    }
+
+    #[tokio::test]
+    async fn caddy_that_asks() {
+        doctor::finds(&doctor::CADDY_ASKS).await;
+    }
+
+    #[tokio::test]
+    async fn caddy_that_forwards() {
+        doctor::finds(&doctor::CADDY_FORWARDS).await;
+    }
+
+    #[tokio::test]
+    async fn traefik_that_asks() {
+        doctor::finds(&doctor::TRAEFIK_ASKS).await;
+    }
+
+    #[tokio::test]
+    async fn traefik_that_forwards() {
+        doctor::finds(&doctor::TRAEFIK_FORWARDS).await;
+    }
+
+    #[tokio::test]
+    async fn haproxy_that_asks() {
+        doctor::finds(&doctor::HAPROXY_ASKS).await;
+    }
+
+    #[tokio::test]
+    async fn haproxy_that_forwards() {
+        doctor::finds(&doctor::HAPROXY_FORWARDS).await;
+    }
+
+    #[tokio::test]
+    async fn envoy_that_asks() {
+        doctor::finds(&doctor::ENVOY_ASKS).await;
+    }
+
+    #[tokio::test]
+    async fn envoy_that_forwards() {
+        doctor::finds(&doctor::ENVOY_FORWARDS).await;
     }
 }

@@ -88,6 +88,14 @@ impl House {
         Self::begun_long_ago(Files { routes, origins, doors: true, ..Files::NONE }).await
     }
 
+    /// The same with the system's clock, beside commands that have no other.
+    pub async fn present_with_origins(routes: &str, origins: &'static str) -> Self {
+        let files = Files { routes, origins, doors: true, ..Files::NONE };
+        let mut house = Self::begin_by(files, Clock::system()).await;
+        house.present = true;
+        house
+    }
+
     /// Where fronts ask.
     pub fn decisions(&self) -> SocketAddr {
         self.listeners[1]
