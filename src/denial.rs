@@ -182,9 +182,6 @@ pub enum UnsupportedError {
     /// A WebSocket handshake (RFC 6455) on a route that does not list it among its upgrades.
     #[error("WebSocket is not supported here")]
     WebSocket,
-    /// A call of gRPC, which needs HTTP/2 and trailers end to end.
-    #[error("gRPC is not supported")]
-    Grpc,
 }
 
 /// What a refusal is on the wire: its kind, and the reason's label.
@@ -347,7 +344,6 @@ impl Denial {
             Self::Replay(ReplayError::OverQuota) => (Kind::TooManyRequests, "replay_quota"),
             Self::Replay(ReplayError::Unavailable) => (Kind::Unavailable, "replay_unavailable"),
             Self::Unsupported(UnsupportedError::WebSocket) => (Kind::NotImplemented, "websocket_unsupported"),
-            Self::Unsupported(UnsupportedError::Grpc) => (Kind::NotImplemented, "grpc_unsupported"),
             Self::Body => (Kind::BadRequest, "body"),
             Self::Marked => (Kind::UseNonce, "doctor"),
         };

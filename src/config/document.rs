@@ -6,7 +6,7 @@
     reason = "the comments on keys are the schema's descriptions too, and those are plain text"
 )]
 
-use super::plan::{Authorization, Balance, ListenerMode, UpstreamHost};
+use super::plan::{Authorization, Balance, ListenerMode, UpstreamHost, UpstreamProtocol};
 use super::problem::{Findings, Position};
 use super::read::{Entries, List, Read, Spot, about, choice, did_you_mean, object, property, section, words};
 use super::tree::{Node, Placed};
@@ -241,6 +241,9 @@ section! {
         name: required(Text),
         /// Its servers, as http://host:port or https://host:port. A name stands for every address that it resolves to.
         servers: required(List<Text>),
+        /// What is spoken to its servers. http1: HTTP/1.1; http2: HTTP/2, over TLS by ALPN and else with prior knowledge; auto: over TLS whichever
+        /// of the two the server chooses by ALPN, else HTTP/1.1. gRPC needs HTTP/2.
+        protocol: default(Spot<UpstreamProtocol>, json!("http1")),
         /// The Host that its servers get. public: what the client asked for; server: the server's own name, as virtual hosts need it.
         host: default(Spot<UpstreamHost>, json!("public")),
         /// How https:// servers are spoken to. Absent: whom the system trusts, and the server's own name.
@@ -453,6 +456,8 @@ choice! {
 }
 
 words! { Balance { RoundRobin = "round_robin", LeastRequests = "least_requests", } }
+
+words! { UpstreamProtocol { Http1 = "http1", Http2 = "http2", Auto = "auto", } }
 
 words! { UpstreamHost { Public = "public", Server = "server", } }
 

@@ -19,7 +19,8 @@ pub use document::schema;
 pub use plan::{
     Authorization, Balance, ConnectionPlan, CorsPlan, FieldPlan, IssuerPlan, KeySource, ListenAddress,
     ListenerMode, ListenerPlan, OnStart, Plan, PrefixPlan, RedisPlan, ReplayPlan, RoutePlan, ServerPlan,
-    StopPlan, TimeoutPlan, TlsIdentity, TlsPlan, UpstreamHost, UpstreamPlan, UpstreamTlsPlan,
+    StopPlan, TimeoutPlan, TlsIdentity, TlsPlan, UpstreamHost, UpstreamPlan, UpstreamProtocol,
+    UpstreamTlsPlan,
 };
 pub use problem::{Problem, Problems};
 pub use reading::{Reading, Seen};

@@ -215,9 +215,23 @@ pub enum Balance {
     LeastRequests,
 }
 
+/// What is spoken to an upstream's servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: over TLS by ALPN, else with prior knowledge.
+    Http2,
+    /// Over TLS whichever of the two the server chooses, else HTTP/1.1.
+    Auto,
+}
+
 /// What decides a connection to an upstream besides the server. Two that are equal may share connections; with any difference none may be kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionPlan {
+    /// What is spoken.
+    pub protocol: UpstreamProtocol,
     /// How https servers are spoken to.
     pub tls: UpstreamTlsPlan,
 }

@@ -1,5 +1,7 @@
 //! The permitted request on its way to the upstream, and the upstream's answer on its way back.
 
+use super::grpc;
+use super::trailers::request_announcement;
 use super::until::{EXPIRED, Until};
 use super::{
     Body, BodyError, Forwarding, Origination, Proxy, ResponseBody, Rider, respond, set_forwarded,
@@ -15,13 +17,13 @@ use crate::headers::{
 use crate::names::RouteId;
 use crate::observe::Exchange;
 use crate::server::Sender;
-use crate::upstream::{Failure, Pace, RequestBody, Tunnel, UpstreamBody, UpstreamError};
+use crate::upstream::{Failure, RequestBody, Tunnel, UpstreamBody, UpstreamError};
 use crate::uri::CanonicalPath;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, UPGRADE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, TRAILER, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
-use hyper::body::Incoming;
+use http_body::Body as _;
 use std::mem;
 
 /// How many fields the gateway sets besides the identity. With room for all of them the map grows once, or it would up to three times.
@@ -81,11 +83,13 @@ impl Onward<'_> {
     pub(super) fn request(
         self,
         head: &mut Parts,
-        body: Incoming,
+        body: RequestBody,
         protected: &Protected,
         exchange: &Exchange,
     ) -> Box<Request<RequestBody>> {
-        let mut request = Box::new(Request::new(RequestBody::new(body, Pace::DEFAULT)));
+        let announced =
+            if body.is_end_stream() { None } else { request_announcement(&head.headers, protected) };
+        let mut request = Box::new(Request::new(body));
         *request.method_mut() = mem::take(&mut head.method);
         *request.uri_mut() = Uri::from(self.target);
         *request.headers_mut() = mem::take(&mut head.headers);
@@ -94,6 +98,9 @@ impl Onward<'_> {
         let keep = Keep { origination: self.sender.trusted, method_override: self.forwarding.observes };
         strip_request(headers, keep);
         protected.strip(headers);
+        if let Some(announced) = announced {
+            headers.insert(TRAILER, announced);
+        }
         settle_credentials(headers, self.forwarding, self.permit);
 
         let identity = self.permit.take_identity();
@@ -185,6 +192,7 @@ impl Proxy {
                     | UpstreamError::ConnectTimeout
                     | UpstreamError::ResponseTimeout
                     | UpstreamError::Broken
+                    | UpstreamError::Http2(_)
                     | UpstreamError::Malformed(_) => Ok(Answered::Failed(error, route)),
                 }
             }
@@ -197,6 +205,7 @@ impl Proxy {
         answered: Answered,
         origin: Option<&HeaderValue>,
         takes_trailers: bool,
+        grpc: bool,
         mut exchange: Exchange,
     ) -> Response<Body> {
         let request_id = exchange.request_id();
@@ -211,7 +220,9 @@ impl Proxy {
                 exchange.status(error.status());
                 let timed_out = error.status() == http::StatusCode::GATEWAY_TIMEOUT;
                 let code = if timed_out { "gateway_timeout" } else { "bad_gateway" };
-                let answer = Answer::error(error.status(), code, &error.to_string(), request_id);
+                let description = error.to_string();
+                let answer = Answer::error(error.status(), code, &description, request_id);
+                let answer = if grpc { grpc::told(answer, &description) } else { answer };
                 (respond::carry(answer, exchange), route)
             }
             Answered::Upstream { mut response, route, nonce, until } => {

@@ -4,9 +4,9 @@ mod ask;
 mod body;
 mod forward;
 mod forwarded;
+mod grpc;
 pub mod respond;
 mod trailers;
-mod unbuilt;
 mod until;
 mod upgrade;
 
@@ -25,7 +25,7 @@ use crate::headers::{self, Protected};
 use crate::names::{ById, IssuerId, RouteId, UpstreamId};
 use crate::observe::Exchange;
 use crate::server::{Door, Peer, Sender};
-use crate::upstream::Upstream;
+use crate::upstream::{Pace, RequestBody, TrailerFilter, Upstream};
 use forward::{Answered, Onward};
 use http::header::{ORIGIN, UPGRADE};
 use http::request::Parts;
@@ -34,6 +34,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use std::sync::Arc;
 use std::time::Duration;
+use trailers::strip_request_trailers;
 
 /// The body of every answer; the record of the request rides along and is written when the last byte is gone.
 pub type Body = ResponseBody<Exchange>;
@@ -45,7 +46,9 @@ pub struct Proxy {
     gate: Arc<Gate>,
     forwarding: ById<RouteId, Forwarding>,
     upstreams: ById<UpstreamId, Upstream>,
-    protected: Protected,
+    protected: Arc<Protected>,
+    /// What may pass of a request's trailers.
+    trailers: TrailerFilter,
     /// How much later than `exp` the tokens of each issuer end.
     leeways: ById<IssuerId, Duration>,
 }
@@ -94,20 +97,26 @@ impl Proxy {
             let before = before.and_then(|before| before.upstreams.get(plan.id));
             (plan.id, Upstream::after(before, plan))
         };
+        let protected =
+            Arc::new(Protected::new(plan.routes.iter().flat_map(|route| route.policy.identity.names())));
+        let names = Arc::clone(&protected);
+        let trailers = TrailerFilter::new(move |fields| strip_request_trailers(fields, &names));
         Self {
             entrance,
             gate,
             forwarding: plan.routes.iter().map(forwarding).collect(),
             upstreams: plan.upstreams.iter().map(upstream).collect(),
-            protected: Protected::new(plan.routes.iter().flat_map(|route| route.policy.identity.names())),
+            protected,
+            trailers,
             leeways: plan.issuers.iter().map(|issuer| (issuer.id, issuer.rules.leeway)).collect(),
         }
     }
 
     /// The gate's refusal on this connection.
-    fn refuse(&self, refused: Refused, mut exchange: Exchange) -> Response<Body> {
+    fn refuse(&self, refused: Refused, grpc: bool, mut exchange: Exchange) -> Response<Body> {
         exchange.status(refused.answer.status);
-        let mut response = respond::carry(refused.answer, exchange);
+        let answer = if grpc { grpc::told(refused.answer, &refused.denial.to_string()) } else { refused.answer };
+        let mut response = respond::carry(answer, exchange);
         if let Some(route) = refused.route {
             self.change_fields(route, response.headers_mut());
         }
@@ -138,9 +147,6 @@ impl Proxy {
         if !headers::is_chunked_at_most(&head.headers) {
             return Err(self.gate.refused(Denial::Body, None, origin, exchange));
         }
-        if let Some(denial) = unbuilt::wish(&head.headers) {
-            return Err(self.gate.refused(denial, None, origin, exchange));
-        }
         if head.headers.contains_key(UPGRADE) {
             let settled = self.settle_upgrade(head, !body.is_end_stream(), sender);
             settled.map_err(|(denial, route)| {
@@ -164,7 +170,7 @@ impl Proxy {
         };
         let target = forward::target(&head.uri, &path, forwarding.prefix.as_ref());
         let onward = Onward { target, site, forwarding, permit: &mut permit, sender };
-        let request = onward.request(head, body, &self.protected, exchange);
+        let request = onward.request(head, self.body(body), &self.protected, exchange);
         let answered = self.send(request, route, &permit, exchange).await;
         answered.map_err(|denial| self.gate.refused(denial, Some(route), origin, exchange))
     }
@@ -203,13 +209,21 @@ impl Door for Proxy {
         let (mut head, body) = request.into_parts();
         let origin = head.headers.get(ORIGIN).cloned();
         let takes_trailers = takes_trailers(head.version, &head.headers);
+        let grpc = grpc::is_spoken(&head.headers);
         async move {
             let door = house.as_ref();
             match door.pass(&sender, &mut head, body, now, origin.as_ref(), &mut exchange).await {
-                Ok(answered) => door.relay(answered, origin.as_ref(), takes_trailers, exchange),
-                Err(refused) => door.refuse(*refused, exchange),
+                Ok(answered) => door.relay(answered, origin.as_ref(), takes_trailers, grpc, exchange),
+                Err(refused) => door.refuse(*refused, grpc, exchange),
             }
         }
+    }
+}
+
+impl Proxy {
+    /// A client's body on its way.
+    fn body(&self, incoming: Incoming) -> RequestBody {
+        RequestBody::new(incoming, Pace::DEFAULT).with_trailers(&self.trailers)
     }
 }
 

@@ -1,10 +1,13 @@
-//! Trailers of answers: those that pass, and whom they are announced to (RFC 9110 section 6.5).
+//! Trailers: those that pass, and whom they are announced to (RFC 9110 section 6.5).
 
-use crate::headers::{DPOP_NONCE, X_REQUEST_ID, lists, strip_response, tokens};
+use crate::headers::{
+    DPOP, DPOP_NONCE, Keep, Protected, TRACEPARENT, TRACESTATE, X_REQUEST_ID, lists, strip_request,
+    strip_response, tokens,
+};
 use http::Version;
 use http::header::{
-    AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
-    EXPIRES, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PRAGMA, RETRY_AFTER, SET_COOKIE, TE,
+    AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE,
+    DATE, EXPIRES, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PRAGMA, RETRY_AFTER, SET_COOKIE, TE,
     TRAILER, VARY, WWW_AUTHENTICATE,
 };
 
@@ -39,14 +42,32 @@ pub fn takes_trailers(version: Version, request: &HeaderMap) -> bool {
 /// Removes from an answer what ends at the gateway; the announcement of trailers stays for those who read them. hyper sends trailers over
 /// HTTP/1.1 only where they are announced.
 pub fn strip_answer(headers: &mut HeaderMap, takes_trailers: bool) {
-    let announced = if takes_trailers { announcement(headers) } else { None };
+    let announced = if takes_trailers { announced(headers, may_trail) } else { None };
     strip_response(headers);
     if let Some(announced) = announced {
         headers.insert(TRAILER, announced);
     }
 }
 
-/// Removes from trailers what may not be there.
+/// Removes from a request's trailers what may not be there, and what no client may say.
+pub(super) fn strip_request_trailers(trailers: &mut HeaderMap, protected: &Protected) {
+    strip_request(trailers, Keep::default());
+    protected.strip(trailers);
+    while let Some(name) = trailers.keys().find(|name| !may_trail_a_request(name)).cloned() {
+        trailers.remove(name);
+    }
+}
+
+/// The names of a request's trailers that are announced and may be there.
+pub(super) fn request_announcement(headers: &HeaderMap, protected: &Protected) -> Option<HeaderValue> {
+    announced(headers, |name| may_trail_a_request(name) && !protected.covers(name.as_str()))
+}
+
+fn may_trail_a_request(name: &HeaderName) -> bool {
+    may_trail(name) && *name != COOKIE && *name != DPOP && *name != TRACEPARENT && *name != TRACESTATE
+}
+
+/// Removes from an answer's trailers what may not be there.
 pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
     strip_response(trailers);
     while let Some(name) = trailers.keys().find(|name| !may_trail(name)).cloned() {
@@ -55,10 +76,10 @@ pub(super) fn strip_trailers(trailers: &mut HeaderMap) {
 }
 
 /// The names of the trailers that are announced and may be there.
-fn announcement(headers: &HeaderMap) -> Option<HeaderValue> {
+fn announced(headers: &HeaderMap, may_trail: impl Fn(&HeaderName) -> bool) -> Option<HeaderValue> {
     let mut names = String::new();
     for name in tokens(headers, &TRAILER) {
-        if let Some(name) = HeaderName::try_from(name).ok().filter(may_trail) {
+        if let Some(name) = HeaderName::try_from(name).ok().filter(&may_trail) {
             let comma = if names.is_empty() { "" } else { ", " };
             names.push_str(comma);
             names.push_str(name.as_str());
@@ -112,6 +133,30 @@ mod tests {
         let mut dropped = answer();
         strip_answer(&mut dropped, false);
         assert_eq!(dropped, headers(&[("x", "1")]));
+    }
+
+    #[test]
+    fn a_requests_trailers_say_nothing_that_is_ours_to_say() {
+        let name = HeaderName::from_static("x-auth-subject");
+        let protected = Protected::new([name].iter());
+        let mut trailers = headers(&[
+            ("x-sum", "1"),
+            ("x_auth.subject", "admin"),
+            ("x-auth-subject", "admin"),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-http-method-override", "DELETE"),
+            ("authorization", "Bearer a"),
+            ("dpop", "a"),
+            ("cookie", "a=b"),
+            ("traceparent", "00-1"),
+            ("host", "evil"),
+            ("transfer-encoding", "chunked"),
+            ("x-request-id", "evil"),
+        ]);
+        strip_request_trailers(&mut trailers, &protected);
+        assert_eq!(trailers, headers(&[("x-sum", "1")]));
+        let announcing = headers(&[("trailer", "X-Sum, x-auth-subject, host, dpop")]);
+        assert_eq!(request_announcement(&announcing, &protected).unwrap(), "x-sum");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The answer's body, and what becomes of its connection.
 
+use super::Malformed;
+use super::UpstreamError;
 use super::connect::{Connection, Underway};
+use super::http2::Http2Body;
 use super::pool::Pool;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -17,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 /// otherwise.
 #[derive(Debug)]
 pub struct UpstreamBody {
-    incoming: Incoming,
+    source: Source,
     ahead: Ahead,
     lease: Option<Lease>,
     underway: Option<Underway>,
@@ -31,6 +34,9 @@ pub enum UpstreamBodyError {
     /// Badly framed, or the connection ended.
     #[error("the upstream's body broke off")]
     Broken(#[source] hyper::Error),
+    /// The same over HTTP/2, whose error code the client gets where it speaks that, too.
+    #[error("the upstream's body broke off")]
+    Reset(#[source] h2::Error),
     /// No byte of it came for too long.
     #[error("the upstream's body stands still")]
     Idle,
@@ -40,7 +46,7 @@ impl UpstreamBodyError {
     /// What the metric says: one of a fixed set.
     pub const fn result(&self) -> &'static str {
         match self {
-            Self::Broken(_) => "reset",
+            Self::Broken(_) | Self::Reset(_) => "reset",
             Self::Idle => "timeout",
         }
     }
@@ -48,7 +54,7 @@ impl UpstreamBodyError {
     /// What the log says: one of a fixed set of texts, which begin with a word for programs.
     pub const fn label(&self) -> &'static str {
         match self {
-            Self::Broken(_) => "upstream_broken: the answer's body is badly framed or breaks off",
+            Self::Broken(_) | Self::Reset(_) => "upstream_broken: the answer's body is badly framed or breaks off",
             Self::Idle => "upstream_idle_timeout: no byte of the answer's body came",
         }
     }
@@ -76,6 +82,13 @@ impl Wait {
     }
 }
 
+#[derive(Debug)]
+enum Source {
+    Http1(Incoming),
+    /// In a box: it would make every other one as large.
+    Http2(Box<Http2Body>),
+}
+
 /// What was read of a body before anybody asked for it.
 #[derive(Debug)]
 enum Ahead {
@@ -96,15 +109,27 @@ impl UpstreamBody {
     ///
     /// # Errors
     /// It is there, and broken. The client has not been told anything yet.
-    pub(super) fn begin(incoming: Incoming, lease: Option<Lease>) -> Result<Self, UpstreamBodyError> {
+    pub(super) fn begin(incoming: Incoming, lease: Option<Lease>) -> Result<Self, UpstreamError> {
+        Self::of(Source::Http1(incoming), lease)
+    }
+
+    /// The same over HTTP/2.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn of_http2(body: Http2Body) -> Result<Self, UpstreamError> {
+        Self::of(Source::Http2(Box::new(body)), None)
+    }
+
+    fn of(source: Source, lease: Option<Lease>) -> Result<Self, UpstreamError> {
         let wait = Wait { limit: None, timer: None, waiting: false };
-        let mut body = Self { incoming, ahead: Ahead::Nothing, lease, underway: None, over: false, wait };
+        let mut body = Self { source, ahead: Ahead::Nothing, lease, underway: None, over: false, wait };
         // Whoever asks next is woken.
         let mut nobody = Context::from_waker(Waker::noop());
         if !body.is_end_stream()
             && let Poll::Ready(Some(frame)) = Pin::new(&mut body).poll_frame(&mut nobody)
         {
-            body.ahead = match frame?.into_data() {
+            body.ahead = match frame.map_err(|_| Malformed::Body)?.into_data() {
                 Ok(data) => Ahead::Data(data),
                 Err(frame) => {
                     frame.into_trailers().map_or(Ahead::Nothing, |fields| Ahead::Trailers(Box::new(fields)))
@@ -140,7 +165,11 @@ impl UpstreamBody {
     }
 
     fn is_read(&self) -> bool {
-        self.over || self.incoming.is_end_stream()
+        self.over
+            || match &self.source {
+                Source::Http1(incoming) => incoming.is_end_stream(),
+                Source::Http2(body) => body.is_end_stream(),
+            }
     }
 }
 
@@ -159,9 +188,17 @@ impl Body for UpstreamBody {
             Ahead::Nothing => {}
         }
         let this = &mut *self;
-        let next = if let Poll::Ready(next) = Pin::new(&mut this.incoming).poll_frame(cx) {
+        let next = match &mut this.source {
+            Source::Http1(incoming) => Pin::new(incoming)
+                .poll_frame(cx)
+                .map(|next| next.map(|frame| frame.map_err(UpstreamBodyError::Broken))),
+            Source::Http2(body) => {
+                body.poll_frame(cx).map(|next| next.map(|frame| frame.map_err(UpstreamBodyError::Reset)))
+            }
+        };
+        let next = if let Poll::Ready(next) = next {
             this.wait.waiting = false;
-            next.map(|frame| frame.map_err(UpstreamBodyError::Broken))
+            next
         } else {
             ready!(this.wait.poll(cx));
             Some(Err(UpstreamBodyError::Idle))
@@ -179,7 +216,10 @@ impl Body for UpstreamBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest = self.incoming.size_hint();
+        let rest = match &self.source {
+            Source::Http1(incoming) => incoming.size_hint(),
+            Source::Http2(body) => body.size_hint(),
+        };
         match (&self.ahead, rest.exact()) {
             (Ahead::Data(data), Some(rest)) => {
                 SizeHint::with_exact(rest.saturating_add(data.len().try_into().unwrap_or(u64::MAX)))

@@ -2,6 +2,7 @@
 
 use crate::clock::Stopwatch;
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
@@ -37,8 +38,24 @@ pub enum RequestBodyError {
     TooSlow,
 }
 
-/// The client's body on its way to the upstream, without its trailers (RFC 9110 section 6.5.1 lets nobody
-/// merge them, and an identity header must not come in as one).
+/// Takes out of a request's trailers what no client may say: an identity header must not come in as one.
+#[derive(Clone)]
+pub struct TrailerFilter(Arc<dyn Fn(&mut HeaderMap) + Send + Sync>);
+
+impl TrailerFilter {
+    /// One that does this.
+    pub fn new(strip: impl Fn(&mut HeaderMap) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(strip))
+    }
+}
+
+impl std::fmt::Debug for TrailerFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TrailerFilter")
+    }
+}
+
+/// The client's body on its way to the upstream, with its trailers where they are asked for.
 ///
 /// Most requests have none, and are moved often: one that is there is in a box.
 #[derive(Debug, Default)]
@@ -54,6 +71,8 @@ struct Upload {
     bytes: u64,
     waited: Duration,
     wait: Option<Wait>,
+    /// Where trailers pass.
+    trailers: Option<TrailerFilter>,
     over: bool,
 }
 
@@ -70,8 +89,17 @@ impl RequestBody {
             return Self(None);
         }
         let (flow, waited) = (Arc::default(), Duration::ZERO);
-        let upload = Upload { incoming, ahead: None, flow, pace, bytes: 0, waited, wait: None, over: false };
-        Self(Some(Box::new(upload)))
+        let (ahead, wait, trailers, over) = (None, None, None, false);
+        Self(Some(Box::new(Upload { incoming, ahead, flow, pace, bytes: 0, waited, wait, trailers, over })))
+    }
+
+    /// Lets trailers pass that this filter leaves; without one none do.
+    #[must_use]
+    pub fn with_trailers(mut self, filter: &TrailerFilter) -> Self {
+        if let Some(upload) = &mut self.0 {
+            upload.trailers = Some(filter.clone());
+        }
+        self
     }
 
     /// Finds out whether a body whose length is not told is none: over HTTP/2 its end may come in a frame of its own, right behind the head.
@@ -85,7 +113,9 @@ impl RequestBody {
         let mut nobody = Context::from_waker(Waker::noop());
         match Pin::new(&mut upload.incoming).poll_frame(&mut nobody) {
             Poll::Ready(Some(Ok(frame)))
-                if frame.data_ref().is_none_or(Bytes::is_empty) && upload.incoming.is_end_stream() =>
+                if (frame.data_ref().is_some_and(Bytes::is_empty)
+                    || (frame.is_trailers() && upload.trailers.is_none()))
+                    && upload.incoming.is_end_stream() =>
             {
                 self.0 = None;
             }
@@ -148,13 +178,30 @@ impl Upload {
                 Poll::Ready(Some(Err(RequestBodyError::Broken(error))))
             }
             // Trailers are the last frame there can be.
-            Some(Ok(Err(_))) | None => {
-                self.over = true;
-                self.tell(MOVED);
-                self.flow.tell_whole();
+            Some(Ok(Err(last))) => {
+                self.end();
+                Poll::Ready(self.trailers(last).map(|trailers| Ok(Frame::trailers(trailers))))
+            }
+            None => {
+                self.end();
                 Poll::Ready(None)
             }
         }
+    }
+}
+
+impl Upload {
+    fn end(&mut self) {
+        self.over = true;
+        self.tell(MOVED);
+        self.flow.tell_whole();
+    }
+
+    /// What may pass of the trailers, if anything.
+    fn trailers(&self, last: Frame<Bytes>) -> Option<HeaderMap> {
+        let (filter, mut trailers) = (self.trailers.as_ref()?, last.into_trailers().ok()?);
+        (filter.0)(&mut trailers);
+        Some(trailers).filter(|trailers| !trailers.is_empty())
     }
 }
 

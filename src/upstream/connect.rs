@@ -2,13 +2,15 @@
 
 use super::answer::{Lease, UpstreamBody};
 use super::framing::{Framing, reframe};
+use super::http2::{self, Http2Pool, Routed};
 use super::pool::{self, Pool};
 use super::socket::{Socket, Watch};
 use super::stream::Stream;
 use super::tls::{Tls, TlsFailure};
 use super::{Malformed, RequestBody, UpstreamError, again};
-use crate::config::{ServerPlan, UpstreamHost};
+use crate::config::{ServerPlan, UpstreamHost, UpstreamProtocol};
 use http::header::{HOST, UPGRADE};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -24,12 +26,17 @@ pub(super) const MAX_HEAD: usize = 256 * 1024;
 /// And have so many lines. Room for them costs each answer 0.2 µs, since hyper has room for 100 without an allocation.
 pub(super) const MAX_LINES: usize = 1000;
 
+/// What drives a connection of HTTP/1.1.
+type Carry = fn(http1::Connection<TokioIo<Socket>, RequestBody>);
+
 /// How an attempt failed.
 pub(super) enum Attempt {
     /// Bytes of the request may be out.
     Sent(UpstreamError),
     /// None are: the request can go elsewhere.
     Unsent(Box<Request<RequestBody>>, UpstreamError),
+    /// Bytes are out, but nothing was taken: the request can go elsewhere once.
+    Refused(Box<Request<RequestBody>>, UpstreamError),
 }
 
 /// A server as the configuration names it: what every address behind the name shares.
@@ -38,6 +45,7 @@ pub(super) struct Target {
     plan: ServerPlan,
     host: HeaderValue,
     tls: Option<Tls>,
+    protocol: UpstreamProtocol,
 }
 
 /// One address of a server.
@@ -46,6 +54,8 @@ pub(super) struct Server {
     target: Arc<Target>,
     address: SocketAddr,
     pool: Arc<Pool>,
+    /// Where HTTP/2 may be spoken.
+    http2: Option<Box<Http2Pool>>,
     requests: AtomicUsize,
 }
 
@@ -75,9 +85,19 @@ pub(super) struct Manner {
 }
 
 impl Target {
-    pub(super) fn new(plan: &ServerPlan, tls: Option<Tls>) -> Self {
+    pub(super) fn new(plan: &ServerPlan, tls: Option<Tls>, protocol: UpstreamProtocol) -> Self {
         let host = HeaderValue::from_str(plan.authority.as_str());
-        Self { plan: plan.clone(), host: host.unwrap_or_else(|_| HeaderValue::from_static("")), tls }
+        let host = host.unwrap_or_else(|_| HeaderValue::from_static(""));
+        Self { plan: plan.clone(), host, tls, protocol }
+    }
+
+    /// Whether HTTP/2 may be spoken to it.
+    const fn may_speak_http2(&self) -> bool {
+        match self.protocol {
+            UpstreamProtocol::Http1 => false,
+            UpstreamProtocol::Http2 => true,
+            UpstreamProtocol::Auto => self.plan.tls,
+        }
     }
 
     /// Its name or address, without the brackets that IPv6 has in a URL.
@@ -88,6 +108,12 @@ impl Target {
     pub(super) fn port(&self) -> u16 {
         self.plan.authority.port_u16().unwrap_or(if self.plan.tls { 443 } else { 80 })
     }
+}
+
+/// A stream to a server, by what is spoken on it.
+pub(super) enum Reached {
+    Http1(Stream),
+    Http2(Stream),
 }
 
 /// A connection to a server, driven by a task of its own.
@@ -111,7 +137,8 @@ impl Connection {
 
 impl Server {
     pub(super) fn new(target: Arc<Target>, address: SocketAddr) -> Self {
-        Self { target, address, pool: Arc::new(Pool::new()), requests: AtomicUsize::new(0) }
+        let http2 = target.may_speak_http2().then(|| Box::new(Http2Pool::new()));
+        Self { target, address, pool: Arc::new(Pool::new()), http2, requests: AtomicUsize::new(0) }
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
@@ -148,13 +175,20 @@ impl Server {
             request.headers_mut().insert(HOST, self.target.host.clone());
         }
         if manner.upgrade {
-            return self.switch(request, manner.connect_timeout).await;
+            // In a box, as what connects below: most requests have no use for its room.
+            return Box::pin(self.switch(request, manner.connect_timeout)).await;
+        }
+        if let Some(http2) = self.http2.as_ref().filter(|http2| http2.is_spoken()) {
+            match Box::pin(http2::send(self, http2, request, manner.connect_timeout)).await {
+                Routed::Tried(tried) => return tried,
+                Routed::Http1(unsent) => request = unsent,
+            }
         }
         let repeatable = again::is_repeatable(&request);
         while let Some(connection) = self.pool.take() {
             let watch = repeatable.then(|| Arc::clone(&connection.watch));
             match self.send_on(connection, request, repeatable).await {
-                Err(Attempt::Unsent(unsent, _)) => request = unsent,
+                Err(Attempt::Unsent(unsent, _) | Attempt::Refused(unsent, _)) => request = unsent,
                 Err(Attempt::Sent(error)) => {
                     let copy = watch.and_then(|watch| watch.unanswered()).and_then(|copy| again::read(&copy));
                     request = copy.ok_or(Attempt::Sent(error))?;
@@ -163,8 +197,15 @@ impl Server {
                 Ok(response) => return Ok(response),
             }
         }
-        match self.connect(manner.connect_timeout, Pool::carry).await {
-            Ok(connection) => self.send_on(connection, request, false).await,
+        match Box::pin(self.connect(manner.connect_timeout, Pool::carry)).await {
+            Ok(Some(connection)) => self.send_on(connection, request, false).await,
+            // By ALPN it chose HTTP/2 this time.
+            Ok(None) => match &self.http2 {
+                Some(http2) => {
+                    Box::pin(http2::send(self, http2, request, manner.connect_timeout)).await.tried()
+                }
+                None => Err(Attempt::Unsent(request, UpstreamError::Connect)),
+            },
             Err(reason) => Err(Attempt::Unsent(request, reason)),
         }
     }
@@ -177,7 +218,9 @@ impl Server {
     ) -> Result<Response<UpstreamBody>, Attempt> {
         let asked = request.headers().get(UPGRADE).cloned();
         let mut connection = match self.connect(connect_timeout, Pool::carry_switching).await {
-            Ok(connection) => connection,
+            Ok(Some(connection)) => connection,
+            // Nothing can be switched to in HTTP/2.
+            Ok(None) => return Err(Attempt::Unsent(request, TlsFailure::NothingInCommon.into())),
             Err(reason) => return Err(Attempt::Unsent(request, reason)),
         };
         connection.watch.begin(false);
@@ -192,7 +235,7 @@ impl Server {
             return Err(Attempt::Sent(Malformed::Upgrade.into()));
         }
         let (head, incoming) = response.into_parts();
-        let body = UpstreamBody::begin(incoming, None).map_err(|_| Attempt::Sent(Malformed::Body.into()))?;
+        let body = UpstreamBody::begin(incoming, None).map_err(Attempt::Sent)?;
         Ok(Response::from_parts(head, body))
     }
 
@@ -233,18 +276,31 @@ impl Server {
         // The version is the connection's (RFC 9110 section 6.2): with the server's HTTP/1.0, hyper would leave the end of a body to be told by
         // the end of the client's connection, and one that broke off would look whole.
         head.version = Version::HTTP_11;
-        let body = UpstreamBody::begin(incoming, lease).map_err(|_| Malformed::Body)?;
+        let body = UpstreamBody::begin(incoming, lease)?;
         Ok(Response::from_parts(head, body))
     }
 
-    /// Connects, shakes hands where there is TLS, and starts HTTP/1.1; `limit` is for all of it.
-    async fn connect(
-        &self,
-        limit: Duration,
-        carry: fn(http1::Connection<TokioIo<Socket>, RequestBody>),
-    ) -> Result<Connection, UpstreamError> {
-        let connected = tokio::time::timeout(limit, self.stream()).await;
-        let stream = connected.map_err(|_| UpstreamError::ConnectTimeout)??;
+    /// Connects, shakes hands where there is TLS, and starts HTTP/1.1; `limit` is for all of it. `None` where the server has chosen HTTP/2.
+    async fn connect(&self, limit: Duration, carry: Carry) -> Result<Option<Connection>, UpstreamError> {
+        let connected = tokio::time::timeout(limit, self.reach()).await;
+        match connected.map_err(|_| UpstreamError::ConnectTimeout)?? {
+            Reached::Http1(stream) => Self::start(stream, carry).await.map(Some),
+            Reached::Http2(stream) => {
+                if let Some(http2) = &self.http2 {
+                    http2.take_in(stream, limit).await?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Starts HTTP/1.1 on a stream, for the next request.
+    pub(super) async fn keep(&self, stream: Stream) -> Result<(), UpstreamError> {
+        self.pool.give_back(Self::start(stream, Pool::carry).await?, pool::IDLE_TIME);
+        Ok(())
+    }
+
+    async fn start(stream: Stream, carry: Carry) -> Result<Connection, UpstreamError> {
         let watch = Arc::default();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
@@ -255,6 +311,25 @@ impl Server {
             .map_err(|_| UpstreamError::Connect)?;
         carry(connection);
         Ok(Connection { sender, watch })
+    }
+
+    /// The scheme that a request has for it.
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.target.plan.tls { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
+    /// Connects, and shakes hands where there is TLS, which says what is spoken.
+    pub(super) async fn reach(&self) -> Result<Reached, UpstreamError> {
+        let stream = self.stream().await?;
+        if self.http2.is_none() {
+            return Ok(Reached::Http1(stream));
+        }
+        match (stream.alpn(), self.target.protocol) {
+            (None, UpstreamProtocol::Http2) | (Some(b"h2"), _) => Ok(Reached::Http2(stream)),
+            // The server knows nothing of ALPN, or not enough.
+            (Some(_), UpstreamProtocol::Http2) => Err(TlsFailure::NothingInCommon.into()),
+            (_, UpstreamProtocol::Http1 | UpstreamProtocol::Auto) => Ok(Reached::Http1(stream)),
+        }
     }
 
     async fn stream(&self) -> Result<Stream, UpstreamError> {

@@ -5,6 +5,7 @@ mod answer;
 mod body;
 mod connect;
 mod framing;
+mod http2;
 mod interim;
 mod pool;
 mod servers;
@@ -14,7 +15,8 @@ mod tls;
 mod tunnel;
 
 pub use answer::{UpstreamBody, UpstreamBodyError};
-pub use body::{Pace, RequestBody, RequestBodyError};
+pub use body::{Pace, RequestBody, RequestBodyError, TrailerFilter};
+pub use http2::Http2Failure;
 pub use tls::TlsFailure;
 pub use tunnel::{Tunnel, TunnelEnd};
 
@@ -53,6 +55,9 @@ pub enum UpstreamError {
     /// The connection ended before the head of an answer was whole.
     #[error("the upstream's answer is broken")]
     Broken,
+    /// HTTP/2 says why there is no answer.
+    #[error("the upstream's answer is broken")]
+    Http2(Http2Failure),
     /// What came is no answer that can be handed on for sure.
     #[error("the upstream's answer is malformed")]
     Malformed(Malformed),
@@ -78,6 +83,10 @@ pub enum Malformed {
     Upgrade,
     /// The body was badly framed or broke off before anything was sent to the client.
     Body,
+    /// Against the rules of HTTP/2 (RFC 9113).
+    Http2,
+    /// Not a beginning of HTTP/2.
+    NotHttp2,
 }
 
 impl From<TlsFailure> for UpstreamError {
@@ -96,10 +105,15 @@ impl UpstreamError {
     /// 502, 504 or, where it is the client's fault, 400.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::Connect | Self::Unresolved | Self::Tls(_) | Self::Broken | Self::Malformed(_) => {
-                StatusCode::BAD_GATEWAY
-            }
-            Self::ConnectTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Http2(Http2Failure::Silent | Http2Failure::Deadline)
+            | Self::ConnectTimeout
+            | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Connect
+            | Self::Unresolved
+            | Self::Tls(_)
+            | Self::Broken
+            | Self::Http2(_)
+            | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
             Self::ClientBody => StatusCode::BAD_REQUEST,
         }
     }
@@ -110,6 +124,7 @@ impl UpstreamError {
             Self::Connect | Self::Unresolved | Self::Tls(_) => Some("refused"),
             Self::ConnectTimeout | Self::ResponseTimeout => Some("timeout"),
             Self::Broken => Some("reset"),
+            Self::Http2(how) => Some(how.result()),
             Self::Malformed(_) => Some("malformed"),
             Self::ClientBody => None,
         }
@@ -124,6 +139,7 @@ impl UpstreamError {
             Self::ConnectTimeout => "upstream_connect_timeout",
             Self::ResponseTimeout => "upstream_response_timeout",
             Self::Broken => "upstream_broken: the connection ended before the answer's head",
+            Self::Http2(how) => how.label(),
             Self::Malformed(what) => what.label(),
             Self::ClientBody => "client_body",
         }
@@ -142,6 +158,8 @@ impl Malformed {
             Self::TransferCoding => "upstream_malformed: the answer's Transfer-Encoding is not chunked alone",
             Self::Upgrade => "upstream_malformed: the answer is a 101 that nobody asked for",
             Self::Body => "upstream_malformed: the answer's body is badly framed or breaks off",
+            Self::Http2 => "upstream_malformed: the server breaks the rules of HTTP/2",
+            Self::NotHttp2 => "upstream_malformed: the server speaks no HTTP/2",
         }
     }
 }
@@ -178,10 +196,14 @@ impl Upstream {
     pub fn after(before: Option<&Self>, plan: &UpstreamPlan) -> Self {
         let before = before.filter(|before| before.connection == plan.connection);
         let before = before.map(|before| before.servers.known()).unwrap_or_default();
-        let config = plan.servers.iter().any(|server| server.tls).then(|| tls::config(&plan.connection.tls));
+        let config = plan
+            .servers
+            .iter()
+            .any(|server| server.tls)
+            .then(|| tls::config(&plan.connection.tls, plan.connection.protocol));
         let target = |server| {
             let tls = config.as_ref().and_then(|config| Tls::new(config, &plan.connection.tls, server));
-            Arc::new(Target::new(server, tls.filter(|_| server.tls)))
+            Arc::new(Target::new(server, tls.filter(|_| server.tls), plan.connection.protocol))
         };
         Self {
             name: plan.name.as_str().into(),
@@ -252,7 +274,12 @@ impl Upstream {
             Balance::RoundRobin => turn.checked_rem(servers.len()).unwrap_or(0),
             Balance::LeastRequests => less_busy(&servers, turn),
         };
-        for server in servers.iter().cycle().skip(first).take(servers.len()) {
+        let mut refused = false;
+        // One more than there are, where a single one has refused.
+        for (tried, server) in servers.iter().cycle().skip(first).enumerate() {
+            if tried >= servers.len() && !(refused && tried == servers.len()) {
+                break;
+            }
             *asked = Some(server.address());
             let underway = server.begin();
             request = match server.send(request, manner).await {
@@ -261,6 +288,12 @@ impl Upstream {
                     return Ok(response);
                 }
                 Err(Attempt::Sent(error)) => return Err(error),
+                Err(Attempt::Refused(request, reason)) if !refused => {
+                    refused = true;
+                    failure = reason;
+                    request
+                }
+                Err(Attempt::Refused(_, reason)) => return Err(reason),
                 Err(Attempt::Unsent(request, reason)) => {
                     failure = reason;
                     request

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 /// How many idle connections one server may have.
 const MAX_IDLE: usize = 512;
 /// How long a connection may be idle before we no longer trust the server to keep it open.
-const IDLE_TIME: Duration = Duration::from_secs(30);
+pub(super) const IDLE_TIME: Duration = Duration::from_secs(30);
 /// How long a connection may take, after its last body, until it can be used again.
 const SETTLE_TIME: Duration = Duration::from_secs(1);
 

@@ -149,12 +149,16 @@ async fn look_up(target: &Target) -> Result<Vec<SocketAddr>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ServerPlan;
+    use crate::config::{ServerPlan, UpstreamProtocol};
 
     #[test]
     fn a_look_up_changes_what_it_found_and_nothing_else() {
         let target = |text: &str| {
-            Arc::new(Target::new(&ServerPlan { tls: false, authority: text.parse().unwrap() }, None))
+            Arc::new(Target::new(
+                &ServerPlan { tls: false, authority: text.parse().unwrap() },
+                None,
+                UpstreamProtocol::Http1,
+            ))
         };
         let targets = [target("a.test:1"), target("b.test:2")];
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();

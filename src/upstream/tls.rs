@@ -1,6 +1,6 @@
 //! TLS to servers, verified as strictly as rustls can, and which check failed where it failed.
 
-use crate::config::{ServerPlan, UpstreamTlsPlan};
+use crate::config::{ServerPlan, UpstreamProtocol, UpstreamTlsPlan};
 use crate::net;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
@@ -43,7 +43,7 @@ impl Tls {
 }
 
 /// What the servers of an upstream share.
-pub(super) fn config(plan: &UpstreamTlsPlan) -> Arc<ClientConfig> {
+pub(super) fn config(plan: &UpstreamTlsPlan, protocol: UpstreamProtocol) -> Arc<ClientConfig> {
     let roots = match &plan.authorities {
         None => net::tls::system_roots(),
         Some(authorities) => {
@@ -60,7 +60,12 @@ pub(super) fn config(plan: &UpstreamTlsPlan) -> Arc<ClientConfig> {
             client.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified())))
         }
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let (http1, http2) = (b"http/1.1".to_vec(), b"h2".to_vec());
+    config.alpn_protocols = match protocol {
+        UpstreamProtocol::Http1 => vec![http1],
+        UpstreamProtocol::Http2 => vec![http2],
+        UpstreamProtocol::Auto => vec![http2, http1],
+    };
     Arc::new(config)
 }
 

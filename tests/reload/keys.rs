@@ -178,6 +178,12 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
         ("upstreams[].name", "name: legacy, ", "name: other, ", Refused("no upstream is named \"legacy\"")),
         ("upstreams[].host", SERVERS, "name: legacy, host: server, ", Upstream("host", "127.0.0.1:")),
         (
+            "upstreams[].protocol",
+            SERVERS,
+            "name: legacy, protocol: http2, ",
+            Effective("/upstreams/0/protocol", json!("http2")),
+        ),
+        (
             "upstreams[].balance",
             SERVERS,
             "name: legacy, balance: least_requests, ",

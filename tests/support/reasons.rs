@@ -199,8 +199,6 @@ cases! {
     Denial::Replay(ReplayError::Unavailable) => Denial::Replay(ReplayError::Unavailable), Case::Elsewhere;
     Denial::Unsupported(UnsupportedError::WebSocket) => Denial::Unsupported(UnsupportedError::WebSocket),
         sent(|_| get("/public", &[("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")]));
-    Denial::Unsupported(UnsupportedError::Grpc) => Denial::Unsupported(UnsupportedError::Grpc),
-        sent(|_| request("POST", "/public", &[("content-type", "application/grpc+proto"), ("te", "trailers")]));
     Denial::Marked => Denial::Marked, Case::Elsewhere;
     Denial::Body => Denial::Body,
         sent(|_| {

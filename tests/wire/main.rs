@@ -15,6 +15,7 @@ mod drain;
 mod framing;
 mod gateway;
 mod http2;
+mod http2_upstreams;
 mod limits;
 mod malformed;
 mod prior_knowledge;

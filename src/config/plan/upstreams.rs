@@ -1,7 +1,8 @@
 //! Upstreams.
 
 use super::{
-    ConnectionPlan, ServerPlan, TimeoutPlan, UpstreamPlan, UpstreamTlsPlan, files, listeners, names, proofs,
+    ConnectionPlan, ServerPlan, TimeoutPlan, UpstreamPlan, UpstreamProtocol, UpstreamTlsPlan, files,
+    listeners, names, proofs,
 };
 use crate::config::document::{Document, Timeouts, Upstream, UpstreamTls};
 use crate::config::problem::Findings;
@@ -58,6 +59,13 @@ fn one(
         let help = "write https://host:port for those that speak TLS, or delete tls";
         findings.warn(place, "no server of this upstream is an https:// one: nothing is encrypted", help);
     }
+    if upstream.protocol.value == UpstreamProtocol::Auto
+        && servers.as_ref().is_some_and(|servers| servers.iter().any(|server| !server.tls))
+    {
+        let help = "write http2 where they all speak HTTP/2, or https:// for those that do";
+        let what = "without TLS nothing tells whether a server speaks HTTP/2: http:// servers get HTTP/1.1";
+        findings.warn(&upstream.protocol.place, what, help);
+    }
     let name = &upstream.name.as_ref()?.value;
     Some(UpstreamPlan {
         id: ids.id(name),
@@ -65,7 +73,7 @@ fn one(
         servers: servers?,
         host: upstream.host.value,
         balance: upstream.balance.value,
-        connection: ConnectionPlan { tls: tls.unwrap_or_default() },
+        connection: ConnectionPlan { protocol: upstream.protocol.value, tls: tls.unwrap_or_default() },
         resolve: upstream.resolve.value,
         timeouts: timeouts(upstream),
     })
