@@ -24,7 +24,7 @@ pub(crate) enum Command {
     /// Measures a server.
     Run(Box<RunArguments>),
     /// Writes keys, certificate and configuration for a run into a directory.
-    Scene(SceneArguments),
+    Scene(Box<SceneArguments>),
     /// A trivial upstream that answers every request with the same bytes.
     Upstream(UpstreamArguments),
 }

@@ -115,7 +115,8 @@ impl Proxy {
     /// The gate's refusal on this connection.
     fn refuse(&self, refused: Refused, grpc: bool, mut exchange: Exchange) -> Response<Body> {
         exchange.status(refused.answer.status);
-        let answer = if grpc { grpc::told(refused.answer, &refused.denial.to_string()) } else { refused.answer };
+        let answer =
+            if grpc { grpc::told(refused.answer, &refused.denial.to_string()) } else { refused.answer };
         let mut response = respond::carry(answer, exchange);
         if let Some(route) = refused.route {
             self.change_fields(route, response.headers_mut());

@@ -54,7 +54,9 @@ impl UpstreamBodyError {
     /// What the log says: one of a fixed set of texts, which begin with a word for programs.
     pub const fn label(&self) -> &'static str {
         match self {
-            Self::Broken(_) | Self::Reset(_) => "upstream_broken: the answer's body is badly framed or breaks off",
+            Self::Broken(_) | Self::Reset(_) => {
+                "upstream_broken: the answer's body is badly framed or breaks off"
+            }
             Self::Idle => "upstream_idle_timeout: no byte of the answer's body came",
         }
     }

@@ -35,7 +35,7 @@ mod tests {
         let of = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(GRPC_TIMEOUT, HeaderValue::from_static(value));
-            super::of(&headers)
+            of(&headers)
         };
         for (value, limit) in [
             ("1H", Duration::from_secs(3600)),
