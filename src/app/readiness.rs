@@ -7,11 +7,14 @@ use crate::admin::Readiness;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 
-/// The checks behind `/readyz`, by the configuration that runs when somebody asks.
+/// The checks behind `/readyz`, by the configuration that runs when somebody asks. They do not keep it alive: it asks them in its turn, and
+/// neither would ever end.
 pub(super) fn of(process: &Process, current: &Arc<ArcSwap<Generation>>) -> Readiness {
     let readiness = process.readiness.clone();
-    let (current, replay, clock) = (Arc::clone(current), Arc::clone(&process.replay), process.clock.clone());
+    let (current, replay, clock) =
+        (Arc::downgrade(current), Arc::clone(&process.replay), process.clock.clone());
     readiness.check(move || {
+        let Some(current) = current.upgrade() else { return vec!["the process has ended".to_owned()] };
         let generation = current.load();
         let terms = &generation.terms;
         let mut reasons: Vec<_> =

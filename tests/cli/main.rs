@@ -74,7 +74,7 @@ fn check_of_the_shipped_reference_is_fine() {
     assert!(
         String::from_utf8(output.stdout)
             .unwrap()
-            .ends_with(": fine (2 listeners, 1 issuer, 1 upstream, 2 routes)\n")
+            .ends_with(": fine (3 listeners, 1 issuer, 1 upstream, 2 routes)\n")
     );
     assert!(output.stderr.is_empty());
 }

@@ -107,7 +107,9 @@ fn about(out: &mut impl Write, case: &Case) -> Result<()> {
     )?;
     writeln!(out, "route            {}", seen.route.as_deref().unwrap_or("-"))?;
     writeln!(out, "public_origins   {}", seen.origins.join(" "))?;
-    let names: Vec<_> = seen.headers.iter().map(|field| field.name.as_str()).collect();
+    let mut names: Vec<_> = seen.headers.iter().map(|field| field.name.as_str()).collect();
+    // In the order of the alphabet: some fronts send them in another order each time.
+    names.sort_unstable();
     writeln!(out, "headers          {}", names.join(", "))?;
     let missing = missing(&case.sent, seen);
     if !missing.is_empty() {

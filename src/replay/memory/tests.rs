@@ -361,7 +361,9 @@ proptest! {
                     store.remember_for(Duration::from_secs(secs));
                     // More where a clock that was set back brought generations back that had been dropped.
                     prop_assert!(store.len() == before || store.len() > before && stepped_back);
-                    slice = slice.max(i64::try_from(secs).unwrap() * 1000 / 12 + 6834);
+                    // Wider than a twelfth of that by as much as its own width was at most: it is a whole number of those.
+                    let reach = store.window.read().unwrap().timeline().longest_retention();
+                    slice = i64::try_from(reach.as_millis()).unwrap() / 31 + 1000;
                     continue;
                 }
                 Event::Replay { which } => match model.order.get(which % model.order.len().max(1)) {

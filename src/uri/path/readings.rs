@@ -22,12 +22,14 @@ pub(super) fn may_differ(path: &str) -> bool {
 /// Every reading of a canonical path, itself first, each in canonical spelling.
 pub(super) fn of(path: &str) -> Vec<String> {
     let mut all = vec![path.to_owned()];
-    let steps: [fn(&str) -> String; 10] = [
+    let steps: [fn(&str) -> String; 11] = [
         without_parameters,
         decoded_once,
         decoded_fully,
         cut_off,
         without_parameters,
+        // Behind one that decodes once and cuts parameters, somebody decodes what was wrapped twice.
+        decoded_fully,
         |path| each_segment(path, |segment| trimmed(segment, false)),
         |path| each_segment(path, |segment| trimmed(segment, true)),
         merged,
