@@ -77,12 +77,12 @@ impl<'a> CanonicalPath<'a> {
     /// segments, with encoded slashes decoded (twice, too), with slashes merged, with dots and spaces at the end of a name forgotten.
     ///
     /// `holds` is asked for nothing but other readings than the path itself. A path without any of these characters has none, and costs one
-    /// look at each byte.
+    /// look at each byte. It does not hold for a path that can be read in more than 64 ways.
     pub fn every_reading(&self, holds: impl Fn(&str) -> bool) -> bool {
         if !readings::may_differ(&self.text) {
             return true;
         }
-        readings::of(&self.text).iter().skip(1).all(|reading| holds(reading))
+        readings::of(&self.text).is_some_and(|all| all.iter().skip(1).all(|reading| holds(reading)))
     }
 }
 

@@ -9,6 +9,9 @@ use super::without_dot_segments;
 /// How often something may be decoded until nothing changes any more.
 const PASSES: usize = 4;
 
+/// How many readings a path may have. One that is made to have more is refused: each costs as much as the path is long.
+const MOST: usize = 64;
+
 /// Whether there is anything in a canonical path that could be read otherwise: an encoded character, a parameter, a dot at the end of a
 /// segment. One look at each byte, without a branch.
 pub(super) fn may_differ(path: &str) -> bool {
@@ -19,32 +22,34 @@ pub(super) fn may_differ(path: &str) -> bool {
     found | (last == b'.')
 }
 
-/// Every reading of a canonical path, itself first, each in canonical spelling.
-pub(super) fn of(path: &str) -> Vec<String> {
+/// Every reading of a canonical path, itself first, each in canonical spelling; `None` if there are more than [`MOST`].
+pub(super) fn of(path: &str) -> Option<Vec<String>> {
     let mut all = vec![path.to_owned()];
-    let steps: [fn(&str) -> String; 11] = [
+    let steps: [fn(&str) -> String; 10] = [
         without_parameters,
         decoded_once,
         decoded_fully,
         cut_off,
         without_parameters,
-        // Behind one that decodes once and cuts parameters, somebody decodes what was wrapped twice.
-        decoded_fully,
         |path| each_segment(path, |segment| trimmed(segment, false)),
         |path| each_segment(path, |segment| trimmed(segment, true)),
         merged,
         without_dot_segments,
         merged,
     ];
-    for step in steps {
+    // Twice: what one upstream reads, another behind it may read again.
+    for step in steps.iter().chain(&steps) {
         let read: Vec<String> = all.iter().map(|path| step(path)).collect();
         for reading in read {
             if !all.contains(&reading) {
                 all.push(reading);
             }
         }
+        if all.len() > MOST {
+            return None;
+        }
     }
-    all
+    Some(all)
 }
 
 fn without_parameters(path: &str) -> String {
