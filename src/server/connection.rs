@@ -7,6 +7,7 @@ use super::listen::Arrival;
 use super::malformed::{Traffic, Watched, check_http2};
 use super::takeover::Takeover;
 use crate::names::ListenerId;
+use crate::net::Ahead;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -226,7 +227,9 @@ async fn http2<S: Serve>(
     let refusals = arrival.refusals(peer.address);
     let socket = Deadlines::new(begun.socket, busy, limits, LastCall::default());
     let streams = Streams::default();
-    let socket = TokioIo::new(Watched::new(socket, begun.read, refusals.clone(), streams.traffic()));
+    // The preface was read to see that it is HTTP/2.
+    let socket = Ahead::new(begun.read, socket);
+    let socket = TokioIo::new(Watched::new(socket, refusals.clone(), streams.traffic()));
     let counted = streams.clone();
     let serve = arrival.serve.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {

@@ -2,7 +2,6 @@
 
 use super::connections::Connections;
 use crate::names::ListenerId;
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use std::fmt::Display;
 use std::io;
@@ -73,8 +72,6 @@ fn number(value: &HeaderValue) -> Option<u64> {
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     socket: S,
-    /// What was read before it was known to be HTTP/2.
-    begun: Bytes,
     frames: Frames,
     refusals: Refusals,
     traffic: Traffic,
@@ -97,19 +94,14 @@ impl Traffic {
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(socket: S, begun: Bytes, refusals: Refusals, traffic: Traffic) -> Self {
-        Self { socket, begun, frames: Frames::default(), refusals, traffic }
+    pub(super) fn new(socket: S, refusals: Refusals, traffic: Traffic) -> Self {
+        Self { socket, frames: Frames::default(), refusals, traffic }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.begun.is_empty() {
-            let length = this.begun.len().min(buf.remaining());
-            buf.put_slice(&this.begun.split_to(length));
-            return Poll::Ready(Ok(()));
-        }
         let poll = Pin::new(&mut this.socket).poll_read(cx, buf);
         this.traffic.moves(&poll);
         poll

@@ -77,7 +77,8 @@ impl<'a> CanonicalPath<'a> {
     /// segments, with encoded slashes decoded (twice, too), with slashes merged, with dots and spaces at the end of a name forgotten.
     ///
     /// `holds` is asked for nothing but other readings than the path itself. A path without any of these characters has none, and costs one
-    /// look at each byte. It does not hold for a path that can be read in more than 64 ways.
+    /// look at each byte. It does not hold for a path that can be read in more than 64 ways, or whose
+    /// readings have more than 32 KiB.
     pub fn every_reading(&self, holds: impl Fn(&str) -> bool) -> bool {
         if !readings::may_differ(&self.text) {
             return true;

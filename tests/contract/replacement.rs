@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use support::h2;
-use support::raw::Raw;
+use support::raw::{PATIENCE, Raw};
 use support::upstream::ByHand;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,9 +97,18 @@ async fn a_journal_is_waited_for_and_what_was_used_stays_used() {
         let log = std::fs::read_to_string(old.folder().join("next")).unwrap();
         log.lines().find(|line| line.contains(text) && line.ends_with('}')).map(str::to_owned)
     };
-    while said("another process has the replay journal").is_none() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let until_said = async |text: &str| {
+        let is_said = async {
+            loop {
+                match said(text) {
+                    Some(line) => return line,
+                    None => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, is_said).await.unwrap_or_else(|_| panic!("it never said {text}"))
+    };
+    until_said("another process has the replay journal").await;
     assert!(said("listening").is_none(), "it serves beside the other");
     // The file changes while it waits, and nobody will say so again.
     old.write_configuration(&format!("{}\n# another\n", old.configuration()));
@@ -107,23 +116,18 @@ async fn a_journal_is_waited_for_and_what_was_used_stays_used() {
 
     // The old one ends when it has answered, and not before.
     old.terminate();
-    while old.page("/readyz").await.status != 503 {}
+    let drains = async { while old.page("/readyz").await.status != 503 {} };
+    tokio::time::timeout(PATIENCE, drains).await.expect("it goes on");
     connection.send(OK).await;
     assert_eq!(client.answer().await.unwrap().status, 200);
     drop(client);
-    let line = loop {
-        if let Some(line) = said(r#""message":"listening""#) {
-            break serde_json::from_str::<serde_json::Value>(&line).unwrap();
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    let line = until_said(r#""message":"listening""#).await;
+    let line = serde_json::from_str::<serde_json::Value>(&line).unwrap();
     let mut client = Raw::connect(line["address"].as_str().unwrap().parse().unwrap()).await;
     client.send(&request).await;
     let answer = client.answer().await.unwrap();
     assert!(answer.text().contains("the proof was used before"), "{}", answer.text());
-    while said("the configuration was reloaded").is_none() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_said("the configuration was reloaded").await;
     next.kill().unwrap();
     next.wait().unwrap();
     assert_eq!(old.end().await.0.code(), Some(0));
@@ -172,7 +176,7 @@ async fn every_socket_of_a_name_is_accepted_on_and_systemd_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("[::1]:0").unwrap());
     let told = UnixDatagram::bind(folder.path().join("notify")).unwrap();
-    told.set_read_timeout(Some(support::raw::PATIENCE)).unwrap();
+    told.set_read_timeout(Some(PATIENCE)).unwrap();
     let next = || {
         let mut text = [0; 512];
         let length = told.recv(&mut text).unwrap();

@@ -8,7 +8,8 @@ use support::upstream::{ByHand, Connection};
 
 const ROUTES: &str = r#"  - { name: orders, match: { path: /orders }, upstream: legacy, streams_end: token_expiry, upgrades: [websocket] }
   - { name: open, match: { path: /open }, upstream: legacy, public: true, streams_end: token_expiry }
-  - { name: fast, match: { path: /fast }, upstream: legacy, public: true, timeouts: { response: 100ms, idle: 200ms } }"#;
+  - { name: fast, match: { path: /fast }, upstream: legacy, public: true, timeouts: { response: 100ms } }
+  - { name: still, match: { path: /still }, upstream: legacy, public: true, timeouts: { idle: 200ms } }"#;
 const EVENTS: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 
@@ -63,7 +64,7 @@ async fn a_route_has_timeouts_of_its_own() {
     assert!(server.closes().await);
     assert_eq!(house.log.line_of(&answer).await["error"], "upstream_response_timeout");
 
-    let (mut client, mut server) = ask(&house, &upstream, get("/fast", &[])).await;
+    let (mut client, mut server) = ask(&house, &upstream, get("/still", &[])).await;
     server.send(format!("{EVENTS}1\r\na\r\n")).await;
     // The beginning arrives, and no end: the client cannot take the answer for whole.
     let rest = String::from_utf8(client.rest().await).unwrap();
@@ -85,6 +86,7 @@ async fn an_answer_ends_with_its_token() {
     assert!(head.is_some());
     // Until exp and the issuer's leeway it runs on.
     house.clock.set(NOW.saturating_add(Duration::from_secs(309)));
+    // The clock is looked at every second: once at least in this time.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     server.send("1\r\nb\r\n").await;
     assert_eq!(client.read_exactly(6).await.unwrap(), b"1\r\nb\r\n");

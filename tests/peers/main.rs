@@ -214,10 +214,13 @@ async fn nginx_may_end_its_connections_as_it_does() {
         .spawn()
         .unwrap();
     let mut nginx = Peer(nginx);
-    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-        assert!(nginx.0.try_wait().unwrap().is_none(), "nginx ended");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let listens = async {
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            assert!(nginx.0.try_wait().unwrap().is_none(), "nginx ended");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(support::raw::PATIENCE, listens).await.expect("nginx does not listen");
     let house = before(SocketAddr::from(([127, 0, 0, 1], port))).await;
     let url = format!("http://{}/public", house.gateway);
     let mut command = Command::new(h2load);

@@ -9,8 +9,10 @@ use super::without_dot_segments;
 /// How often something may be decoded until nothing changes any more.
 const PASSES: usize = 4;
 
-/// How many readings a path may have. One that is made to have more is refused: each costs as much as the path is long.
+/// How many readings a path may have, and how many bytes all of them. One that is made to have more is refused: whoever sends it has shown no
+/// token yet, and each reading costs as much as the path is long.
 const MOST: usize = 64;
+const MOST_BYTES: usize = 32 * 1024;
 
 /// Whether there is anything in a canonical path that could be read otherwise: an encoded character, a parameter, a dot at the end of a
 /// segment. One look at each byte, without a branch.
@@ -22,7 +24,8 @@ pub(super) fn may_differ(path: &str) -> bool {
     found | (last == b'.')
 }
 
-/// Every reading of a canonical path, itself first, each in canonical spelling; `None` if there are more than [`MOST`].
+/// Every reading of a canonical path, itself first, each in canonical spelling; `None` if they are more than [`MOST`] or longer than
+/// [`MOST_BYTES`].
 pub(super) fn of(path: &str) -> Option<Vec<String>> {
     let mut all = vec![path.to_owned()];
     let steps: [fn(&str) -> String; 10] = [
@@ -38,15 +41,20 @@ pub(super) fn of(path: &str) -> Option<Vec<String>> {
         merged,
     ];
     // Twice: what one upstream reads, another behind it may read again.
-    for step in steps.iter().chain(&steps) {
-        let read: Vec<String> = all.iter().map(|path| step(path)).collect();
-        for reading in read {
-            if !all.contains(&reading) {
-                all.push(reading);
+    for _ in 0..2 {
+        for step in steps {
+            let read: Vec<String> = all.iter().map(|path| step(path)).collect();
+            for reading in read {
+                if !all.contains(&reading) {
+                    all.push(reading);
+                }
+            }
+            if all.len() > MOST || all.iter().map(String::len).sum::<usize>() > MOST_BYTES.max(path.len()) {
+                return None;
             }
         }
-        if all.len() > MOST {
-            return None;
+        if all.len() == 1 {
+            break;
         }
     }
     Some(all)

@@ -239,3 +239,14 @@ proptest! {
         }
     }
 }
+
+/// Nobody has shown a token when this is asked: what a path may cost has an end.
+#[test]
+fn a_path_of_too_many_or_too_long_readings_holds_for_nothing() {
+    let ambiguous = "/a;%2Fb%20.;c%252Fd%20.%3Fe";
+    let readings = |path: &str| readings::of(path).map(|all| all.len());
+    assert!(readings(ambiguous).is_some_and(|count| count > 8));
+    assert_eq!(readings(&ambiguous.repeat(300)), None);
+    // An ordinary path is as long as it likes.
+    assert_eq!(readings(&"/a%20b".repeat(20_000)), Some(1));
+}
