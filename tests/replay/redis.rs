@@ -68,7 +68,7 @@ async fn connected(server: &Server) -> Store {
     store
 }
 
-fn key(store: &Store, jti: &str) -> ReplayKey {
+pub(crate) fn key(store: &Store, jti: &str) -> ReplayKey {
     store.key(&Thumbprint::new([7; 32]), jti)
 }
 
@@ -399,6 +399,25 @@ async fn a_flush_is_noticed_by_the_next_request() {
     assert!(one.complete_since() > since);
     assert_eq!(key(&one, "d"), key(&two, "d"));
     assert_eq!(spend_since(&two, "e", since).await, Outcome::Forgotten);
+}
+
+/// Of two replicas one had noticed a flush. The other answered a replay, whose key the first had written after the flush, and went on as if
+/// nothing had been: the client's next try could meet it while it connected anew.
+#[tokio::test]
+async fn a_replay_does_not_hide_a_loss() {
+    if !installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let (one, two) = (connected(&server).await, connected(&server).await);
+    server.ask("FLUSHALL");
+    let old = one.complete_since();
+    assert_eq!(spend_since(&one, "a", old).await, Outcome::Forgotten);
+    assert_eq!(spend(&two, "a").await, Outcome::Replayed, "its key is there");
+    assert_eq!(two.epoch(), one.epoch(), "whoever is answered is answered by what is so now");
+    assert!(two.is_ready());
+    assert_eq!(spend(&two, "b").await, Outcome::Fresh);
+    assert_eq!(spend(&one, "b").await, Outcome::Replayed);
 }
 
 #[tokio::test]

@@ -268,7 +268,7 @@ impl RedisStore {
         match answer {
             Ok(answer) => {
                 let outcome = self.judge(&live, primary, &own, until, answer);
-                if outcome == Outcome::Forgotten {
+                if matches!(outcome, Outcome::Forgotten | Outcome::Replayed) && self.live.load().is_none() {
                     self.settle(now).await;
                 }
                 outcome
@@ -286,13 +286,13 @@ impl RedisStore {
         until: UnixTime,
         (set, epoch, time): (Option<String>, Option<String>, (i64, i64)),
     ) -> Outcome {
-        if set.is_none() {
-            // A key that is there was written for this proof, whatever else was lost.
-            return Outcome::Replayed;
-        }
         if epoch.as_ref() != Some(&primary.epoch) {
             self.give_up(live, &Unusable::EpochLost);
-            return Outcome::Forgotten;
+            // A key that is there was written for this proof, whatever else was lost.
+            return if set.is_none() { Outcome::Replayed } else { Outcome::Forgotten };
+        }
+        if set.is_none() {
+            return Outcome::Replayed;
         }
         if primary.has_jumped(time) {
             self.renew.store(true, Ordering::SeqCst);
