@@ -1,8 +1,8 @@
 //! The limit per key, for a store that does not count by itself.
 
 use super::memory::{GENERATIONS, Quota, Timeline};
+use super::sync::{PoisonError, RwLock, RwLockReadGuard};
 use crate::clock::UnixTime;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 /// How many live proofs of each key have passed here. Replicas count for themselves, so together they let through as many times the limit.

@@ -1,7 +1,7 @@
 //! Since when a store remembers everything, by the wall clock and by the order of events.
 
+use super::sync::{AtomicI64, AtomicU64, Ordering};
 use crate::clock::{Moment, UnixTime};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// The earliest moment at which a proof can have been used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! The limit per subject: live proofs of one subject of one issuer, however many keys it has.
 
 use super::memory::{GENERATIONS, Timeline};
+use super::sync::{AtomicU64, Ordering};
 use crate::clock::UnixTime;
 use arc_swap::ArcSwap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Counters in a row: a few MiB in all.

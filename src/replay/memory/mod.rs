@@ -47,13 +47,12 @@ mod table;
 mod window;
 
 use super::subjects::Subjects;
+use super::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, PoisonError, RwLock, RwLockReadGuard};
 use super::{Outcome, ReplayKey, Since};
 use crate::clock::{Moment, UnixTime};
 use crate::jose::Secret;
 pub(super) use quota::Quota;
 use quota::ring_place;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use table::{Found, Table, scale};
 use window::{Coverage, Window};

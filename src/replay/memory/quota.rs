@@ -2,8 +2,7 @@
 
 use super::window::GENERATIONS;
 use crate::replay::Outcome;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use crate::replay::sync::{AtomicUsize, Mutex, Ordering, PoisonError};
 
 const STRIPES: usize = 64;
 /// Counters in a row of a stripe.
@@ -24,7 +23,7 @@ pub(in crate::replay) struct Quota {
 
 /// The counters of some owners. A column gets its ring of them when it is first counted in, one ring after
 /// the other, so that those in use lie together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stripe {
     /// Which ring a column has, counted from 1; 0 is none.
     rings: Vec<u16>,

@@ -23,8 +23,7 @@ const FIRST_SIZE: usize = 64;
 const CLEANED: usize = 8;
 
 /// Ids with linear probing.
-#[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[derive(Clone, Debug)]
 pub(super) struct Table {
     /// An id, from its low word up, and its generation, which is 0 where there is none. One allocation,
     /// because a small one would be zeroed by hand, and all of its pages touched at the start.

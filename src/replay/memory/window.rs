@@ -76,7 +76,7 @@ fn width(retention: Duration) -> i64 {
 
 /// The generations that are remembered, `base` and the 31 after it, except for what was dropped of them
 /// before.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Window {
     timeline: Timeline,
     base: u32,
@@ -207,7 +207,7 @@ impl Window {
 }
 
 /// Ranges of time that do not overlap, in order, at most [`RANGES`].
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Ranges(Vec<Range>);
 
 /// A time in milliseconds, both ends included: something whose `until` lies in it was dropped, last at this mark.
