@@ -8,6 +8,8 @@
     reason = "helpers of tests are tests"
 )]
 
+#[cfg(test)]
+mod failover;
 mod kill;
 mod log;
 mod redis;
@@ -18,3 +20,5 @@ mod replicas;
 #[cfg(test)]
 mod sentinel;
 mod server;
+#[cfg(test)]
+mod stopped;

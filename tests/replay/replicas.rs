@@ -38,7 +38,7 @@ pub(crate) async fn gateway(url: &str) -> House {
 
 /// An epoch begins 5.5 s ahead by the clock of Redis, which nobody moves; from then on, and a second later where there is no leeway, no proof
 /// needs a nonce.
-async fn past_the_beginning() {
+pub(crate) async fn past_the_beginning() {
     tokio::time::sleep(Duration::from_secs(7)).await;
 }
 

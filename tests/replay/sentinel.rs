@@ -7,7 +7,7 @@ use keyproof::replay::{Outcome, RedisServers, Store};
 use rustix::process::Signal;
 
 /// What monitors this port as `replay`; `more` are lines of its configuration.
-fn sentinel(port: u16, quorum: usize, more: &str, arguments: &[&str]) -> Server {
+pub(crate) fn sentinel(port: u16, quorum: usize, more: &str, arguments: &[&str]) -> Server {
     let configuration = format!(
         "sentinel monitor replay 127.0.0.1 {port} {quorum}\nsentinel down-after-milliseconds replay 500\n\
          sentinel failover-timeout replay 3000\n{more}\n"

@@ -3,7 +3,7 @@
 use rustix::process::{Pid, Signal};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -22,12 +22,26 @@ pub(crate) fn installed() -> bool {
 
 /// A server that dies with its owner.
 pub(crate) struct Server {
-    process: Child,
+    /// `None` before it has begun.
+    process: Option<Child>,
     pub(crate) port: u16,
     directory: TempDir,
     program: &'static str,
     arguments: Vec<String>,
     password: Option<String>,
+    clock: Option<PathBuf>,
+}
+
+/// What shows a server another time than there is, where it is installed.
+pub(crate) fn faketime() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().filter_map(Result::ok);
+    let found =
+        folders.map(|folder| folder.path().join("faketime/libfaketime.so.1")).find(|path| path.exists());
+    assert!(found.is_some() || std::env::var("CI").is_err(), "libfaketime is not installed");
+    if found.is_none() {
+        eprintln!("skipped: libfaketime is not installed");
+    }
+    found
 }
 
 impl Server {
@@ -35,6 +49,23 @@ impl Server {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let all: Vec<&str> = [&["--save", "", "--appendonly", "no"], arguments].concat();
         Self::run("redis-server", &all, "")
+    }
+
+    /// The same on a machine whose clock is so many seconds from the truth, until [`Server::set_clock`] sets it.
+    pub(crate) fn start_with_clock(arguments: &[&str], faketime: PathBuf, seconds: i32) -> Self {
+        let all: Vec<&str> = [&["--save", "", "--appendonly", "no"], arguments].concat();
+        let mut server = Self::prepare("redis-server", &all, "");
+        server.clock = Some(faketime);
+        server.set_clock(seconds);
+        server.begin()
+    }
+
+    /// Sets the clock that the server sees.
+    pub(crate) fn set_clock(&self, seconds: i32) {
+        // In one step: the server reads it whenever it looks at its clock.
+        let (next, clock) = (self.directory.path().join("clock.new"), self.directory.path().join("clock"));
+        std::fs::write(&next, format!("{seconds:+}")).unwrap();
+        std::fs::rename(next, clock).unwrap();
     }
 
     /// The same with a password, and with arguments that set it.
@@ -50,15 +81,42 @@ impl Server {
 
     /// Starts `program` with these arguments after a configuration file.
     pub(crate) fn run(program: &'static str, arguments: &[&str], configuration: &str) -> Self {
+        Self::prepare(program, arguments, configuration).begin()
+    }
+
+    fn prepare(program: &'static str, arguments: &[&str], configuration: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("redis.conf"), configuration).unwrap();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let port = free_port();
-        let process = spawn(program, directory.path(), port, &arguments);
-        let server = Self { process, port, directory, program, arguments, password: None };
+        Self { process: None, port: free_port(), directory, program, arguments, password: None, clock: None }
+    }
+
+    fn begin(mut self) -> Self {
+        self.process = Some(self.spawn());
         // One that wants a password, or knows no such command without one, answers something else.
-        server.wait_until("PING", "");
-        server
+        self.wait_until("PING", "");
+        self
+    }
+
+    fn spawn(&self) -> Child {
+        let mut command = Command::new(self.program);
+        let directory = self.directory.path();
+        if let Some(faketime) = &self.clock {
+            // The standard allocator in place of jemalloc, which asks for the time while that begins to be shown; how long something takes is
+            // told by another clock, which nobody sets.
+            command.env("LD_PRELOAD", format!("{} libc.so.6", faketime.display()));
+            command.env("FAKETIME_TIMESTAMP_FILE", directory.join("clock"));
+            command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        command
+            .arg(directory.join("redis.conf"))
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--dir"])
+            .arg(directory)
+            .args(&self.arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -68,13 +126,14 @@ impl Server {
     /// Starts it again at the same port.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        self.process = spawn(self.program, self.directory.path(), self.port, &self.arguments);
+        self.process = Some(self.spawn());
         self.wait_until("PING", "+PONG");
     }
 
     pub(crate) fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        let process = self.process.as_mut().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
     }
 
     /// It cannot save any more.
@@ -84,7 +143,7 @@ impl Server {
 
     /// [`Signal::STOP`] or [`Signal::CONT`], by the system call: a small machine has no program for it.
     pub(crate) fn signal(&self, signal: Signal) {
-        rustix::process::kill_process(Pid::from_child(&self.process), signal).unwrap();
+        rustix::process::kill_process(Pid::from_child(self.process.as_ref().unwrap()), signal).unwrap();
     }
 
     /// Sends a command and returns the lines of the answer.
@@ -138,21 +197,11 @@ fn read_answer(from: &mut impl BufRead, lines: &mut Vec<String>) -> std::io::Res
 
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
+        if let Some(process) = &mut self.process {
+            drop(process.kill());
+            drop(process.wait());
+        }
     }
-}
-
-fn spawn(program: &str, directory: &Path, port: u16, arguments: &[String]) -> Child {
-    Command::new(program)
-        .arg(directory.join("redis.conf"))
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
-        .arg(directory)
-        .args(arguments)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
 }
 
 /// A port that nobody listens on, nor on the one that a cluster's bus takes, 10,000 above.
