@@ -28,6 +28,8 @@ pub(super) struct Taken {
     pub(super) nonce_offset: Option<i64>,
     /// How long the process had run by its steady clock.
     pub(super) age: Millis,
+    /// It began with nothing that vouches for the past: in memory, or with a journal that leaves doubt.
+    pub(super) began_empty: bool,
 }
 
 impl Ledger {
@@ -59,11 +61,11 @@ impl Ledger {
         }
     }
 
-    /// What `docs/replay.md` says that memory cannot know: a process that starts after the clock was set back, once it has run for the whole
-    /// window.
+    /// What `docs/replay.md` says that memory cannot know, nor who has lost its journal: a process that starts after the clock was set back, once
+    /// it has run for the whole window.
     fn is_the_gap(&self, first: &Taken, again: &Taken) -> bool {
         let window = (self.window.max_age + self.window.leeway).as_millis() as i64;
-        self.store == StoreKind::Memory
+        again.began_empty
             && first.process != again.process
             && first.nonce_offset.map_or(first.offset, |offset| first.offset.max(offset)) > again.offset
             && (again.age >= window || self.on_start == OnStart::Wait)

@@ -147,7 +147,9 @@ impl Replica {
                 let offset = engine::offset(owner);
                 note(|| format!("replica {owner} admits {jti}"));
                 let nonce_offset = ledger.offset_of(proof.nonce.as_ref());
-                ledger.admit(&jti, Taken { by: owner, process: process.number, offset, nonce_offset, age });
+                let began_empty = process.authorizer.replay.begins_empty();
+                let process = process.number;
+                ledger.admit(&jti, Taken { by: owner, process, offset, nonce_offset, age, began_empty });
             } else {
                 if let Answer::Challenge(nonce) = &decided {
                     ledger.mint(nonce, engine::offset(owner));

@@ -1,24 +1,30 @@
 use super::*;
+use crate::clock::Stopwatch;
+use std::ops::Range;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many seeds are tried here and now: what `KEYPROOF_SEEDS` says, or few.
-fn seeds() -> u64 {
-    let said = std::env::var_os("KEYPROOF_SEEDS").and_then(|said| said.to_str()?.parse().ok());
-    said.unwrap_or(1000)
+/// What is broken on purpose is found before this seed.
+const CAUGHT_BEFORE: u64 = 20_000;
+/// How many worlds lie between two words about how far it is.
+const STEP: u64 = 10_000;
+
+/// Which seeds are tried here and now: what `KEYPROOF_SEEDS` says, so many or `from..to`, or few.
+fn seeds() -> Range<u64> {
+    let said = said("KEYPROOF_SEEDS").unwrap_or_else(|| "1000".to_owned());
+    let (first, end) = said.split_once("..").unwrap_or(("0", &said));
+    first.parse().unwrap()..end.parse().unwrap()
+}
+
+/// What the environment says of a run.
+fn said(name: &str) -> Option<String> {
+    std::env::var_os(name)?.into_string().ok()
 }
 
 /// Tries seeds on all cores, and returns the least that breaks a law of those that were tried.
-fn first_broken(seeds: std::ops::Range<u64>, flaw: Option<Flaw>) -> Option<(u64, Broken)> {
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| {
-        let say = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !runs() {
-                say(panic);
-            }
-        }));
-    });
+fn first_broken(seeds: Range<u64>, flaw: Option<Flaw>) -> Option<(u64, Broken)> {
+    be_quiet();
+    let watch = Stopwatch::start();
     let (next, found) = (AtomicU64::new(seeds.start), AtomicU64::new(u64::MAX));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -32,6 +38,11 @@ fn first_broken(seeds: std::ops::Range<u64>, flaw: Option<Flaw>) -> Option<(u64,
                     if simulate(seed, flaw, false).is_err() {
                         found.fetch_min(seed, Ordering::Relaxed);
                     }
+                    let tried = seed - seeds.start + 1;
+                    if tried.is_multiple_of(STEP) {
+                        let rate = tried as f64 / watch.elapsed().as_secs_f64();
+                        println!("{tried} worlds, {rate:.0} a second");
+                    }
                 }
             });
         }
@@ -40,7 +51,20 @@ fn first_broken(seeds: std::ops::Range<u64>, flaw: Option<Flaw>) -> Option<(u64,
     (seed < u64::MAX).then(|| (seed, simulate(seed, flaw, true).unwrap_err()))
 }
 
-fn must_hold(seeds: std::ops::Range<u64>) {
+/// A law that is broken panics, and it is the test that says so.
+fn be_quiet() {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let say = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !runs() {
+                say(panic);
+            }
+        }));
+    });
+}
+
+fn must_hold(seeds: Range<u64>) {
     if let Some((seed, broken)) = first_broken(seeds, None) {
         panic!("seed {seed}: {}\n{}", broken.what, broken.history.join("\n"));
     }
@@ -48,7 +72,7 @@ fn must_hold(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn both_laws_hold() {
-    must_hold(0..seeds());
+    must_hold(seeds());
 }
 
 /// `KEYPROOF_SEED=42 cargo test --lib simulation::tests::one_seed -- --ignored --nocapture`
@@ -57,8 +81,10 @@ fn both_laws_hold() {
 fn one_seed() {
     let seed = std::env::var_os("KEYPROOF_SEED").and_then(|seed| seed.to_str()?.parse().ok()).unwrap_or(0);
     let flaw = std::env::var_os("KEYPROOF_FLAW");
-    let flaw =
-        FLAWS.iter().copied().find(|known| flaw.as_ref().is_some_and(|flaw| *flaw == *format!("{known:?}")));
+    let flaw = CAUGHT
+        .iter()
+        .map(|(known, ..)| *known)
+        .find(|known| flaw.as_ref().is_some_and(|flaw| *flaw == *format!("{known:?}")));
     let (history, broken) = match simulate(seed, flaw, true) {
         Ok(history) => (history, None),
         Err(broken) => (broken.history, Some(broken.what)),
@@ -67,37 +93,42 @@ fn one_seed() {
     assert_eq!(broken, None);
 }
 
-const FLAWS: [Flaw; 11] = [
-    Flaw::RetentionOneSecondShort,
-    Flaw::EpochFromTheWallClock,
-    Flaw::RecogniseWithoutUpperBound,
-    Flaw::ForgetTheMark,
-    Flaw::NonceOfAnOlderProcess,
-    Flaw::IgnoreTheEpoch,
-    Flaw::EpochWithoutItsMoment,
-    Flaw::SpendBeforeVerify,
-    Flaw::StartWithoutLeeway,
-    Flaw::StartTrustsTheClock,
-    Flaw::JournalNotRead,
+/// Which law each flaw breaks, and with which seed: the first, when that was looked for. Each of their histories was read.
+const CAUGHT: [(Flaw, &str, u64); 11] = [
+    (Flaw::RetentionOneSecondShort, "law 1", 2671),
+    (Flaw::EpochFromTheWallClock, "law 1", 21),
+    (Flaw::RecogniseWithoutUpperBound, "law 1", 311),
+    (Flaw::ForgetTheMark, "law 2", 6),
+    (Flaw::NonceOfAnOlderProcess, "law 1", 6),
+    (Flaw::IgnoreTheEpoch, "law 1", 11),
+    (Flaw::EpochWithoutItsMoment, "law 1", 8),
+    (Flaw::SpendBeforeVerify, "law 2", 33),
+    (Flaw::StartWithoutLeeway, "law 1", 8587),
+    (Flaw::StartTrustsTheClock, "law 1", 777),
+    (Flaw::JournalNotRead, "law 1", 73),
 ];
 
-/// Those whose history was read and is what their name says, and where the search begins: one seed in thousands brings about the first.
-const CAUGHT: [(Flaw, u64); 6] = [
-    (Flaw::RetentionOneSecondShort, 2000),
-    (Flaw::EpochFromTheWallClock, 0),
-    (Flaw::NonceOfAnOlderProcess, 0),
-    (Flaw::IgnoreTheEpoch, 0),
-    (Flaw::EpochWithoutItsMoment, 0),
-    (Flaw::JournalNotRead, 0),
-];
-
+/// That it is the flaw which breaks the law is seen from the same world without it. Where worlds have changed, and another seed is the first,
+/// it is looked for.
 #[test]
 fn what_is_broken_on_purpose_is_caught() {
-    for (flaw, first) in CAUGHT {
-        let Some((seed, broken)) = first_broken(first..20_000, Some(flaw)) else {
-            panic!("{flaw:?} broke no law")
-        };
-        println!("{flaw:?}, seed {seed}: {}", broken.what);
-        assert!(broken.what.starts_with("law"), "{flaw:?}, seed {seed}: {}", broken.what);
+    for (flaw, law, seed) in CAUGHT {
+        let known = first_broken(seed..seed + 1, Some(flaw));
+        let found = known.or_else(|| first_broken(0..CAUGHT_BEFORE, Some(flaw)));
+        let Some((found, broken)) = found else { panic!("{flaw:?} broke no law") };
+        println!("{flaw:?}, seed {found}: {}", broken.what);
+        assert!(broken.what.starts_with(law), "{flaw:?}, seed {found}: {}", broken.what);
+        assert!(simulate(found, None, false).is_ok(), "{flaw:?}, seed {found}: broken without it, too");
+    }
+}
+
+/// `KEYPROOF_FLAW=ForgetTheMark cargo test --release --lib simulation::tests::first_seed_of_a_flaw -- --ignored --nocapture`
+#[test]
+#[ignore = "it looks for the first world in which something breaks a law"]
+fn first_seed_of_a_flaw() {
+    let wanted = said("KEYPROOF_FLAW").unwrap_or_default();
+    for (flaw, ..) in CAUGHT.iter().filter(|(flaw, ..)| wanted.is_empty() || format!("{flaw:?}") == wanted) {
+        let found = first_broken(seeds(), Some(*flaw));
+        println!("{flaw:?}: {:?}", found.map(|(seed, broken)| (seed, broken.what)));
     }
 }
