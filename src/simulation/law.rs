@@ -28,8 +28,8 @@ pub(super) struct Taken {
     pub(super) nonce_offset: Option<i64>,
     /// How long the process had run by its steady clock.
     pub(super) age: Millis,
-    /// It began with nothing that vouches for the past: in memory, or with a journal that leaves doubt.
-    pub(super) began_empty: bool,
+    /// The last process of it that began with nothing to vouch for the past, in memory or with a journal that left doubt; 0 for none.
+    pub(super) emptied: u32,
 }
 
 impl Ledger {
@@ -62,13 +62,12 @@ impl Ledger {
     }
 
     /// What `docs/replay.md` says that memory cannot know, nor who has lost its journal: a process that starts after the clock was set back, once
-    /// it has run for the whole window.
+    /// it has run for the whole window, or, with a journal, was started again.
     fn is_the_gap(&self, first: &Taken, again: &Taken) -> bool {
         let window = (self.window.max_age + self.window.leeway).as_millis() as i64;
-        again.began_empty
-            && first.process != again.process
+        first.process < again.emptied
             && first.nonce_offset.map_or(first.offset, |offset| first.offset.max(offset)) > again.offset
-            && (again.age >= window || self.on_start == OnStart::Wait)
+            && (again.emptied < again.process || again.age >= window || self.on_start == OnStart::Wait)
     }
 
     /// The second law: whoever follows challenges gets through within three tries, once the faults have ended.

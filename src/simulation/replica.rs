@@ -77,6 +77,8 @@ pub(super) struct Replica {
 struct State {
     /// How many processes there were.
     processes: u32,
+    /// The last of them that began with nothing to vouch for the past.
+    emptied: u32,
     running: Option<Process>,
 }
 
@@ -84,6 +86,7 @@ struct State {
 #[derive(Clone)]
 pub(super) struct Process {
     number: u32,
+    emptied: u32,
     began: UnixTime,
     pub(super) authorizer: Arc<Authorizer>,
 }
@@ -107,7 +110,11 @@ impl Replica {
             let authorizer = Arc::new(begin(owner, &setting, journal).await);
             let began = engine::clocks_of(owner).steady;
             let replay = Arc::clone(&authorizer.replay);
-            state.borrow_mut().running = Some(Process { number, began, authorizer });
+            if replay.begins_empty() {
+                state.borrow_mut().emptied = number;
+            }
+            let emptied = state.borrow().emptied;
+            state.borrow_mut().running = Some(Process { number, emptied, began, authorizer });
             replay.watch(&Clock::system()).await;
         });
     }
@@ -147,9 +154,8 @@ impl Replica {
                 let offset = engine::offset(owner);
                 note(|| format!("replica {owner} admits {jti}"));
                 let nonce_offset = ledger.offset_of(proof.nonce.as_ref());
-                let began_empty = process.authorizer.replay.begins_empty();
-                let process = process.number;
-                ledger.admit(&jti, Taken { by: owner, process, offset, nonce_offset, age, began_empty });
+                let (emptied, process) = (process.emptied, process.number);
+                ledger.admit(&jti, Taken { by: owner, process, offset, nonce_offset, age, emptied });
             } else {
                 if let Answer::Challenge(nonce) = &decided {
                     ledger.mint(nonce, engine::offset(owner));
