@@ -104,6 +104,11 @@ impl<I: Id, T> ById<I, T> {
         self.things.iter().flatten()
     }
 
+    /// Everything with its identity.
+    pub fn pairs(&self) -> impl Iterator<Item = (I, &T)> {
+        self.things.iter().enumerate().filter_map(|(number, thing)| Some((I::new(number), thing.as_ref()?)))
+    }
+
     /// What there is for this identity.
     pub fn get(&self, id: I) -> Option<&T> {
         self.things.get(id.number())?.as_ref()
@@ -146,5 +151,6 @@ mod tests {
             [0, 1, 2, 3, 4].map(|number| kept.get(RouteId(number)).copied()),
             [None, Some("b"), None, Some("d"), None]
         );
+        assert_eq!(kept.pairs().collect::<Vec<_>>(), [(RouteId(1), &"b"), (RouteId(3), &"d")]);
     }
 }

@@ -127,6 +127,7 @@ impl App {
         let generation = Generation::first(&plan, &process, mint);
         let metrics = Arc::clone(&generation.observer.metrics);
         process.tell(&metrics);
+        generation.proxy.tell(&metrics);
         listeners.iter().for_each(|bound| bound.tell(&metrics));
         let current = Arc::new(ArcSwap::from_pointee(generation));
         let shown = reload::shown(&plan, 1, process.clock.now(), None);

@@ -282,6 +282,7 @@ impl Running {
         let metrics = &generation.observer.metrics;
         let issuers: Vec<&str> = plan.issuers.iter().map(|issuer| issuer.rules.name.as_str()).collect();
         metrics.set_issuers(&issuers);
+        generation.proxy.tell(metrics);
         listeners.become_next(next, &plan, metrics);
         if let Some(admin) = admin {
             self.admin.move_to(admin, plan.admin, facts);

@@ -10,7 +10,7 @@ use super::plan::{Authorization, Balance, ListenerMode, UpstreamHost, UpstreamPr
 use super::problem::{Findings, Position};
 use super::read::{Entries, List, Read, Spot, about, choice, did_you_mean, object, property, section, words};
 use super::tree::{Node, Placed};
-use super::value::{Fields, Pairs, Urls, word};
+use super::value::{Fields, OrOff, Pairs, Urls, word};
 use crate::authorize::Mode;
 use crate::dpop::NoncePolicy;
 use crate::replay::OnStart;
@@ -252,8 +252,40 @@ section! {
         resolve: default(Span, json!("10s")),
         /// Which server a request goes to. round_robin: each in its turn; least_requests: the less busy of two at random.
         balance: default(Spot<Balance>, json!("round_robin")),
+        /// Has each server asked, beside the requests, whether it is healthy; one that is not gets none. Absent: not asked.
+        health: optional(HealthCheck),
+        /// When a server rests whose requests fail, without being asked; never more than half of the servers do. off: never.
+        eject: default(OrOff<Eject>, json!({})),
+        /// How many connections each server may have: 1 to 1000000. More requests wait for timeouts.connect, then get 503.
+        connections: default(Count, json!(1024)),
         /// How long it may take.
         timeouts: default(Timeouts, json!({})),
+    }
+}
+
+section! {
+    /// Asks servers whether they are healthy, each by itself.
+    HealthCheck {
+        /// What is asked for, as /healthz; any 2xx is healthy.
+        path: required(Text),
+        /// How long after an answer, or none, it is asked for again: 100ms to 1h.
+        interval: default(Span, json!("5s")),
+        /// How long an answer may take, the connection included.
+        timeout: default(Span, json!("2s")),
+        /// After so many failures in a row it is unhealthy: 1 to 1000.
+        unhealthy_after: default(Count, json!(3)),
+        /// After so many good answers in a row it is healthy again: 1 to 1000.
+        healthy_after: default(Count, json!(2)),
+    }
+}
+
+section! {
+    /// When a server rests whose requests fail.
+    Eject {
+        /// After so many failures in a row (no connection, a reset, no answer in time, one that is malformed, 502 to 504): 1 to 1000.
+        after: default(Count, json!(5)),
+        /// How long it rests the first time: 100ms to 5m. Each time that it fails again soon after, it is twice as long, up to 5m.
+        rest as "for": default(Span, json!("10s")),
     }
 }
 

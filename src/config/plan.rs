@@ -29,13 +29,17 @@ use crate::route::{Matcher, Table};
 use crate::token::IssuerRules;
 use crate::uri::Origin;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
+
+pub use upstreams::{
+    Balance, CheckPlan, ConnectionPlan, EjectPlan, HealthPlan, ServerPlan, TimeoutPlan, TlsIdentity,
+    UpstreamHost, UpstreamPlan, UpstreamProtocol, UpstreamTlsPlan,
+};
 
 /// A configuration that can run.
 #[derive(Debug)]
@@ -155,120 +159,6 @@ pub enum KeySource {
     /// RFC 8414 metadata of this issuer, then OpenID's.
     Discovery(Url),
 }
-
-/// An upstream.
-#[derive(Clone, Debug)]
-pub struct UpstreamPlan {
-    /// Which it is.
-    pub id: UpstreamId,
-    /// Its name: a metric label.
-    pub name: String,
-    /// Its servers.
-    pub servers: Vec<ServerPlan>,
-    /// Which `Host` they get.
-    pub host: UpstreamHost,
-    /// Which of them a request goes to.
-    pub balance: Balance,
-    /// What decides a connection besides the server.
-    pub connection: ConnectionPlan,
-    /// How often names are looked up again.
-    pub resolve: Duration,
-    /// How long it may take.
-    pub timeouts: TimeoutPlan,
-}
-
-/// How long an upstream may take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TimeoutPlan {
-    /// To be connected.
-    pub connect: Duration,
-    /// To send the response's head.
-    pub response: Duration,
-    /// Between bytes of a response's body or of a tunnel.
-    pub idle: Duration,
-}
-
-/// A server of an upstream, as the file names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerPlan {
-    /// It is spoken to over TLS.
-    pub tls: bool,
-    /// Its name or address, and its port where that is not the scheme's own.
-    pub authority: http::uri::Authority,
-}
-
-/// Which `Host` an upstream's servers get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamHost {
-    /// What the client asked for.
-    Public,
-    /// The server's own.
-    Server,
-}
-
-/// Which server of an upstream a request goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    /// Each in its turn.
-    RoundRobin,
-    /// The less busy of two at random.
-    LeastRequests,
-}
-
-/// What is spoken to an upstream's servers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UpstreamProtocol {
-    /// HTTP/1.1.
-    #[default]
-    Http1,
-    /// HTTP/2: over TLS by ALPN, else with prior knowledge.
-    Http2,
-    /// Over TLS whichever of the two the server chooses, else HTTP/1.1.
-    Auto,
-}
-
-/// What decides a connection to an upstream besides the server. Two that are equal may share connections; with any difference none may be kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ConnectionPlan {
-    /// What is spoken.
-    pub protocol: UpstreamProtocol,
-    /// How https servers are spoken to.
-    pub tls: UpstreamTlsPlan,
-}
-
-/// How https servers are spoken to. The contents of the files are here, not their names: a file that changed is another setting.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UpstreamTlsPlan {
-    /// Who vouches for the servers; `None`: whom the system trusts.
-    pub authorities: Option<Vec<CertificateDer<'static>>>,
-    /// The name that is asked for and must be in the certificate; `None`: the server's own.
-    pub server_name: Option<ServerName<'static>>,
-    /// The gateway's own certificate.
-    pub identity: Option<TlsIdentity>,
-}
-
-/// A certificate chain and its key, found to fit each other.
-#[derive(Clone, Debug)]
-pub struct TlsIdentity(Arc<CertifiedKey>, Arc<PrivateKeyDer<'static>>);
-
-impl TlsIdentity {
-    fn new(pair: CertifiedKey, key: PrivateKeyDer<'static>) -> Self {
-        Self(Arc::new(pair), Arc::new(key))
-    }
-
-    /// What TLS shows and signs with.
-    pub fn certified(&self) -> Arc<CertifiedKey> {
-        Arc::clone(&self.0)
-    }
-}
-
-impl PartialEq for TlsIdentity {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.cert == other.0.cert && self.1 == other.1
-    }
-}
-
-impl Eq for TlsIdentity {}
 
 /// A route.
 #[derive(Clone, Debug)]

@@ -207,6 +207,39 @@ impl Read for Pairs {
     }
 }
 
+/// A section, or the word `off`.
+#[derive(Clone, Debug)]
+pub(super) enum OrOff<T> {
+    On(T),
+    Off,
+}
+
+impl<T: Read> Read for OrOff<T> {
+    fn read(node: &Placed<Node>, place: Position, findings: &mut Findings) -> Option<Self> {
+        if let Node::Text(text) = &node.value
+            && text.text == "off"
+        {
+            return Some(Self::Off);
+        }
+        if matches!(node.value, Node::Map(_)) {
+            return T::read(node, place, findings).map(Self::On);
+        }
+        mismatch(&node.value, "a section, or off", "write \"key: value\" lines, or off", &place, findings);
+        None
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [T::schema(), { "const": "off" }] })
+    }
+
+    fn effective(&self) -> Value {
+        match self {
+            Self::On(section) => section.effective(),
+            Self::Off => "off".into(),
+        }
+    }
+}
+
 /// Header fields and their values, which may be secrets.
 #[derive(Clone, Debug)]
 pub(super) struct Fields(pub(super) Pairs);

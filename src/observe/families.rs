@@ -18,6 +18,14 @@ const UPSTREAM_DURATION: Name =
     ("keyproof_upstream_duration_seconds", "From forwarding a request to the head of the upstream's answer.");
 const UPSTREAM_REQUESTS: Name =
     ("keyproof_upstream_requests_total", "Requests that went to an upstream, by how that ended.");
+const UPSTREAM_SERVERS: Name = (
+    "keyproof_upstream_servers",
+    "Servers of an upstream. healthy: they get requests; unhealthy: their checks fail; ejected: they rest, because requests failed.",
+);
+const UPSTREAM_CONNECTIONS: Name = (
+    "keyproof_upstream_connections",
+    "Connections to the servers of an upstream, those included that are being opened; without those of health checks.",
+);
 const DECISION_DURATION: Name =
     ("keyproof_decision_duration_seconds", "From a request's head to the decision: the gateway's own work.");
 const TOKENS: Name =
@@ -97,6 +105,8 @@ pub(super) struct Families {
     pub(super) request_duration: HistogramVec,
     pub(super) upstream_duration: HistogramVec,
     pub(super) upstream_requests: IntCounterVec,
+    pub(super) upstream_servers: IntGaugeVec,
+    pub(super) upstream_connections: IntGaugeVec,
     pub(super) decision_duration: Histogram,
     pub(super) tokens: IntCounterVec,
     pub(super) proof_skew: Histogram,
@@ -142,6 +152,8 @@ impl Families {
             request_duration: histograms(&r, REQUEST_DURATION, REQUEST_SECONDS, &["route"])?,
             upstream_duration: histograms(&r, UPSTREAM_DURATION, REQUEST_SECONDS, &["upstream"])?,
             upstream_requests: counters(&r, UPSTREAM_REQUESTS, &["upstream", "result"])?,
+            upstream_servers: gauges(&r, UPSTREAM_SERVERS, &["upstream", "state"])?,
+            upstream_connections: gauges(&r, UPSTREAM_CONNECTIONS, &["upstream"])?,
             decision_duration: histogram(&r, DECISION_DURATION, DECISION_SECONDS)?,
             tokens: counters(&r, TOKENS, &["route", "binding"])?,
             proof_skew: histogram(&r, PROOF_SKEW, SKEW_SECONDS)?,

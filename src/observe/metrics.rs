@@ -42,7 +42,7 @@ struct RouteMetrics {
 struct UpstreamMetrics {
     name: String,
     duration: Histogram,
-    requests: [(&'static str, IntCounter); 5],
+    requests: [(&'static str, IntCounter); 7],
 }
 
 impl UpstreamMetrics {
@@ -51,7 +51,8 @@ impl UpstreamMetrics {
         Self {
             name: name.to_owned(),
             duration: families.upstream_duration.with_label_values(&[name]),
-            requests: ["ok", "refused", "timeout", "reset", "malformed"].map(requests),
+            requests: ["ok", "refused", "timeout", "reset", "malformed", "no_room", "unhealthy"]
+                .map(requests),
         }
     }
 }
@@ -208,7 +209,7 @@ impl RouteMetrics {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{HotKeysState, ListenerState, ReplayState};
+    use super::super::{HotKeysState, ListenerState, ReplayState, ServersSource, ServersState};
     use super::*;
     use std::collections::BTreeMap;
 
@@ -261,8 +262,10 @@ keyproof_requests_total counter route status
 keyproof_tls_certificate_expiry_timestamp_seconds gauge listener
 keyproof_tls_handshake_failures_total counter listener
 keyproof_tokens_total counter binding route
+keyproof_upstream_connections gauge upstream
 keyproof_upstream_duration_seconds histogram upstream
 keyproof_upstream_requests_total counter result upstream
+keyproof_upstream_servers gauge state upstream
 ";
 
     #[test]
@@ -273,6 +276,8 @@ keyproof_upstream_requests_total counter result upstream
         metrics.token(ORDERS, Binding::Dpop);
         metrics.certificate_expires(PUBLIC, 1);
         metrics.set_listener_source(PUBLIC, Box::new(ListenerState::default));
+        let source: ServersSource = Box::new(ServersState::default);
+        metrics.set_upstream_sources(std::iter::once((LEGACY, source)));
         let mut found = BTreeMap::new();
         for family in metrics.families.registry.gather() {
             let labels = family.get_metric().first().unwrap().get_label();
@@ -388,6 +393,23 @@ keyproof_upstream_requests_total counter result upstream
         }
         open.store(0, std::sync::atomic::Ordering::Relaxed);
         assert!(rendered(&metrics, 160).contains("keyproof_connections{listener=\"public\"} 0"));
+    }
+
+    #[test]
+    fn servers_are_counted_for_the_upstreams_that_there_are() {
+        let metrics = metrics();
+        let state = ServersState { healthy: 3, unhealthy: 2, ejected: 1, connections: 9 };
+        let source: ServersSource = Box::new(move || state);
+        metrics.set_upstream_sources(std::iter::once((LEGACY, source)));
+        let text = rendered(&metrics, 0);
+        for (state, count) in [("healthy", 3), ("unhealthy", 2), ("ejected", 1)] {
+            let line =
+                format!("keyproof_upstream_servers{{state=\"{state}\",upstream=\"legacy\"}} {count}\n");
+            assert!(text.contains(&line), "{text}");
+        }
+        assert!(text.contains("keyproof_upstream_connections{upstream=\"legacy\"} 9\n"), "{text}");
+        metrics.set_upstream_sources(std::iter::empty());
+        assert!(!rendered(&metrics, 0).contains("keyproof_upstream_servers{"));
     }
 
     /// The keys of a new issuer are read before its configuration is in force.

@@ -21,7 +21,7 @@ pub use access_log::{AccessLog, LogFormat};
 pub use exchange::{Binding, Decision, Exchange, Observer};
 pub use line::Finding;
 pub use metrics::Metrics;
-pub use scrape::{HotKeysState, ListenerState, ReplayState};
+pub use scrape::{HotKeysState, ListenerState, ReplayState, ServersSource, ServersState};
 pub use text::write_address;
 pub use time::rfc3339;
 pub use tracing::{LevelError, init};

@@ -3,7 +3,7 @@
 use super::families::Families;
 use super::metrics::Metrics;
 use crate::clock::UnixTime;
-use crate::names::ListenerId;
+use crate::names::{ListenerId, UpstreamId};
 use prometheus::{IntCounter, IntGauge};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -47,6 +47,22 @@ pub struct ListenerState {
     pub malformed: u64,
 }
 
+/// What an upstream says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServersState {
+    /// How many of its servers get requests.
+    pub healthy: usize,
+    /// How many do not, because their checks fail.
+    pub unhealthy: usize,
+    /// How many rest, because requests failed.
+    pub ejected: usize,
+    /// How many connections there are to all of them.
+    pub connections: usize,
+}
+
+/// Asks an upstream.
+pub type ServersSource = Box<dyn Fn() -> ServersState + Send>;
+
 /// Asks a listener.
 type ListenerSource = Box<dyn Fn() -> ListenerState + Send>;
 
@@ -59,6 +75,14 @@ struct ListenerMetrics {
     malformed: IntCounter,
 }
 
+/// The children of one upstream that are asked for.
+struct UpstreamMetrics {
+    healthy: IntGauge,
+    unhealthy: IntGauge,
+    ejected: IntGauge,
+    connections: IntGauge,
+}
+
 /// What is asked for when somebody scrapes.
 #[derive(Default)]
 pub(super) struct Scrape {
@@ -66,6 +90,7 @@ pub(super) struct Scrape {
     hot_keys: Option<Box<dyn Fn() -> HotKeysState + Send>>,
     dropped_lines: Option<Box<dyn Fn() -> u64 + Send>>,
     listeners: BTreeMap<ListenerId, (ListenerMetrics, ListenerSource)>,
+    upstreams: Vec<(UpstreamMetrics, ServersSource)>,
     /// Whose keys there are.
     issuers: Vec<String>,
     /// When an issuer's keys were last read, those included whose configuration is not in force yet.
@@ -112,6 +137,17 @@ impl Metrics {
         }
     }
 
+    /// Says which upstreams there are, and where their metrics come from: asked at every scrape.
+    pub fn set_upstream_sources(&self, sources: impl Iterator<Item = (UpstreamId, ServersSource)>) {
+        let mut scrape = lock(&self.scrape);
+        self.families.upstream_servers.reset();
+        self.families.upstream_connections.reset();
+        let with_metrics = sources.map(|(upstream, source)| {
+            (UpstreamMetrics::new(&self.families, self.upstream_name(upstream)), source)
+        });
+        scrape.upstreams = with_metrics.collect();
+    }
+
     /// Says whose keys there are: those of other issuers have no age any more.
     pub fn set_issuers(&self, issuers: &[&str]) {
         let mut scrape = lock(&self.scrape);
@@ -151,9 +187,16 @@ impl Metrics {
         }
         for (metrics, source) in scrape.listeners.values() {
             let state = source();
-            metrics.connections.set(state.connections.try_into().unwrap_or(i64::MAX));
+            metrics.connections.set(to_i64(state.connections));
             raise(&metrics.failed_handshakes, state.failed_handshakes);
             raise(&metrics.malformed, state.malformed);
+        }
+        for (metrics, source) in &scrape.upstreams {
+            let state = source();
+            metrics.healthy.set(to_i64(state.healthy));
+            metrics.unhealthy.set(to_i64(state.unhealthy));
+            metrics.ejected.set(to_i64(state.ejected));
+            metrics.connections.set(to_i64(state.connections));
         }
         for issuer in &scrape.issuers {
             let read = scrape.keys_read.get(issuer);
@@ -174,9 +217,25 @@ impl ListenerMetrics {
     }
 }
 
+impl UpstreamMetrics {
+    fn new(families: &Families, name: &str) -> Self {
+        let servers = |state| families.upstream_servers.with_label_values(&[name, state]);
+        Self {
+            healthy: servers("healthy"),
+            unhealthy: servers("unhealthy"),
+            ejected: servers("ejected"),
+            connections: families.upstream_connections.with_label_values(&[name]),
+        }
+    }
+}
+
 /// Brings a counter up to what its source has counted.
 fn raise(counter: &IntCounter, counted: u64) {
     counter.inc_by(counted.saturating_sub(counter.get()));
+}
+
+fn to_i64(count: usize) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
 }
 
 fn to_f64(count: usize) -> f64 {

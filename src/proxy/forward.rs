@@ -19,15 +19,18 @@ use crate::observe::Exchange;
 use crate::server::Sender;
 use crate::upstream::{Failure, RequestBody, Tunnel, UpstreamBody, UpstreamError};
 use crate::uri::CanonicalPath;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, TRAILER, UPGRADE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, RETRY_AFTER, TRAILER, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use std::mem;
 
 /// How many fields the gateway sets besides the identity. With room for all of them the map grows once, or it would up to three times.
 const FIELDS: usize = 8;
+
+/// After so many seconds a request that no server could take may be sent again.
+const SOON: u32 = 1;
 
 /// A request that may go on, with everything that decides how it looks to the upstream.
 pub(super) struct Onward<'a> {
@@ -132,6 +135,15 @@ impl Onward<'_> {
     }
 }
 
+/// What the body says of an answer that no upstream gave.
+const fn code(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::GATEWAY_TIMEOUT => "gateway_timeout",
+        StatusCode::SERVICE_UNAVAILABLE => "upstream_unavailable",
+        _ => "bad_gateway",
+    }
+}
+
 /// What the upstream sees of token and proof. While a route only observes, an API that checks them itself still gets both.
 fn settle_credentials(headers: &mut HeaderMap, forwarding: &Forwarding, permit: &Permit) {
     if !forwarding.observes {
@@ -173,7 +185,7 @@ impl Proxy {
             Some((number, self.upstreams.get(number)?, &forwarding.timeouts))
         });
         let Some((number, upstream, timeouts)) = way else {
-            return Ok(Answered::Failed(UpstreamError::Connect, route));
+            return Ok(Answered::Failed(UpstreamError::Unresolved, route));
         };
         exchange.to_upstream(number);
         match upstream.send(request, timeouts).await {
@@ -186,14 +198,16 @@ impl Proxy {
                 exchange.upstream_failed(error.result(), error.label(), server);
                 match error {
                     UpstreamError::ClientBody => Err(Denial::Body),
-                    UpstreamError::Connect
+                    UpstreamError::Connect(_)
                     | UpstreamError::Unresolved
                     | UpstreamError::Tls(_)
-                    | UpstreamError::ConnectTimeout
+                    | UpstreamError::ConnectTimeout(_)
                     | UpstreamError::ResponseTimeout
                     | UpstreamError::Broken
                     | UpstreamError::Http2(_)
-                    | UpstreamError::Malformed(_) => Ok(Answered::Failed(error, route)),
+                    | UpstreamError::Malformed(_)
+                    | UpstreamError::NoRoom
+                    | UpstreamError::Unhealthy => Ok(Answered::Failed(error, route)),
                 }
             }
         }
@@ -218,10 +232,12 @@ impl Proxy {
             }
             Answered::Failed(error, route) => {
                 exchange.status(error.status());
-                let timed_out = error.status() == http::StatusCode::GATEWAY_TIMEOUT;
-                let code = if timed_out { "gateway_timeout" } else { "bad_gateway" };
                 let description = error.to_string();
-                let answer = Answer::error(error.status(), code, &description, request_id);
+                let mut answer =
+                    Answer::error(error.status(), code(error.status()), &description, request_id);
+                if error.status() == StatusCode::SERVICE_UNAVAILABLE {
+                    answer.headers.insert(RETRY_AFTER, HeaderValue::from(SOON));
+                }
                 let answer = if grpc { grpc::told(answer, &description) } else { answer };
                 (respond::carry(answer, exchange), route)
             }

@@ -23,9 +23,9 @@ use crate::entrance::{Arrived, Entrance};
 use crate::gate::{Admission, Admitted, Gate, Question, Refused, Understood};
 use crate::headers::{self, Protected};
 use crate::names::{ById, IssuerId, RouteId, UpstreamId};
-use crate::observe::Exchange;
+use crate::observe::{Exchange, Metrics, ServersSource, ServersState};
 use crate::server::{Door, Peer, Sender};
-use crate::upstream::{Pace, RequestBody, TrailerFilter, Upstream};
+use crate::upstream::{Pace, RequestBody, TrailerFilter, Upstream, UpstreamState};
 use forward::{Answered, Onward};
 use http::header::{ORIGIN, UPGRADE};
 use http::request::Parts;
@@ -93,9 +93,10 @@ impl Proxy {
             };
             (route.id, forwarding)
         };
+        let clock = entrance.clock().clone();
         let upstream = |plan: &UpstreamPlan| {
             let before = before.and_then(|before| before.upstreams.get(plan.id));
-            (plan.id, Upstream::after(before, plan))
+            (plan.id, Upstream::after(before, plan, &clock))
         };
         let protected =
             Arc::new(Protected::new(plan.routes.iter().flat_map(|route| route.policy.identity.names())));
@@ -110,6 +111,18 @@ impl Proxy {
             trailers,
             leeways: plan.issuers.iter().map(|issuer| (issuer.id, issuer.rules.leeway)).collect(),
         }
+    }
+
+    /// Says where the metrics of upstreams come from.
+    pub fn tell(&self, metrics: &Metrics) {
+        metrics.set_upstream_sources(self.upstreams.pairs().map(|(id, upstream)| {
+            let state = upstream.state();
+            let source: ServersSource = Box::new(move || {
+                let UpstreamState { healthy, unhealthy, ejected, connections } = state();
+                ServersState { healthy, unhealthy, ejected, connections }
+            });
+            (id, source)
+        }));
     }
 
     /// The gate's refusal on this connection.

@@ -2,9 +2,10 @@
 
 use super::Malformed;
 use super::UpstreamError;
-use super::connect::{Connection, Underway};
+use super::http1::Connection;
 use super::http2::Http2Body;
 use super::pool::Pool;
+use super::server::Underway;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -207,8 +208,13 @@ impl Body for UpstreamBody {
         };
         // Trailers are the last frame there can be.
         self.over = !matches!(&next, Some(Ok(frame)) if frame.is_data());
-        if matches!(&next, Some(Err(_))) {
+        if let Some(Err(error)) = &next {
             self.close();
+            if let (UpstreamBodyError::Broken(_) | UpstreamBodyError::Reset(_), Some(underway)) =
+                (error, &mut self.underway)
+            {
+                underway.fails(Malformed::Body.into());
+            }
         }
         Poll::Ready(next)
     }

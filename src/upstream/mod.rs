@@ -2,176 +2,59 @@
 
 mod again;
 mod answer;
+mod balance;
 mod body;
-mod connect;
+mod error;
 mod framing;
+mod health;
+mod http1;
 mod http2;
 mod interim;
 mod pool;
+mod room;
+mod server;
 mod servers;
 mod socket;
 mod stream;
+mod target;
 mod tls;
 mod tunnel;
 
 pub use answer::{UpstreamBody, UpstreamBodyError};
 pub use body::{Pace, RequestBody, RequestBodyError, TrailerFilter};
+pub use error::{ConnectFailure, ConnectStage, Failure, Malformed, UpstreamError};
 pub use http2::Http2Failure;
 pub use tls::TlsFailure;
 pub use tunnel::{Tunnel, TunnelEnd};
 
+use crate::clock::Clock;
 use crate::config::{Balance, ConnectionPlan, TimeoutPlan, UpstreamHost, UpstreamPlan};
+use balance::Order;
 use body::Flow;
-use connect::{Attempt, Manner, Server, Target};
+use health::Fleet;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body;
-use servers::Servers;
-use std::net::SocketAddr;
+use server::{Attempt, Manner, Underway};
+use servers::{Servers, Terms};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use target::Target;
 use tls::Tls;
 
-/// Why there is no answer from the upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum UpstreamError {
-    /// No server could be reached; nothing was sent.
-    #[error("the upstream cannot be reached")]
-    Connect,
-    /// Its names have no address.
-    #[error("the upstream cannot be reached")]
-    Unresolved,
-    /// TLS failed.
-    #[error("the upstream cannot be reached")]
-    Tls(TlsFailure),
-    /// No server accepted a connection in time; nothing was sent.
-    #[error("connecting to the upstream timed out")]
-    ConnectTimeout,
-    /// The head of the response did not come in time.
-    #[error("the upstream's answer timed out")]
-    ResponseTimeout,
-    /// The connection ended before the head of an answer was whole.
-    #[error("the upstream's answer is broken")]
-    Broken,
-    /// HTTP/2 says why there is no answer.
-    #[error("the upstream's answer is broken")]
-    Http2(Http2Failure),
-    /// What came is no answer that can be handed on for sure.
-    #[error("the upstream's answer is malformed")]
-    Malformed(Malformed),
-    /// The client's body failed, not the upstream: answer 400 and close.
-    #[error("the client's body failed")]
-    ClientBody,
-}
-
-/// What is wrong with an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Malformed {
-    /// No head of HTTP/1.1.
-    Head,
-    /// A head beyond `limits.response_header_size`.
-    HeadTooLarge,
-    /// More interim answers (1xx) than are taken.
-    Interim,
-    /// Where the body ends cannot be told (RFC 9112 section 6.3).
-    ContentLength,
-    /// Another coding than `chunked`, or one that HTTP/1.0 does not have (RFC 9112 section 6.1).
-    TransferCoding,
-    /// A switch of protocols that nobody asked for (RFC 9110 section 15.2.2).
-    Upgrade,
-    /// The body was badly framed or broke off before anything was sent to the client.
-    Body,
-    /// Against the rules of HTTP/2 (RFC 9113).
-    Http2,
-    /// Not a beginning of HTTP/2.
-    NotHttp2,
-}
-
-impl From<TlsFailure> for UpstreamError {
-    fn from(what: TlsFailure) -> Self {
-        Self::Tls(what)
-    }
-}
-
-impl From<Malformed> for UpstreamError {
-    fn from(what: Malformed) -> Self {
-        Self::Malformed(what)
-    }
-}
-
-impl UpstreamError {
-    /// 502, 504 or, where it is the client's fault, 400.
-    pub const fn status(self) -> StatusCode {
-        match self {
-            Self::Http2(Http2Failure::Silent | Http2Failure::Deadline)
-            | Self::ConnectTimeout
-            | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Connect
-            | Self::Unresolved
-            | Self::Tls(_)
-            | Self::Broken
-            | Self::Http2(_)
-            | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
-            Self::ClientBody => StatusCode::BAD_REQUEST,
-        }
-    }
-
-    /// What the metric says: one of a fixed set; `None` where it is the client's fault.
-    pub const fn result(self) -> Option<&'static str> {
-        match self {
-            Self::Connect | Self::Unresolved | Self::Tls(_) => Some("refused"),
-            Self::ConnectTimeout | Self::ResponseTimeout => Some("timeout"),
-            Self::Broken => Some("reset"),
-            Self::Http2(how) => Some(how.result()),
-            Self::Malformed(_) => Some("malformed"),
-            Self::ClientBody => None,
-        }
-    }
-
-    /// What the log says: one of a fixed set of texts, which begin with a word for programs.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Connect => "upstream_connect",
-            Self::Unresolved => "upstream_unresolved: the names of its servers have no address",
-            Self::Tls(what) => what.label(),
-            Self::ConnectTimeout => "upstream_connect_timeout",
-            Self::ResponseTimeout => "upstream_response_timeout",
-            Self::Broken => "upstream_broken: the connection ended before the answer's head",
-            Self::Http2(how) => how.label(),
-            Self::Malformed(what) => what.label(),
-            Self::ClientBody => "client_body",
-        }
-    }
-}
-
-impl Malformed {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Head => "upstream_malformed: the answer's head is no HTTP/1.1",
-            Self::HeadTooLarge => {
-                "upstream_malformed: the answer's head is beyond response_header_size, 256 KiB in 1,000 lines at most"
-            }
-            Self::Interim => "upstream_malformed: more than 32 interim answers (1xx)",
-            Self::ContentLength => "upstream_malformed: the answer's Content-Length is not one number",
-            Self::TransferCoding => "upstream_malformed: the answer's Transfer-Encoding is not chunked alone",
-            Self::Upgrade => "upstream_malformed: the answer is a 101 that nobody asked for",
-            Self::Body => "upstream_malformed: the answer's body is badly framed or breaks off",
-            Self::Http2 => "upstream_malformed: the server breaks the rules of HTTP/2",
-            Self::NotHttp2 => "upstream_malformed: the server speaks no HTTP/2",
-        }
-    }
-}
-
-/// Why there is no answer, and from whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{error}")]
-pub struct Failure {
-    /// Why.
-    pub error: UpstreamError,
-    /// The server that was asked last.
-    pub server: Option<SocketAddr>,
+/// How many servers of an upstream are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamState {
+    /// They get requests.
+    pub healthy: usize,
+    /// Their checks fail.
+    pub unhealthy: usize,
+    /// They rest because requests failed.
+    pub ejected: usize,
+    /// Connections to all of them, those included that are being opened.
+    pub connections: usize,
 }
 
 /// One upstream: its servers in turn, a pool of idle connections for each.
@@ -187,13 +70,16 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// The upstream of this plan. Where its servers have names it looks them up from now on, on the runtime of the caller.
-    pub fn new(plan: &UpstreamPlan) -> Self {
-        Self::after(None, plan)
+    /// The upstream of this plan. Where its servers have names or are asked for their health, that is done from now on, on the runtime of the
+    /// caller.
+    pub fn new(plan: &UpstreamPlan, clock: &Clock) -> Self {
+        Self::after(None, plan, clock)
     }
 
-    /// The same, with the connections of the one before: those to servers that it still has, if what decides them is the same.
-    pub fn after(before: Option<&Self>, plan: &UpstreamPlan) -> Self {
+    /// The same, with what the one before has and knows of servers that it still has: their connections, if what decides them is the same, and
+    /// their health, if what decides that is.
+    pub fn after(before: Option<&Self>, plan: &UpstreamPlan, clock: &Clock) -> Self {
+        let fleet = Fleet::after(before.map(|before| before.servers.fleet()), plan, clock);
         let before = before.filter(|before| before.connection == plan.connection);
         let before = before.map(|before| before.servers.known()).unwrap_or_default();
         let config = plan
@@ -205,9 +91,10 @@ impl Upstream {
             let tls = config.as_ref().and_then(|config| Tls::new(config, &plan.connection.tls, server));
             Arc::new(Target::new(server, tls.filter(|_| server.tls), plan.connection.protocol))
         };
+        let terms = Terms { fleet, connections: plan.connections };
         Self {
             name: plan.name.as_str().into(),
-            servers: Servers::new(plan.servers.iter().map(target).collect(), plan.resolve, &before),
+            servers: Servers::new(terms, plan.servers.iter().map(target).collect(), plan.resolve, &before),
             connection: plan.connection.clone(),
             turn: AtomicUsize::new(0),
             balance: plan.balance,
@@ -218,6 +105,11 @@ impl Upstream {
     /// Its name: a metric label.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Says how its servers are, whenever it is asked.
+    pub fn state(&self) -> impl Fn() -> UpstreamState + Send + use<> {
+        self.servers.state()
     }
 
     /// Sends a request and waits for the head of its answer. Dropping the future cancels the request and
@@ -240,16 +132,22 @@ impl Upstream {
         request.body_mut().look_ahead();
         let flow = request.body().flow();
         prepare(&mut request);
-        let mut server = None;
+        let mut underway = None;
         let outcome = tokio::select! {
             biased;
-            outcome = self.exchange(request, timeouts.connect, &mut server) => outcome,
-            () = overdue(timeouts.response, flow.as_deref()) => Err(UpstreamError::ResponseTimeout),
+            outcome = self.exchange(request, timeouts.connect, flow.as_deref(), &mut underway) => outcome,
+            () = overdue(timeouts.response, flow.as_deref()) => {
+                Err(note(UpstreamError::ResponseTimeout, flow.as_deref(), &mut underway))
+            }
         };
-        let mut response = outcome.map_err(|error| match &flow {
-            Some(flow) if flow.failed() => Failure { error: UpstreamError::ClientBody, server },
-            Some(_) | None => Failure { error, server },
+        let mut response = outcome.map_err(|error| {
+            let server = underway.as_ref().map(Underway::server);
+            Failure { error, server }
         })?;
+        if let Some(mut underway) = underway {
+            underway.begins(response.status());
+            response.body_mut().counted(underway);
+        }
         response.body_mut().waits_for(timeouts.idle);
         // The server may not read the rest of a request that it has answered: what would follow on the connection is not sure to be understood.
         if flow.is_some_and(|flow| !flow.is_whole()) {
@@ -258,62 +156,62 @@ impl Upstream {
         Ok(response)
     }
 
-    /// Tries the servers, beginning with the one whose turn it is; says which one it tries.
+    /// Tries the servers, beginning with the one whose turn it is; says which one has the request.
     async fn exchange(
         &self,
         mut request: Box<Request<RequestBody>>,
         connect_timeout: Duration,
-        asked: &mut Option<SocketAddr>,
+        flow: Option<&Flow>,
+        underway: &mut Option<Underway>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let upgrade = request.headers().contains_key(UPGRADE);
-        let manner = Manner { host: self.host, connect_timeout, upgrade };
         let servers = self.servers.now(connect_timeout).await;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut failure = UpstreamError::Unresolved;
-        let first = match self.balance {
-            Balance::RoundRobin => turn.checked_rem(servers.len()).unwrap_or(0),
-            Balance::LeastRequests => less_busy(&servers, turn),
-        };
-        let mut refused = false;
-        // One more than there are, where a single one has refused.
-        for (tried, server) in servers.iter().cycle().skip(first).enumerate() {
-            if tried >= servers.len() && !(refused && tried == servers.len()) {
+        let order = Order::of(&servers, self.servers.fleet(), self.balance, turn);
+        let mut failure =
+            if servers.is_empty() { UpstreamError::Unresolved } else { UpstreamError::Unhealthy };
+        // Where there is another server, that is better than to wait for room.
+        let mut manner = Manner { host: self.host, connect_timeout, upgrade, waits: order.len() == 1 };
+        let (mut tried, mut refused, mut full) = (0, false, None);
+        let mut next = Some(0);
+        while let Some(server) = next.and_then(|place| order.get(place)) {
+            *underway = Some(server.begin());
+            let (unsent, reason, once) = match server.send(request, manner).await {
+                Ok(response) => return Ok(response),
+                Err(Attempt::Sent(error)) => return Err(note(error, flow, underway)),
+                Err(Attempt::Refused(request, reason)) => (request, reason, true),
+                Err(Attempt::Unsent(request, reason)) => (request, reason, false),
+            };
+            failure = note(reason, flow, underway);
+            if once && refused {
                 break;
             }
-            *asked = Some(server.address());
-            let underway = server.begin();
-            request = match server.send(request, manner).await {
-                Ok(mut response) => {
-                    response.body_mut().counted(underway);
-                    return Ok(response);
-                }
-                Err(Attempt::Sent(error)) => return Err(error),
-                Err(Attempt::Refused(request, reason)) if !refused => {
-                    refused = true;
-                    failure = reason;
-                    request
-                }
-                Err(Attempt::Refused(_, reason)) => return Err(reason),
-                Err(Attempt::Unsent(request, reason)) => {
-                    failure = reason;
-                    request
-                }
+            request = unsent;
+            refused |= once;
+            if reason == UpstreamError::NoRoom {
+                full = full.or(next);
+            }
+            tried += 1;
+            // One more than there are, where a single one has refused; then the first that had no room.
+            next = if tried < order.len() || (refused && tried == order.len()) {
+                Some(tried)
+            } else {
+                full.take().filter(|_| !std::mem::replace(&mut manner.waits, true))
             };
         }
         Err(failure)
     }
 }
 
-/// The place of the less busy of two servers; the turn, well stirred, says which two.
-fn less_busy(servers: &[Arc<Server>], turn: usize) -> usize {
-    let stirred = turn.wrapping_mul(0x9E37_79B9).rotate_right(11);
-    let Some(one) = stirred.checked_rem(servers.len()) else { return 0 };
-    let Some(apart) = stirred.rotate_right(7).checked_rem(servers.len().saturating_sub(1)) else {
-        return one;
-    };
-    let other = one.wrapping_add(apart).wrapping_add(1).checked_rem(servers.len()).unwrap_or(one);
-    let requests = |place: usize| servers.get(place).map(|server| server.requests());
-    if requests(other) < requests(one) { other } else { one }
+/// What became of a request that has no answer, of which the server is told where it is its own doing.
+fn note(error: UpstreamError, flow: Option<&Flow>, underway: &mut Option<Underway>) -> UpstreamError {
+    if flow.is_some_and(Flow::failed) {
+        return UpstreamError::ClientBody;
+    }
+    if let Some(underway) = underway {
+        underway.fails(error);
+    }
+    error
 }
 
 /// What an HTTP/1.1 upstream is sent.

@@ -1,7 +1,8 @@
 //! The idle connections to one server.
 
 use super::RequestBody;
-use super::connect::Connection;
+use super::http1::Connection;
+use super::room::Room;
 use super::socket::Socket;
 use crate::clock::Stopwatch;
 use crate::net::workers;
@@ -9,7 +10,7 @@ use http::HeaderMap;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
@@ -18,12 +19,13 @@ const MAX_IDLE: usize = 512;
 /// How long a connection may be idle before we no longer trust the server to keep it open.
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(30);
 /// How long a connection may take, after its last body, until it can be used again.
-const SETTLE_TIME: Duration = Duration::from_secs(1);
+pub(super) const SETTLE_TIME: Duration = Duration::from_secs(1);
 
 /// The idle connections to one server, apart for each worker: a connection is driven by the runtime that opened it. The one used last
 /// is used next.
 #[derive(Debug)]
 pub(super) struct Pool {
+    room: Arc<Room>,
     idle: Box<[Mutex<VecDeque<Idle>>]>,
     elsewhere: Mutex<VecDeque<Idle>>,
 }
@@ -36,8 +38,9 @@ struct Idle {
 }
 
 impl Pool {
-    pub(super) fn new() -> Self {
-        Self { idle: (0..workers::most()).map(|_| Mutex::default()).collect(), elsewhere: Mutex::default() }
+    pub(super) fn new(room: Arc<Room>) -> Self {
+        let idle = (0..workers::most()).map(|_| Mutex::default()).collect();
+        Self { room, idle, elsewhere: Mutex::default() }
     }
 
     /// A connection that seems usable.
@@ -51,6 +54,16 @@ impl Pool {
             }
         }
         None
+    }
+
+    /// A connection that is, or soon may be, usable, whichever worker has it: where there may be no more of them it is better than none.
+    pub(super) fn take_any(&self) -> Option<Connection> {
+        let own = self.idle.get(workers::number());
+        own.into_iter().chain(&self.idle).chain([&self.elsewhere]).find_map(|idle| {
+            let mut idle = locked(idle);
+            idle.retain(|candidate| !candidate.is_over());
+            idle.pop_back().map(|candidate| candidate.connection)
+        })
     }
 
     /// Takes back a connection whose answer is read to the end.
@@ -68,6 +81,8 @@ impl Pool {
         if idle.len() < MAX_IDLE {
             idle.push_back(Idle { connection, since: Stopwatch::start(), limit });
         }
+        drop(idle);
+        self.room.one_more();
     }
 
     /// Drives a connection on the caller's runtime until it closes. Drain does not wait for it: it waits for the requests.
@@ -86,10 +101,13 @@ impl Pool {
     }
 
     fn idle(&self) -> MutexGuard<'_, VecDeque<Idle>> {
-        let idle = self.idle.get(workers::number()).unwrap_or(&self.elsewhere);
-        // No code that can panic runs under the lock; were it to, the list would still be whole.
-        idle.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(self.idle.get(workers::number()).unwrap_or(&self.elsewhere))
     }
+}
+
+fn locked(idle: &Mutex<VecDeque<Idle>>) -> MutexGuard<'_, VecDeque<Idle>> {
+    // No code that can panic runs under the lock; were it to, the list would still be whole.
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Idle {

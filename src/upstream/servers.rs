@@ -3,7 +3,10 @@
 //! Names are looked up by the system's resolver, which knows `/etc/hosts`, search domains and whatever else this machine goes by. A server that
 //! is still there after a look-up is the same one, with its connections.
 
-use super::connect::{Server, Target};
+use super::UpstreamState;
+use super::health::Fleet;
+use super::server::Server;
+use super::target::Target;
 use arc_swap::ArcSwap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -24,8 +27,17 @@ pub(super) struct Servers {
     look_ups: Option<JoinHandle<()>>,
 }
 
+/// What counts for each of them.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) fleet: Arc<Fleet>,
+    /// How many connections it may have.
+    pub(super) connections: usize,
+}
+
 #[derive(Debug)]
 struct Now {
+    terms: Terms,
     targets: Vec<Arc<Target>>,
     servers: ArcSwap<Vec<Arc<Server>>>,
     /// Every name was looked up once, with whatever result.
@@ -34,17 +46,23 @@ struct Now {
 
 impl Servers {
     /// The servers behind these targets, where there are names looked up every so often. Servers that were there before are taken over.
-    pub(super) fn new(targets: Vec<Arc<Target>>, every: Duration, before: &[Arc<Server>]) -> Self {
+    pub(super) fn new(
+        terms: Terms,
+        targets: Vec<Arc<Target>>,
+        every: Duration,
+        before: &[Arc<Server>],
+    ) -> Self {
         let mut found = Vec::new();
         for target in &targets {
             match address_of(target) {
-                Some(address) => found.push(server(target, address, before)),
-                None => found.extend(before.iter().filter(|server| server.is_of(target)).cloned()),
+                Some(address) => found.push(server(&terms, target, address, before)),
+                None => found.extend(kept(&terms, target, before)),
             }
         }
+        terms.fleet.consists_of(found.iter().map(|server| server.member()));
         let names = targets.iter().any(|target| address_of(target).is_none());
         let looked_up = watch::Sender::new(!names);
-        let now = Arc::new(Now { targets, servers: ArcSwap::from_pointee(found), looked_up });
+        let now = Arc::new(Now { terms, targets, servers: ArcSwap::from_pointee(found), looked_up });
         let look_ups = names.then(|| Handle::current().spawn(keep_up(Arc::clone(&now), every)));
         Self { now, look_ups }
     }
@@ -61,9 +79,29 @@ impl Servers {
         servers
     }
 
+    /// Their health: which belongs to more than this, and may be had for longer.
+    pub(super) fn fleet(&self) -> &Arc<Fleet> {
+        &self.now.terms.fleet
+    }
+
+    /// Says how many there are in which state, whenever it is asked.
+    pub(super) fn state(&self) -> impl Fn() -> UpstreamState + Send + use<> {
+        let now = Arc::clone(&self.now);
+        move || now.state()
+    }
+
     /// Those there are.
     pub(super) fn known(&self) -> Arc<Vec<Arc<Server>>> {
         self.now.servers.load_full()
+    }
+}
+
+impl Now {
+    /// How many servers are in which state.
+    fn state(&self) -> UpstreamState {
+        let servers = self.servers.load();
+        let connections = servers.iter().map(|server| server.connections()).sum();
+        UpstreamState { connections, ..self.terms.fleet.count(servers.iter().map(|server| server.member())) }
     }
 }
 
@@ -81,9 +119,27 @@ fn address_of(target: &Target) -> Option<SocketAddr> {
 }
 
 /// The server at this address: the one that is there already, or a new one.
-fn server(target: &Arc<Target>, address: SocketAddr, before: &[Arc<Server>]) -> Arc<Server> {
-    let same = before.iter().find(|server| server.is_of(target) && server.address() == address);
-    same.cloned().unwrap_or_else(|| Arc::new(Server::new(Arc::clone(target), address)))
+fn server(terms: &Terms, target: &Arc<Target>, address: SocketAddr, before: &[Arc<Server>]) -> Arc<Server> {
+    match before.iter().find(|server| server.is_of(target) && server.address() == address) {
+        Some(server) => on_terms(terms, target, server),
+        None => {
+            let member = terms.fleet.join(target, address);
+            Arc::new(Server::new(Arc::clone(target), address, member, terms.connections))
+        }
+    }
+}
+
+/// The servers that were there already.
+fn kept(terms: &Terms, target: &Arc<Target>, before: &[Arc<Server>]) -> impl Iterator<Item = Arc<Server>> {
+    before.iter().filter(|server| server.is_of(target)).map(|server| on_terms(terms, target, server))
+}
+
+/// A server that may have been there on other terms.
+fn on_terms(terms: &Terms, target: &Arc<Target>, server: &Arc<Server>) -> Arc<Server> {
+    if server.is_on(&terms.fleet, terms.connections) {
+        return Arc::clone(server);
+    }
+    Arc::new(server.moved(terms.fleet.join(target, server.address()), terms.connections))
 }
 
 /// Looks all names up, again and again.
@@ -110,7 +166,8 @@ async fn keep_up(now: Arc<Now>, every: Duration) {
             *failing = found.is_err();
             looked_up.push(found.unwrap_or_default());
         }
-        let (found, missing) = renewed(&now.targets, &looked_up, &now.servers.load());
+        let (found, missing) = renewed(&now.terms, &now.targets, &looked_up, &now.servers.load());
+        now.terms.fleet.consists_of(found.iter().map(|server| server.member()));
         now.servers.store(Arc::new(found));
         now.looked_up.send_replace(true);
         tokio::time::sleep(if missing { every.min(SOON) } else { every }).await;
@@ -119,6 +176,7 @@ async fn keep_up(now: Arc<Now>, every: Duration) {
 
 /// The servers after a look-up, and whether a target has none. Where nothing was found, the last ones stay.
 fn renewed(
+    terms: &Terms,
     targets: &[Arc<Target>],
     looked_up: &[Vec<SocketAddr>],
     before: &[Arc<Server>],
@@ -127,9 +185,9 @@ fn renewed(
     for (target, found) in targets.iter().zip(looked_up) {
         let count = servers.len();
         if found.is_empty() {
-            servers.extend(before.iter().filter(|server| server.is_of(target)).cloned());
+            servers.extend(kept(terms, target, before));
         } else {
-            servers.extend(found.iter().map(|address| server(target, *address, before)));
+            servers.extend(found.iter().map(|address| server(terms, target, *address, before)));
         }
         missing |= servers.len() == count;
     }
@@ -149,7 +207,8 @@ async fn look_up(target: &Target) -> Result<Vec<SocketAddr>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ServerPlan, UpstreamProtocol};
+    use crate::clock::Clock;
+    use crate::config::{ConnectionPlan, HealthPlan, ServerPlan, UpstreamProtocol};
 
     #[test]
     fn a_look_up_changes_what_it_found_and_nothing_else() {
@@ -160,19 +219,21 @@ mod tests {
                 UpstreamProtocol::Http1,
             ))
         };
+        let fleet = Fleet::new("orders", HealthPlan::default(), ConnectionPlan::default(), Clock::system());
+        let terms = Terms { fleet: Arc::new(fleet), connections: 1 };
         let targets = [target("a.test:1"), target("b.test:2")];
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
         let (one, two, three) = (address("10.0.0.1:1"), address("10.0.0.2:1"), address("10.0.0.3:2"));
-        let (first, missing) = renewed(&targets, &[vec![one, two], vec![]], &[]);
+        let (first, missing) = renewed(&terms, &targets, &[vec![one, two], vec![]], &[]);
         assert!(missing, "b has no address");
         assert_eq!(first.iter().map(|server| server.address()).collect::<Vec<_>>(), [one, two]);
 
-        let (second, missing) = renewed(&targets, &[vec![two], vec![three]], &first);
+        let (second, missing) = renewed(&terms, &targets, &[vec![two], vec![three]], &first);
         assert!(!missing);
         assert_eq!(second.iter().map(|server| server.address()).collect::<Vec<_>>(), [two, three]);
         assert!(Arc::ptr_eq(&first[1], &second[0]), "a server that is still there is the same one");
 
-        let (third, missing) = renewed(&targets, &[vec![], vec![]], &second);
+        let (third, missing) = renewed(&terms, &targets, &[vec![], vec![]], &second);
         assert!(!missing);
         assert!(third.iter().zip(&second).all(|(after, before)| Arc::ptr_eq(after, before)));
     }

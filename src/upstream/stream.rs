@@ -1,5 +1,6 @@
 //! What carries HTTP to a server: TCP, or TLS on it.
 
+use super::room::Slot;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,32 +8,48 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// A connected stream.
+/// A connected stream, which has its place among the connections of its server for as long as it is there.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(super) struct Stream {
+    carrier: Carrier,
+    _slot: Option<Slot>,
+}
+
+#[derive(Debug)]
+enum Carrier {
     Plain(TcpStream),
     /// In a box: its buffers would make every plain one as large.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
+    /// TCP alone.
+    pub(super) const fn plain(stream: TcpStream, slot: Option<Slot>) -> Self {
+        Self { carrier: Carrier::Plain(stream), _slot: slot }
+    }
+
+    /// TLS.
+    pub(super) fn tls(stream: TlsStream<TcpStream>, slot: Option<Slot>) -> Self {
+        Self { carrier: Carrier::Tls(Box::new(stream)), _slot: slot }
+    }
+
     /// What the server chose by ALPN, empty where it chose nothing; `None` where there is no TLS.
     pub(super) fn alpn(&self) -> Option<&[u8]> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Tls(stream) => Some(stream.get_ref().1.alpn_protocol().unwrap_or_default()),
+        match &self.carrier {
+            Carrier::Plain(_) => None,
+            Carrier::Tls(stream) => Some(stream.get_ref().1.alpn_protocol().unwrap_or_default()),
         }
     }
 }
 
 macro_rules! either {
     ($stream:expr, $inner:ident => $call:expr) => {
-        match $stream.get_mut() {
-            Self::Plain($inner) => {
+        match &mut $stream.get_mut().carrier {
+            Carrier::Plain($inner) => {
                 let $inner = Pin::new($inner);
                 $call
             }
-            Self::Tls($inner) => {
+            Carrier::Tls($inner) => {
                 let $inner = Pin::new($inner);
                 $call
             }
@@ -60,9 +77,9 @@ impl AsyncWrite for Stream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(inner) => inner.is_write_vectored(),
-            Self::Tls(inner) => inner.is_write_vectored(),
+        match &self.carrier {
+            Carrier::Plain(inner) => inner.is_write_vectored(),
+            Carrier::Tls(inner) => inner.is_write_vectored(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A connection that was switched to another protocol by a server's 101: bytes go both ways until it ends.
 
 use super::answer::UpstreamBody;
-use super::connect::Underway;
+use super::server::Underway;
 use super::socket::Socket;
 use super::stream::Stream;
 use crate::clock::Stopwatch;

@@ -190,6 +190,48 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
             Effective("/upstreams/0/balance", json!("least_requests")),
         ),
         (
+            "upstreams[].connections",
+            SERVERS,
+            "name: legacy, connections: 7, ",
+            Effective("/upstreams/0/connections", json!(7)),
+        ),
+        (
+            "upstreams[].eject",
+            SERVERS,
+            "name: legacy, eject: off, ",
+            Effective("/upstreams/0/eject", json!("off")),
+        ),
+        (
+            "upstreams[].health.path",
+            SERVERS,
+            "name: legacy, health: { path: /healthz }, ",
+            Effective("/upstreams/0/health/path", json!("/healthz")),
+        ),
+        (
+            "upstreams[].health.interval",
+            SERVERS,
+            "name: legacy, health: { path: /, interval: 7s }, ",
+            Effective("/upstreams/0/health/interval", json!("7s")),
+        ),
+        (
+            "upstreams[].health.timeout",
+            SERVERS,
+            "name: legacy, health: { path: /, timeout: 1s }, ",
+            Effective("/upstreams/0/health/timeout", json!("1s")),
+        ),
+        (
+            "upstreams[].health.unhealthy_after",
+            SERVERS,
+            "name: legacy, health: { path: /, unhealthy_after: 7 }, ",
+            Effective("/upstreams/0/health/unhealthy_after", json!(7)),
+        ),
+        (
+            "upstreams[].health.healthy_after",
+            SERVERS,
+            "name: legacy, health: { path: /, healthy_after: 7 }, ",
+            Effective("/upstreams/0/health/healthy_after", json!(7)),
+        ),
+        (
             "upstreams[].resolve",
             SERVERS,
             "name: legacy, resolve: 7s, ",

@@ -9,6 +9,7 @@
 mod certificates;
 mod configuration;
 mod files;
+mod health;
 mod hot_keys;
 mod issuers;
 mod keys;

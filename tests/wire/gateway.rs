@@ -2,7 +2,10 @@
 
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use keyproof::config::{Balance, ConnectionPlan, ServerPlan, TimeoutPlan, UpstreamHost, UpstreamPlan};
+use keyproof::clock::Clock;
+use keyproof::config::{
+    Balance, ConnectionPlan, HealthPlan, ServerPlan, TimeoutPlan, UpstreamHost, UpstreamPlan,
+};
 use keyproof::gate::Answer;
 use keyproof::headers;
 use keyproof::names::{ListenerId, UpstreamId};
@@ -25,6 +28,8 @@ pub struct Setup {
     pub tls: Option<Tls>,
     /// What the upstream is instead of `servers` and the timeouts.
     pub upstream: Option<UpstreamPlan>,
+    /// By which servers rest.
+    pub clock: Clock,
 }
 
 impl Setup {
@@ -37,6 +42,7 @@ impl Setup {
             limits: Limits::DEFAULT,
             tls: None,
             upstream: None,
+            clock: Clock::system(),
         }
     }
 
@@ -49,6 +55,8 @@ impl Setup {
             balance: Balance::RoundRobin,
             connection: ConnectionPlan::default(),
             resolve: Duration::from_secs(10),
+            health: HealthPlan::default(),
+            connections: 1024,
             timeouts: TimeoutPlan {
                 connect: self.connect_timeout,
                 response: self.response_timeout,
@@ -56,8 +64,9 @@ impl Setup {
             },
         });
         let record = Arc::new(Record::default());
+        let upstream = Arc::new(Upstream::new(&plan, &self.clock));
         let page = Page {
-            upstream: Arc::new(Upstream::new(&plan)),
+            upstream: Arc::clone(&upstream),
             timeouts: plan.timeouts,
             pace: self.pace,
             record: Arc::clone(&record),
@@ -68,7 +77,8 @@ impl Setup {
         let connections = listener.connections();
         let counts = Arc::clone(&connections);
         drain.spawn(listener.run(ListenerId(0), self.tls, page, self.limits, drain.clone()));
-        Gateway { address, drain, record, open: Box::new(move || connections.open()), counts }
+        let open = Box::new(move || connections.open());
+        Gateway { address, drain, record, open, counts, upstream }
     }
 }
 
@@ -83,6 +93,7 @@ pub struct Gateway {
     pub record: Arc<Record>,
     /// What the listener has counted.
     pub counts: Arc<Connections>,
+    pub upstream: Arc<Upstream>,
     /// How many connections are open.
     pub open: Box<dyn Fn() -> usize + Send + Sync>,
 }

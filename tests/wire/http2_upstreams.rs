@@ -10,11 +10,12 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use keyproof::upstream::{Http2Failure, Malformed, UpstreamError};
+use keyproof::upstream::{ConnectStage, Http2Failure, Malformed, UpstreamError};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use support::h2::Frame;
 use support::raw::{Answer, PATIENCE, Raw};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -342,7 +343,7 @@ async fn what_speaks_no_http2_is_named() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gateway = to(silent.local_addr().unwrap(), "timeouts: { connect: 200ms }");
     assert_eq!(ask(&gateway, GET).await.unwrap().status, 504);
-    assert_eq!(*gateway.record.errors.lock().unwrap(), [UpstreamError::ConnectTimeout]);
+    assert_eq!(*gateway.record.errors.lock().unwrap(), [ConnectStage::Http2.into()]);
 }
 
 #[tokio::test]
@@ -466,4 +467,34 @@ async fn no_connection_has_more_streams_than_its_server_takes() {
     while let Some(status) = clients.join_next().await {
         assert_eq!(status.unwrap(), 200);
     }
+}
+
+/// A server that is gone without a word, as behind a cable that was pulled: after 20 seconds of silence it is asked, and has 10 to answer.
+#[tokio::test]
+async fn a_server_that_answers_no_ping_is_given_up() {
+    let server = ByHand::bind().await;
+    let gateway = to(server.address(), "");
+    let mut client = Raw::connect(gateway.address).await;
+    client.send(GET).await;
+    let mut connection = server.accept(SETTINGS).await;
+    connection.request().await;
+    let patience = Duration::from_secs(40);
+    let asked = async {
+        loop {
+            let frame = Frame::read(&mut connection.0).await.expect("a PING");
+            if frame.kind == Frame::PING && frame.flags & 1 == 0 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(patience, asked).await.expect("it is asked");
+    let head = tokio::time::timeout(patience, client.read_until(b"\r\n\r\n")).await.expect("an answer");
+    assert!(head.unwrap().starts_with(b"HTTP/1.1 504 "));
+    assert_eq!(*gateway.record.errors.lock().unwrap(), [UpstreamError::Http2(Http2Failure::Silent)]);
+    // It is not asked any more: the next request has a connection of its own.
+    client.send(GET).await;
+    let mut another = server.accept(SETTINGS).await;
+    let stream = another.request().await;
+    another.ok(stream).await;
+    tokio::time::timeout(patience, client.read_until(b"ok")).await.expect("an answer").unwrap();
 }

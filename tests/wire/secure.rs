@@ -19,12 +19,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-const NAME: &str = "orders.internal";
+pub(super) const NAME: &str = "orders.internal";
 const GET: &str = "GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n";
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(super) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority(name: &str) -> Authority {
+pub(super) fn authority(name: &str) -> Authority {
     let mut parameters = CertificateParams::default();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -32,7 +32,11 @@ fn authority(name: &str) -> Authority {
 }
 
 /// A certificate and its key, in PEM.
-fn issued(by: &Authority, name: &str, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+pub(super) fn issued(
+    by: &Authority,
+    name: &str,
+    change: impl FnOnce(&mut CertificateParams),
+) -> (String, String) {
     let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
     change(&mut parameters);
     let key = KeyPair::generate().unwrap();
@@ -188,7 +192,10 @@ async fn what_speaks_no_tls_and_what_the_system_does_not_trust_is_502() {
     assert_eq!(ask(&strict).await.status, 502);
     let errors = strict.record.errors.lock().unwrap().clone();
     // `localhost` may have an address where nobody listens, which is asked last or first.
-    assert!(matches!(errors[..], [UpstreamError::Tls(TlsFailure::UnknownIssuer) | UpstreamError::Connect]));
+    assert!(matches!(
+        errors[..],
+        [UpstreamError::Tls(TlsFailure::UnknownIssuer) | UpstreamError::Connect(_)]
+    ));
 }
 
 #[tokio::test]

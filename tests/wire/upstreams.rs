@@ -2,7 +2,7 @@
 
 use super::gateway::{Setup, eventually};
 use super::secure::{gateway, plan};
-use keyproof::upstream::{Malformed, Pace, UpstreamError};
+use keyproof::upstream::{ConnectStage, Malformed, Pace, UpstreamError};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -28,7 +28,8 @@ async fn a_refused_connection_is_502() {
     assert_eq!(answer.status, 502);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
-    assert_eq!(answer.text(), r#"{"error":"upstream_connect","error_description":""}"#);
+    let refused = r#"{"error":"upstream_connect: the server refuses connections","error_description":""}"#;
+    assert_eq!(answer.text(), refused);
     // The client's connection is none the worse.
     client.send(GET).await;
     assert_eq!(client.answer().await.unwrap().status, 502);
@@ -109,7 +110,7 @@ async fn a_connection_that_is_never_accepted_is_504() {
     let mut client = Raw::connect(gateway.address).await;
     client.send(GET).await;
     assert_eq!(client.answer().await.unwrap().status, 504);
-    assert_eq!(*gateway.record.errors.lock().unwrap(), [UpstreamError::ConnectTimeout]);
+    assert_eq!(*gateway.record.errors.lock().unwrap(), [ConnectStage::Tcp.into()]);
 }
 
 #[tokio::test]

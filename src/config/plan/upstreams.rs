@@ -1,17 +1,169 @@
-//! Upstreams.
+//! Upstreams: what they become, and what the file may say of them.
 
-use super::{
-    ConnectionPlan, ServerPlan, TimeoutPlan, UpstreamPlan, UpstreamProtocol, UpstreamTlsPlan, files,
-    listeners, names, proofs,
-};
-use crate::config::document::{Document, Timeouts, Upstream, UpstreamTls};
+use super::{files, listeners, names, proofs};
+use crate::config::document::{Document, Eject, HealthCheck, Timeouts, Upstream, UpstreamTls};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
 use crate::config::reading::Files;
+use crate::config::value::OrOff;
 use crate::names::{Register, UpstreamId};
 use http::Uri;
-use rustls::pki_types::ServerName;
+use http::uri::PathAndQuery;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::CertifiedKey;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// An upstream.
+#[derive(Clone, Debug)]
+pub struct UpstreamPlan {
+    /// Which it is.
+    pub id: UpstreamId,
+    /// Its name: a metric label.
+    pub name: String,
+    /// Its servers.
+    pub servers: Vec<ServerPlan>,
+    /// Which `Host` they get.
+    pub host: UpstreamHost,
+    /// Which of them a request goes to.
+    pub balance: Balance,
+    /// What decides a connection besides the server.
+    pub connection: ConnectionPlan,
+    /// How often names are looked up again.
+    pub resolve: Duration,
+    /// What decides which servers get requests.
+    pub health: HealthPlan,
+    /// How many connections each server may have.
+    pub connections: usize,
+    /// How long it may take.
+    pub timeouts: TimeoutPlan,
+}
+
+/// What decides which servers get requests. What is known of a server by one such plan says nothing by another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HealthPlan {
+    /// How servers are asked; `None`: they are not.
+    pub check: Option<CheckPlan>,
+    /// When a server rests whose requests fail; `None`: never.
+    pub eject: Option<EjectPlan>,
+}
+
+/// How servers are asked whether they are healthy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckPlan {
+    /// What is asked for: any 2xx is healthy.
+    pub path: PathAndQuery,
+    /// How long after an answer, or none, it is asked for again.
+    pub interval: Duration,
+    /// How long an answer's head may take, the connection included.
+    pub timeout: Duration,
+    /// After so many failures in a row a server is unhealthy.
+    pub unhealthy_after: u32,
+    /// After so many good answers in a row it is healthy again.
+    pub healthy_after: u32,
+}
+
+/// When a server rests whose requests fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EjectPlan {
+    /// After so many failures in a row.
+    pub after: u32,
+    /// How long, the first time.
+    pub rest: Duration,
+}
+
+/// How long an upstream may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeoutPlan {
+    /// To be connected.
+    pub connect: Duration,
+    /// To send the response's head.
+    pub response: Duration,
+    /// Between bytes of a response's body or of a tunnel.
+    pub idle: Duration,
+}
+
+/// A server of an upstream, as the file names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerPlan {
+    /// It is spoken to over TLS.
+    pub tls: bool,
+    /// Its name or address, and its port where that is not the scheme's own.
+    pub authority: http::uri::Authority,
+}
+
+/// Which `Host` an upstream's servers get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamHost {
+    /// What the client asked for.
+    Public,
+    /// The server's own.
+    Server,
+}
+
+/// Which server of an upstream a request goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// Each in its turn.
+    RoundRobin,
+    /// The less busy of two at random.
+    LeastRequests,
+}
+
+/// What is spoken to an upstream's servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: over TLS by ALPN, else with prior knowledge.
+    Http2,
+    /// Over TLS whichever of the two the server chooses, else HTTP/1.1.
+    Auto,
+}
+
+/// What decides a connection to an upstream besides the server. Two that are equal may share connections; with any difference none may be kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionPlan {
+    /// What is spoken.
+    pub protocol: UpstreamProtocol,
+    /// How https servers are spoken to.
+    pub tls: UpstreamTlsPlan,
+}
+
+/// How https servers are spoken to. The contents of the files are here, not their names: a file that changed is another setting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTlsPlan {
+    /// Who vouches for the servers; `None`: whom the system trusts.
+    pub authorities: Option<Vec<CertificateDer<'static>>>,
+    /// The name that is asked for and must be in the certificate; `None`: the server's own.
+    pub server_name: Option<ServerName<'static>>,
+    /// The gateway's own certificate.
+    pub identity: Option<TlsIdentity>,
+}
+
+/// A certificate chain and its key, found to fit each other.
+#[derive(Clone, Debug)]
+pub struct TlsIdentity(Arc<CertifiedKey>, Arc<PrivateKeyDer<'static>>);
+
+impl TlsIdentity {
+    pub(super) fn new(pair: CertifiedKey, key: PrivateKeyDer<'static>) -> Self {
+        Self(Arc::new(pair), Arc::new(key))
+    }
+
+    /// What TLS shows and signs with.
+    pub fn certified(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl PartialEq for TlsIdentity {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.cert == other.0.cert && self.1 == other.1
+    }
+}
+
+impl Eq for TlsIdentity {}
 
 type Text = Spot<String>;
 
@@ -19,6 +171,13 @@ type Text = Spot<String>;
 pub(super) const SHORTEST: Duration = Duration::from_millis(1);
 pub(super) const LONGEST: Duration = Duration::from_secs(3600);
 pub(super) const LONGEST_IDLE: Duration = Duration::from_secs(24 * 3600);
+
+/// How often servers may be asked, and how long they may rest the first time.
+const SOONEST: Duration = Duration::from_millis(100);
+const LONGEST_REST: Duration = Duration::from_secs(300);
+/// What may be counted in a row.
+const MOST_IN_A_ROW: u64 = 1000;
+const MOST_CONNECTIONS: u64 = 1_000_000;
 
 /// The upstreams.
 pub(super) fn plan(
@@ -75,8 +234,50 @@ fn one(
         balance: upstream.balance.value,
         connection: ConnectionPlan { protocol: upstream.protocol.value, tls: tls.unwrap_or_default() },
         resolve: upstream.resolve.value,
+        health: HealthPlan {
+            check: upstream.health.as_ref().and_then(|check| self::check(check, findings)),
+            eject: eject(&upstream.eject, findings),
+        },
+        connections: count(&upstream.connections, MOST_CONNECTIONS, findings),
         timeouts: timeouts(upstream),
     })
+}
+
+/// How its servers are asked whether they are healthy.
+fn check(check: &HealthCheck, findings: &mut Findings) -> Option<CheckPlan> {
+    proofs::between(&check.interval, SOONEST, LONGEST, findings);
+    proofs::between(&check.timeout, SHORTEST, LONGEST, findings);
+    let unhealthy_after = count(&check.unhealthy_after, MOST_IN_A_ROW, findings);
+    let healthy_after = count(&check.healthy_after, MOST_IN_A_ROW, findings);
+    let text = check.path.as_ref()?;
+    let path = Some(&text.value).filter(|path| path.starts_with('/') && !path.contains('#'));
+    let Some(path) = path.and_then(|path| PathAndQuery::try_from(path.as_str()).ok()) else {
+        findings.problem(&text.place, format!("{} is not a path", text.shown()), "write it as /healthz");
+        return None;
+    };
+    Some(CheckPlan {
+        path,
+        interval: check.interval.value,
+        timeout: check.timeout.value,
+        unhealthy_after,
+        healthy_after,
+    })
+}
+
+/// When its servers rest.
+fn eject(eject: &OrOff<Eject>, findings: &mut Findings) -> Option<EjectPlan> {
+    let OrOff::On(eject) = eject else { return None };
+    proofs::between(&eject.rest, SOONEST, LONGEST_REST, findings);
+    Some(EjectPlan { after: count(&eject.after, MOST_IN_A_ROW, findings), rest: eject.rest.value })
+}
+
+/// A number that is at least one; out of range it is a problem, and some other.
+fn count<N: TryFrom<u64> + From<u8>>(number: &Spot<u64>, most: u64, findings: &mut Findings) -> N {
+    if number.value == 0 || number.value > most {
+        let what = format!("{} is out of range", number.value);
+        findings.problem(&number.place, what, format!("write 1 to {most}"));
+    }
+    N::try_from(number.value).unwrap_or_else(|_| N::from(1))
 }
 
 /// How long it may take.

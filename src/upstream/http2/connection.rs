@@ -1,7 +1,8 @@
 //! One connection of HTTP/2, what drives it, and a request's place on it.
 
 use super::super::UpstreamError;
-use super::super::connect::MAX_HEAD;
+use super::super::error::ConnectStage;
+use super::super::http1::MAX_HEAD;
 use super::super::stream::Stream;
 use super::super::tls::TlsFailure;
 use super::failure::Http2Failure;
@@ -135,11 +136,7 @@ impl State {
     /// Why a stream or the whole connection failed.
     fn cause(&self, error: &h2::Error) -> UpstreamError {
         if self.silent.load(Ordering::Relaxed) {
-            return if self.is_settled() {
-                Http2Failure::Silent.into()
-            } else {
-                UpstreamError::ConnectTimeout
-            };
+            return if self.is_settled() { Http2Failure::Silent.into() } else { ConnectStage::Http2.into() };
         }
         if error.is_io() {
             return self.tls.get().map_or(UpstreamError::Broken, |failure| UpstreamError::Tls(*failure));

@@ -3,6 +3,8 @@
 use super::super::{Malformed, UpstreamError};
 use h2::Reason;
 
+const NO_ERROR: u32 = 0;
+
 /// How a stream, or its connection, ended before an answer began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Http2Failure {
@@ -69,6 +71,15 @@ impl Http2Failure {
     /// Whether the server has promised that nothing of the request was, or will be, looked at (RFC 9113 section 8.7).
     pub(super) fn is_unsent(error: &h2::Error) -> bool {
         error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
+    }
+
+    /// Whether it speaks against the server.
+    pub(in super::super) const fn is_the_servers(self) -> bool {
+        match self {
+            // A server that ends a connection in good order is not ill, and how long a client waits is its own affair.
+            Self::GoneAway(NO_ERROR) | Self::Deadline => false,
+            Self::Refused | Self::GoneAway(_) | Self::Reset(_) | Self::Silent => true,
+        }
     }
 
     /// What the metric says.

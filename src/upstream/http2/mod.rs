@@ -13,8 +13,9 @@ pub(super) use body::Http2Body;
 pub(super) use pool::Http2Pool;
 
 use super::answer::UpstreamBody;
-use super::connect::{Attempt, Server};
+use super::error::ConnectFailure;
 use super::framing::reframe;
+use super::server::{Attempt, Manner, Server};
 use super::{Malformed, RequestBody, UpstreamError, again};
 use crate::net::MAX_INTERIM;
 use bytes::Bytes;
@@ -29,7 +30,6 @@ use http_body::Body;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::Duration;
 use upload::{Upload, Uploaded};
 
 /// What became of a request that was to go out over HTTP/2.
@@ -46,27 +46,24 @@ impl Routed {
     pub(super) fn tried(self) -> Result<Response<UpstreamBody>, Attempt> {
         match self {
             Self::Tried(tried) => tried,
-            Self::Http1(request) => Err(Attempt::Unsent(request, UpstreamError::Connect)),
+            Self::Http1(request) => Err(Attempt::Unsent(request, ConnectFailure::Other.into())),
         }
     }
 }
 
-/// Sends a request on a stream. `limit` is how long a place for it may be waited for.
+/// Sends a request on a stream.
 pub(super) async fn send(
     server: &Server,
     pool: &Http2Pool,
     mut request: Box<Request<RequestBody>>,
-    limit: Duration,
+    manner: Manner,
 ) -> Routed {
     let repeatable = again::is_repeatable(&request);
     loop {
-        let place = match tokio::time::timeout(limit, pool.place(server, limit)).await {
-            Ok(Ok(Some(place))) => place,
-            Ok(Ok(None)) => return Routed::Http1(request),
-            Ok(Err(reason)) => return Routed::Tried(Err(Attempt::Unsent(request, reason))),
-            Err(_) => {
-                return Routed::Tried(Err(Attempt::Unsent(request, UpstreamError::ConnectTimeout)));
-            }
+        let place = match pool.place(server, manner).await {
+            Ok(Some(place)) => place,
+            Ok(None) => return Routed::Http1(request),
+            Err(reason) => return Routed::Tried(Err(Attempt::Unsent(request, reason))),
         };
         match exchange(place, request, server.scheme(), repeatable).await {
             // The connection ended while nobody used it: nothing was sent.
@@ -93,7 +90,7 @@ async fn exchange(
     });
     let Ok((mut answer, stream)) = sent else {
         place.give_up();
-        return Err(Attempt::Unsent(kept.with(body), UpstreamError::Connect));
+        return Err(Attempt::Unsent(kept.with(body), ConnectFailure::Ended.into()));
     };
     let mut upload = if is_whole { Upload::none(body) } else { Upload::begin(body, stream) };
     let answered = head_of_answer(&mut answer, &mut upload);

@@ -1,8 +1,11 @@
 //! Which connection a request goes on.
 
 use super::super::UpstreamError;
-use super::super::connect::{Reached, Server};
+use super::super::error::ConnectStage;
+use super::super::room::{Room, Slot};
+use super::super::server::{Manner, Server};
 use super::super::stream::Stream;
+use super::super::target::Reached;
 use super::connection::{Connection, Place};
 use crate::net::workers;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +23,9 @@ pub(in super::super) struct Http2Pool {
 }
 
 /// Those of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shelf {
+    room: Arc<Room>,
     content: Mutex<Content>,
     changed: Notify,
 }
@@ -41,10 +45,11 @@ enum Next {
 }
 
 impl Http2Pool {
-    pub(in super::super) fn new() -> Self {
+    pub(in super::super) fn new(room: &Arc<Room>) -> Self {
+        let shelf = || Arc::new(Shelf::new(Arc::clone(room)));
         Self {
-            shelves: (0..workers::most()).map(|_| Arc::default()).collect(),
-            elsewhere: Arc::default(),
+            shelves: (0..workers::most()).map(|_| shelf()).collect(),
+            elsewhere: shelf(),
             http1: AtomicBool::new(false),
         }
     }
@@ -55,11 +60,24 @@ impl Http2Pool {
     }
 
     /// A place on a connection that is there, or on a new one; `None` where the server speaks HTTP/1.1. Whoever finds none while another
-    /// request is connecting waits for that. `limit` is how long a new connection may take to begin.
+    /// request is connecting waits for that.
     pub(super) async fn place(
         &self,
         server: &Server,
-        limit: Duration,
+        manner: Manner,
+    ) -> Result<Option<Place>, UpstreamError> {
+        let limit = manner.connect_timeout;
+        let mut stage = UpstreamError::from(ConnectStage::Http2);
+        let placed = tokio::time::timeout(limit, self.place_in_time(server, manner, &mut stage)).await;
+        placed.unwrap_or(Err(stage))
+    }
+
+    /// The same; what is waited for stands in `stage`.
+    async fn place_in_time(
+        &self,
+        server: &Server,
+        manner: Manner,
+        stage: &mut UpstreamError,
     ) -> Result<Option<Place>, UpstreamError> {
         let shelf = self.shelf();
         while self.is_spoken() {
@@ -68,18 +86,60 @@ impl Http2Pool {
                 Next::Go(place) => return Ok(Some(place)),
                 Next::Wait => changed.await,
                 Next::Connect => {
-                    let _connecting = Connecting(shelf);
-                    match server.reach().await? {
-                        Reached::Http2(stream) => self.take_in(stream, limit).await?,
-                        Reached::Http1(stream) => {
-                            server.keep(stream).await?;
-                            self.http1.store(true, Ordering::Relaxed);
+                    let connecting = Connecting(shelf);
+                    let slot = if server.room().is_waited_for() { None } else { server.enter() };
+                    let slot = match slot {
+                        Some(slot) => slot,
+                        None => {
+                            // Others may find a place meanwhile.
+                            drop(connecting);
+                            *stage = UpstreamError::NoRoom;
+                            match self.room_or_place(server, manner).await? {
+                                Ok(place) => return Ok(Some(place)),
+                                Err(slot) => slot,
+                            }
                         }
-                    }
+                    };
+                    *stage = ConnectStage::Http2.into();
+                    self.connect(server, slot, manner.connect_timeout).await?;
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Opens a connection, of whichever protocol.
+    async fn connect(&self, server: &Server, slot: Slot, limit: Duration) -> Result<(), UpstreamError> {
+        match server.reach(slot, limit).await? {
+            Reached::Http2(stream) => self.take_in(stream, limit).await,
+            Reached::Http1(stream) => {
+                server.keep(stream).await?;
+                self.http1.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    /// A place on the connection of any worker, or room for another one, whichever can be had first.
+    async fn room_or_place(
+        &self,
+        server: &Server,
+        manner: Manner,
+    ) -> Result<Result<Place, Slot>, UpstreamError> {
+        let look = || {
+            let mut shelves = self.shelves.iter().chain([&self.elsewhere]);
+            let place = shelves.find_map(|shelf| shelf.place());
+            std::future::ready(place.map(Ok).or_else(|| server.enter().map(Err)))
+        };
+        if !server.room().is_waited_for()
+            && let Some(found) = look().await
+        {
+            return Ok(found);
+        }
+        if !manner.waits {
+            return Err(UpstreamError::NoRoom);
+        }
+        Ok(server.room().wait().until(look).await)
     }
 
     /// Begins HTTP/2 on a stream.
@@ -101,12 +161,22 @@ impl Http2Pool {
 }
 
 impl Shelf {
-    fn next(self: &Arc<Self>) -> Next {
+    fn new(room: Arc<Room>) -> Self {
+        Self { room, content: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// A place on a connection that there is.
+    fn place(self: &Arc<Self>) -> Option<Place> {
         let mut content = self.content();
         content.connections.retain(|connection| !connection.is_over());
-        if let Some(place) = content.connections.iter().find_map(|connection| connection.reserve(self)) {
+        content.connections.iter().find_map(|connection| connection.reserve(self))
+    }
+
+    fn next(self: &Arc<Self>) -> Next {
+        if let Some(place) = self.place() {
             return Next::Go(place);
         }
+        let mut content = self.content();
         // More may come on one that has only begun, and none on another where the server takes none at all.
         let waits = |connection: &Connection| !connection.is_settled() || connection.limit() == 0;
         if content.connecting || content.connections.iter().any(waits) {
@@ -119,11 +189,13 @@ impl Shelf {
     /// A stream has ended.
     pub(super) fn one_place_more(&self) {
         self.changed.notify_one();
+        self.room.one_more();
     }
 
     /// A connection has begun, can take more than before, or ended.
     pub(super) fn connections_changed(&self) {
         self.changed.notify_waiters();
+        self.room.one_more();
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
