@@ -5,6 +5,8 @@
 mod clocks;
 mod cors;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod forwarding;
 #[cfg(test)]
 mod issuers;
