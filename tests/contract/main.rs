@@ -24,3 +24,5 @@ mod rollout;
 mod stops;
 #[cfg(test)]
 mod stranger;
+#[cfg(test)]
+mod turbulence;
