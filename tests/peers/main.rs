@@ -1,8 +1,15 @@
-//! Real peers that speak HTTP/2 and gRPC, on both sides of the gateway: grpcio, nginx and Node behind it, curl, h2load and grpcio in front.
+//! Real peers that speak HTTP/2, gRPC, WebSocket and WebDAV, on both sides of the gateway: grpcio, nginx, Apache, Node, `websockets` and `ws` behind it, curl, h2load,
+//! grpcio, litmus, `websockets` and `ws` in front.
 //!
 //! `tests/run` installs them. One that is not there is skipped, visibly; with `CI=true` that is a failure.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 #![expect(clippy::indexing_slicing, reason = "a test that reads too far has failed")]
+
+// `cfg(test)` is always set here; it says that these modules, helpers included, are tests.
+#[cfg(test)]
+mod webdav;
+#[cfg(test)]
+mod websocket;
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
