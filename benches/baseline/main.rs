@@ -11,10 +11,12 @@
 
 mod pool;
 mod signature;
+mod streams;
 
 use bytes::Bytes;
 use clap::Parser;
 use http::header::{CONNECTION, HOST};
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
@@ -28,6 +30,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use streams::Streams;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -41,6 +44,15 @@ struct Arguments {
     /// The upstream.
     #[arg(long, default_value = "127.0.0.1:9")]
     upstream: SocketAddr,
+    /// Speak HTTP/2 to it, with prior knowledge.
+    #[arg(long, conflicts_with = "upstream_ca")]
+    upstream_http2: bool,
+    /// Speak TLS to it, to this name, which this file's authority vouches for.
+    #[arg(long, requires = "upstream_name")]
+    upstream_ca: Option<PathBuf>,
+    /// The name in its certificate.
+    #[arg(long)]
+    upstream_name: Option<String>,
     /// A directory with tls.crt and tls.key: speak TLS, and HTTP/2 to those who ask for it.
     #[arg(long)]
     tls: Option<PathBuf>,
@@ -99,7 +111,12 @@ fn work(arguments: &Arguments, listener: std::net::TcpListener) -> io::Result<()
         let listener = TcpListener::from_std(listener)?;
         let tls = arguments.tls.as_deref().map(signature::tls).transpose()?.map(TlsAcceptor::from);
         let signatures = (!arguments.no_signature).then(Signatures::new);
-        let proxy = Arc::new(Proxy { pool: Pool::new(arguments.upstream), signatures });
+        let pool = if arguments.upstream_http2 {
+            Upstream::Http2(Streams::new(arguments.upstream))
+        } else {
+            Upstream::Http1(Pool::new(arguments.upstream, pool::tls(arguments)?))
+        };
+        let proxy = Arc::new(Proxy { pool, signatures });
         loop {
             let (socket, _) = listener.accept().await?;
             socket.set_nodelay(true)?;
@@ -120,8 +137,14 @@ fn work(arguments: &Arguments, listener: std::net::TcpListener) -> io::Result<()
     })
 }
 
+/// The connections to the upstream, by what is spoken on them.
+enum Upstream {
+    Http1(Arc<Pool>),
+    Http2(Streams),
+}
+
 struct Proxy {
-    pool: Arc<Pool>,
+    pool: Upstream,
     signatures: Option<Signatures>,
 }
 
@@ -146,11 +169,24 @@ impl Proxy {
             return empty(StatusCode::UNAUTHORIZED);
         }
         request.headers_mut().remove(CONNECTION);
-        request.headers_mut().insert(HOST, HeaderValue::from_static("upstream"));
-        *request.version_mut() = http::Version::HTTP_11;
         let target = request.uri().path_and_query().cloned();
-        *request.uri_mut() = target.map_or_else(|| Uri::from_static("/"), Uri::from);
-        match self.pool.send(request).await {
+        let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let answered = match &self.pool {
+            Upstream::Http1(pool) => {
+                request.headers_mut().insert(HOST, HeaderValue::from_static("upstream"));
+                *request.version_mut() = http::Version::HTTP_11;
+                *request.uri_mut() = Uri::from(target);
+                pool.send(request).await
+            }
+            Upstream::Http2(streams) => {
+                request.headers_mut().remove(HOST);
+                *request.version_mut() = http::Version::HTTP_2;
+                let uri = Uri::builder().scheme("http").authority("upstream").path_and_query(target).build();
+                *request.uri_mut() = uri.unwrap();
+                streams.send(request).await
+            }
+        };
+        match answered {
             Some(mut response) => {
                 response.headers_mut().remove(CONNECTION);
                 response.map(Either::Left)

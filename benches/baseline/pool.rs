@@ -1,26 +1,48 @@
 //! Pooled connections to the one upstream.
 
+use crate::Arguments;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+pub(crate) type Tls = (TlsConnector, ServerName<'static>);
+
+/// As the arguments have it.
+pub(crate) fn tls(arguments: &Arguments) -> io::Result<Option<Tls>> {
+    let (Some(ca), Some(name)) = (&arguments.upstream_ca, &arguments.upstream_name) else { return Ok(None) };
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_file(ca).map_err(io::Error::other)?;
+    roots.add(authority).map_err(io::Error::other)?;
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let name = ServerName::try_from(name.clone()).map_err(io::Error::other)?;
+    Ok(Some((TlsConnector::from(Arc::new(config)), name)))
+}
 
 /// The idle connections; the one used last is used next.
 pub(crate) struct Pool {
     upstream: SocketAddr,
+    /// How TLS is spoken to it, and the name that its certificate has.
+    tls: Option<Tls>,
     idle: Mutex<Vec<SendRequest<Incoming>>>,
 }
 
 impl Pool {
-    pub(crate) fn new(upstream: SocketAddr) -> Arc<Self> {
-        Arc::new(Self { upstream, idle: Mutex::default() })
+    pub(crate) fn new(upstream: SocketAddr, tls: Option<Tls>) -> Arc<Self> {
+        Arc::new(Self { upstream, tls, idle: Mutex::default() })
     }
 
     pub(crate) async fn send(self: &Arc<Self>, request: Request<Incoming>) -> Option<Response<Lent>> {
@@ -30,23 +52,38 @@ impl Pool {
             Some(_) | None => self.connect().await?,
         };
         let response = connection.send_request(request).await.ok()?;
-        Some(response.map(|body| Lent { body, connection: Some(connection), pool: Arc::clone(self) }))
+        let back = Some((connection, Arc::clone(self)));
+        Some(response.map(|body| Lent { body, back }))
     }
 
     async fn connect(&self) -> Option<SendRequest<Incoming>> {
         let socket = TcpStream::connect(self.upstream).await.ok()?;
         socket.set_nodelay(true).ok()?;
+        match &self.tls {
+            None => Self::begin(socket).await,
+            Some((tls, name)) => Self::begin(tls.connect(name.clone(), socket).await.ok()?).await,
+        }
+    }
+
+    async fn begin(
+        socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Option<SendRequest<Incoming>> {
         let (sender, connection) = handshake(TokioIo::new(socket)).await.ok()?;
         tokio::spawn(connection);
         Some(sender)
     }
 }
 
-/// A body whose connection goes back when it is over.
+/// A body whose connection, where it has one for itself, goes back when it is over.
 pub(crate) struct Lent {
     body: Incoming,
-    connection: Option<SendRequest<Incoming>>,
-    pool: Arc<Pool>,
+    back: Option<(SendRequest<Incoming>, Arc<Pool>)>,
+}
+
+impl From<Incoming> for Lent {
+    fn from(body: Incoming) -> Self {
+        Self { body, back: None }
+    }
 }
 
 impl Body for Lent {
@@ -71,15 +108,14 @@ impl Body for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take().filter(|_| self.body.is_end_stream()) else {
+        let Some((mut connection, pool)) = self.back.take().filter(|_| self.body.is_end_stream()) else {
             return;
         };
         if connection.is_ready() {
-            self.pool.idle.lock().unwrap().push(connection);
+            pool.idle.lock().unwrap().push(connection);
             return;
         }
         // Its task has not yet seen the end that we saw.
-        let pool = Arc::clone(&self.pool);
         tokio::spawn(async move {
             if connection.ready().await.is_ok() {
                 pool.idle.lock().unwrap().push(connection);

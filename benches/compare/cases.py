@@ -5,13 +5,16 @@ import statistics
 import sys
 
 SERVERS = ["gateway", "baseline", "nginx", "haproxy", "envoy", "envoy-cached", "apache", "node", "front-nginx", "front-nginx-asking",
-           "front-envoy", "front-envoy-asking", "front-envoy-grpc-asking", "hot-keys"]
+           "front-envoy", "front-envoy-asking", "front-envoy-grpc-asking", "hot-keys", "upstream-tls", "upstream-http2"]
 
 # Gateways of their own, which come with the first: what a case leaves behind in caches and replay table stays with it.
 CROWD, WIDE = "gateway-crowd", "gateway-wide"
 
 # Those of `hot-keys`: dpop.hot_keys is 512, but in the last, which is beside the one for the crowd.
 HOT, HOT_NEW, HOT_CROWD, COOL_CROWD = "gateway-hot", "gateway-hot-new", "gateway-hot-crowd", "gateway-cool-crowd"
+
+# A gateway and a baseline before an upstream that speaks something else: what, and how the cases are called.
+SPOKEN = {"upstream-tls": "TLS to the upstream", "upstream-http2": "HTTP/2 to the upstream"}
 
 BESIDE = "gateway beside "
 
@@ -98,6 +101,8 @@ GROUPS = [
     [Turns((Case("gateway", "gateway"), Case("baseline", "baseline"))), CHEAP, Turns(SIGNED)],
     [Turns((Case("gateway TLS", "gateway", TLS), Case("baseline TLS", "baseline", TLS)))],
     [Turns((Case("gateway HTTP/2", "gateway", H2), Case("baseline HTTP/2", "baseline", H2)))],
+    *[[Turns((Case(f"gateway, {called}", f"gateway-{name}", beside=name), Case(f"baseline, {called}", f"baseline-{name}", beside=name)))]
+      for name, called in SPOKEN.items()],
     [Turns((Case("gateway, 64 connections", "gateway", MANY), Case("gateway, two cores", WIDE, MANY)))],
     [[Case("gateway, 20 clients", CROWD)], [Case("gateway, 100,000 clients", CROWD, HUNDRED_THOUSAND)]],
     [Turns(DOORS)],

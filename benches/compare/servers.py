@@ -83,6 +83,8 @@ class House:
             up += self.start_more_gateways()
         if "hot-keys" in up:
             up += self.start_hot_gateways()
+        for name in filter(cases.SPOKEN.get, list(up)):
+            up += self.start_spoken(name)
         time.sleep(PAUSE)
         self.idle = {name: self.resident(name) for name in up if name in self.processes}
         return up
@@ -93,6 +95,26 @@ class House:
         self.start_gateway(cases.CROWD, "upstream", self.server_cpu)
         self.start_gateway(cases.WIDE, "upstream-wide", self.both_cpus)
         return [cases.CROWD, cases.WIDE]
+
+    def start_spoken(self, name):
+        """An upstream that speaks this, and a gateway and a baseline that speak it to it."""
+        spoken = name.removeprefix("upstream-")
+        gateway, baseline = f"gateway-{name}", f"baseline-{name}"
+        self.upstreams[name] = self.free()
+        # The certificate that the upstream shows comes with the scene.
+        self.write_scene(gateway, name, "--upstream-speaks", spoken)
+        scene = str(self.scene(gateway))
+        address = f"127.0.0.1:{self.upstreams[name]}"
+        self.spawn(name, [self.binaries["load"], "upstream", "--listen", address, "--speaks", spoken, "--scene", scene], self.generator_cpu)
+        self.wait(name, self.upstreams[name])
+        self.spawn(gateway, self.serve(gateway), self.server_cpu)
+        self.wait(gateway, self.addresses[gateway][0])
+        self.addresses[baseline] = (self.free(), self.free())
+        speaks = ["--upstream-http2"] if spoken == "http2" else ["--upstream-ca", f"{scene}/upstream-ca.crt", "--upstream-name", "upstream.test"]
+        plain = self.addresses[baseline][0]
+        self.spawn(baseline, [self.binaries["baseline"], "--upstream", address, "--listen", f"127.0.0.1:{plain}", *speaks], self.server_cpu)
+        self.wait(baseline, plain)
+        return [gateway, baseline]
 
     def start_hot_gateways(self):
         """Those with `dpop.hot_keys`, and one without beside them."""
@@ -145,7 +167,7 @@ class House:
         """How a server is started, and the ports it then has."""
         plain, tls = self.addresses[name][:2]
         upstream = self.upstreams["upstream"]
-        if name == "hot-keys":
+        if name == "hot-keys" or name in cases.SPOKEN:
             return []
         if name == "gateway":
             return [(self.serve(name), [plain, tls])]

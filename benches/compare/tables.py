@@ -98,6 +98,8 @@ TARGETS += [
     Target("p99 while tables are made ÷ none", ratio(P99_QUIET, "gateway at half load, tables being made",
                                                      cases.BESIDE + "tables being made"), 1.10),
 ]
+TARGETS += [Target(f"CPU ÷ baseline, {called}", ratio(CPU, f"gateway, {called}", f"baseline, {called}"), 1.15)
+            for called in cases.SPOKEN.values()]
 # A server at full speed keeps this much of its core busy, unless something else is what limits it.
 FULL = 0.9
 ASKING = {cases.NGINX: [cases.NGINX_ASKING], cases.ENVOY: [cases.ENVOY_ASKING, cases.ENVOY_GRPC_ASKING]}

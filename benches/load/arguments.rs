@@ -40,6 +40,17 @@ pub(crate) enum Auth {
     None,
 }
 
+/// What an upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Spoken {
+    /// HTTP/1.1.
+    Plain,
+    /// HTTP/1.1 over TLS.
+    Tls,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+}
+
 /// As whom the server is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Door {
@@ -186,6 +197,9 @@ pub(crate) struct SceneArguments {
     /// The upstream.
     #[arg(long)]
     pub(crate) upstream: SocketAddr,
+    /// What is spoken to the upstream.
+    #[arg(long, value_enum, default_value = "plain")]
+    pub(crate) upstream_speaks: Spoken,
     /// `dpop.max_age`, for runs that last longer than a proof lives by default.
     #[arg(long, default_value = "60s")]
     pub(crate) max_age: String,
@@ -199,6 +213,12 @@ pub(crate) struct UpstreamArguments {
     /// Where to listen; the address is printed.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
+    /// What it speaks.
+    #[arg(long, value_enum, default_value = "plain")]
+    pub(crate) speaks: Spoken,
+    /// The directory that `scene` wrote, whose certificate it shows where it speaks TLS.
+    #[arg(long, required_if_eq("speaks", "tls"))]
+    pub(crate) scene: Option<PathBuf>,
     /// Bytes of each answer's body.
     #[arg(long, default_value_t = 128)]
     pub(crate) bytes: usize,

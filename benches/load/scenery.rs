@@ -1,8 +1,9 @@
 //! Everything around the generator: keys, certificate, configuration, and the processes it starts.
 
-use crate::arguments::{Door, RunArguments, SceneArguments};
+use crate::arguments::{Door, RunArguments, SceneArguments, Spoken};
 use keyproof::clock::{Clock, UnixTime};
 use keyproof::jose::{Algorithm, PrivateKey};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -12,6 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 pub(crate) const HOST: &str = "api.test";
+/// The name in the upstream's certificate.
+const UPSTREAM: &str = "upstream.test";
 pub(crate) const ISSUER: &str = "https://id.test";
 pub(crate) const AUDIENCE: &str = "https://api.test";
 pub(crate) const KEY_ID: &str = "k1";
@@ -66,6 +69,7 @@ impl Stage {
             listen_grpc: Some(grpc),
             admin,
             upstream: upstream_address,
+            upstream_speaks: Spoken::Plain,
             max_age: "60s".to_owned(),
             hot_keys: 0,
         })?;
@@ -148,7 +152,23 @@ fn write_keys(directory: &Path) -> io::Result<()> {
     fs::write(directory.join("issuer.jwk"), issuer.private_jwk())?;
     let made = rcgen::generate_simple_self_signed([HOST.to_owned()]).map_err(io::Error::other)?;
     fs::write(directory.join("tls.crt"), made.cert.pem())?;
-    fs::write(directory.join("tls.key"), made.signing_key.serialize_pem())
+    fs::write(directory.join("tls.key"), made.signing_key.serialize_pem())?;
+    write_upstream_keys(directory).map_err(io::Error::other)?
+}
+
+/// A certificate for the upstream, and the authority that vouches for it.
+fn write_upstream_keys(directory: &Path) -> Result<io::Result<()>, rcgen::Error> {
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new([UPSTREAM.to_owned()])?.signed_by(&key, &authority)?;
+    let files = [
+        ("upstream.crt", certificate.pem()),
+        ("upstream.key", key.serialize_pem()),
+        ("upstream-ca.crt", authority.pem()),
+    ];
+    Ok(files.iter().try_for_each(|(name, text)| fs::write(directory.join(name), text)))
 }
 
 fn read_issuer(scene: &Path) -> io::Result<PrivateKey> {
@@ -169,6 +189,13 @@ fn configuration(arguments: &SceneArguments) -> String {
         door("forward_auth", arguments.listen_decisions) + &door("ext_authz_grpc", arguments.listen_grpc);
     let (max_age, leeway) = (&arguments.max_age, LEEWAY.as_secs());
     let hot_keys = arguments.hot_keys;
+    let servers = match arguments.upstream_speaks {
+        Spoken::Plain => format!("servers: [\"http://{upstream}\"]"),
+        Spoken::Http2 => format!("servers: [\"http://{upstream}\"], protocol: http2"),
+        Spoken::Tls => format!(
+            "servers: [\"https://{upstream}\"], tls: {{ ca: upstream-ca.crt, server_name: {UPSTREAM} }}"
+        ),
+    };
     format!(
         r#"listeners:
   - {{ name: plain, address: "{listen}" }}
@@ -179,7 +206,7 @@ issuers:
 dpop: {{ hot_keys: {hot_keys}, max_age: {max_age}, leeway: {leeway}s }}
 replay: {{ per_key_limit: 1000000, per_subject_limit: 1000000, on_start: wait }}
 upstreams:
-  - {{ name: upstream, servers: ["http://{upstream}"] }}
+  - {{ name: upstream, {servers} }}
 routes:
   - {{ name: orders, match: {{ path: /orders }}, upstream: upstream, scopes: ["orders:read"] }}
 "#
