@@ -106,7 +106,7 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("doctor", &["clock", "headers", "jose"]),
-    ("admin", &["clock", "doctor", "headers", "observe"]),
+    ("admin", &["clock", "config", "doctor", "headers", "jose", "net", "observe", "uri"]),
     ("client", &["clock", "headers", "issuer", "jose", "net", "uri"]),
 ];
 const WIRING: &[&str] = &["app", "cli", "demo", "main", "lib"];

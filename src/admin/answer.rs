@@ -19,7 +19,7 @@ pub(super) fn answer<B>(request: &Request<B>, facts: &Facts) -> Response<Full<By
         "/readyz" => ready,
         "/config" => config,
         "/version" => version,
-        _ => return page(StatusCode::NOT_FOUND, TEXT, "not found\n"),
+        _ => return not_found(),
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refusal = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n");
@@ -67,6 +67,10 @@ fn version(facts: &Facts) -> Response<Full<Bytes>> {
         "last_reload": last,
     });
     page(StatusCode::OK, JSON, format!("{all:#}\n"))
+}
+
+pub(super) fn not_found() -> Response<Full<Bytes>> {
+    page(StatusCode::NOT_FOUND, TEXT, "not found\n")
 }
 
 pub(super) fn page(

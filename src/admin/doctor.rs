@@ -1,30 +1,22 @@
 //! `/doctor`: where a mark is registered, and what came with it is told.
 //!
-//! What the gateway saw is for whoever may see its configuration, and for nobody whom a browser was led here by: loopback only, under a name
-//! that no DNS can give away, and never on behalf of a page.
+//! Whoever may ask for the configuration may ask here, but never on behalf of a page.
 
 use super::Facts;
 use super::answer::{JSON, TEXT, page};
 use crate::doctor::{NotRegistered, Told};
 use crate::headers::{X_KEYPROOF_DOCTOR, only};
-use http::header::{ALLOW, HOST, ORIGIN};
+use http::header::{ALLOW, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use serde_json::json;
-use std::net::{IpAddr, SocketAddr};
 
 /// The longest body that is read: a mark and the end of its line.
 const LONGEST: usize = 64;
 
 /// Answers a request for `/doctor`.
-pub(super) async fn answer(request: Request<Incoming>, peer: IpAddr, facts: &Facts) -> Response<Full<Bytes>> {
-    if !peer.to_canonical().is_loopback() {
-        return page(StatusCode::NOT_FOUND, TEXT, "not found\n");
-    }
-    if !is_called_by_address(&request) {
-        return page(StatusCode::MISDIRECTED_REQUEST, TEXT, "call it by its IP address or localhost\n");
-    }
+pub(super) async fn answer(request: Request<Incoming>, facts: &Facts) -> Response<Full<Bytes>> {
     if request.headers().contains_key(ORIGIN) {
         return page(StatusCode::FORBIDDEN, TEXT, "not for pages\n");
     }
@@ -68,16 +60,4 @@ fn tell(request: &Request<Incoming>, facts: &Facts) -> Response<Full<Bytes>> {
             page(StatusCode::OK, JSON, format!("{:#}\n", json!({ "times": times, "seen": sighting })))
         }
     }
-}
-
-/// A name could be anybody's whose DNS a browser was asked to believe.
-fn is_called_by_address(request: &Request<Incoming>) -> bool {
-    let Ok(Some(host)) = only(request.headers(), &HOST) else { return false };
-    let Ok(host) = host.to_str() else { return false };
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let is_address = |text: &str| text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-    name.eq_ignore_ascii_case("localhost")
-        || is_address(name)
-        || is_address(host)
-        || host.parse::<SocketAddr>().is_ok()
 }

@@ -1,17 +1,20 @@
-//! The admin address: health, metrics, effective configuration.
+//! The admin address: health, metrics, effective configuration; and who may ask for what of it.
 //!
 //! A small HTTP/1 listener of its own, so that probes and scrapes are answered whatever the gateway's
 //! listeners do.
 //! Every connection carries one request and has ten seconds for all of it.
 
+mod access;
 mod answer;
 mod doctor;
 mod readiness;
 
+pub use access::Access;
 pub use readiness::Readiness;
 
 use crate::clock::{Clock, UnixTime};
 use crate::doctor::Marks;
+use crate::net::{Acceptor, Sockets};
 use crate::observe::Metrics;
 use arc_swap::ArcSwap;
 use hyper::server::conn::http1;
@@ -22,7 +25,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,13 +40,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last answers may take once the process stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// How long to wait when no connection can be accepted, as when files have run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The bound admin listener.
 #[derive(Debug)]
 pub struct Admin {
-    listener: TcpListener,
+    acceptor: Acceptor,
     head_timeout: Duration,
 }
 
@@ -73,6 +74,8 @@ pub struct Configuration {
     pub number: u64,
     /// Since when it runs.
     pub since: UnixTime,
+    /// Who may ask for what.
+    pub access: Access,
     /// The effective configuration, without secrets.
     pub effective: serde_json::Value,
     /// What came of the last attempt to reload, if there was one.
@@ -89,12 +92,9 @@ pub struct Outcome {
 }
 
 impl Admin {
-    /// Binds the address.
-    ///
-    /// # Errors
-    /// It cannot be bound.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, head_timeout: HEAD_TIMEOUT })
+    /// For whoever comes here.
+    pub const fn on(acceptor: Acceptor) -> Self {
+        Self { acceptor, head_timeout: HEAD_TIMEOUT }
     }
 
     /// Where it listens: the port that port 0 became.
@@ -102,25 +102,30 @@ impl Admin {
     /// # Errors
     /// The operating system does not say.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.acceptor.addresses().first().copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     }
 
-    /// Answers until `stop`; requests that have begun then have a second to end.
+    /// Its sockets, for another one.
+    ///
+    /// # Errors
+    /// The process has no more files.
+    pub fn sockets(&self) -> io::Result<Sockets> {
+        self.acceptor.sockets()
+    }
+
+    /// Answers until `stop`, and whoever is connected by then; requests that have begun have a second to end.
     pub async fn run(self, facts: Arc<Facts>, stop: CancellationToken) {
+        let Self { acceptor, head_timeout } = self;
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let tasks = TaskTracker::new();
-        while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
-            match accepted {
-                Ok((stream, peer)) => {
-                    if let Ok(place) = Arc::clone(&room).try_acquire_owned() {
-                        tasks.spawn(serve(stream, peer.ip(), Arc::clone(&facts), self.head_timeout, place));
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the admin listener cannot accept");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+        let admit = |stream: TcpStream, peer: SocketAddr| {
+            if let Ok(place) = Arc::clone(&room).try_acquire_owned() {
+                tasks.spawn(serve(stream, peer.ip(), Arc::clone(&facts), head_timeout, place));
             }
+        };
+        acceptor.accept_until(stop.cancelled(), &admit).await;
+        if !acceptor.is_released() {
+            acceptor.close(LAST_ANSWERS, &admit).await;
         }
         tasks.close();
         // Whoever is not done by then loses an answer about a process that ends.
@@ -137,9 +142,11 @@ async fn serve(
     _place: OwnedSemaphorePermit,
 ) {
     let service = service_fn(|request| async {
-        let response = match request.uri().path() {
-            "/doctor" => doctor::answer(request, peer, &facts).await,
-            _ => answer::answer(&request, &facts),
+        let refusal = facts.configuration.load().access.refusal(&request, peer);
+        let response = match (refusal, request.uri().path()) {
+            (Some(refusal), _) => refusal,
+            (None, "/doctor") => doctor::answer(request, &facts).await,
+            (None, _) => answer::answer(&request, &facts),
         };
         Ok::<_, Infallible>(response)
     });

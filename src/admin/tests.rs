@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::UnixTime;
+use crate::config::AdminPlan;
 use crate::names::Names;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,7 +27,8 @@ async fn start_with(head_timeout: Duration) -> Running {
         marks: Arc::default(),
         clock: Clock::manual(UnixTime::from_secs(1)),
     });
-    let admin = Admin { head_timeout, ..Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap() };
+    let acceptor = Acceptor::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let admin = Admin { acceptor, head_timeout };
     let address = admin.local_address().unwrap();
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     tasks.spawn(admin.run(Arc::clone(&facts), stop.clone()));
@@ -36,7 +38,9 @@ async fn start_with(head_timeout: Duration) -> Running {
 
 fn configuration(effective: serde_json::Value) -> Configuration {
     let (file, digest) = ("keyproof.yaml".to_owned(), "ab12".to_owned());
-    Configuration { file, digest, number: 3, since: UnixTime::from_secs(1), effective, last: None }
+    let plan = AdminPlan { address: "127.0.0.1:0".parse().unwrap(), token: None, hosts: vec![] };
+    let (since, access) = (UnixTime::from_secs(1), Access::new(&plan));
+    Configuration { file, digest, number: 3, since, access, effective, last: None }
 }
 
 const SHOWN: &str = "configuration: keyproof.yaml, SHA-256 ab12, number 3, since 1970-01-01T00:00:01.000Z\n";
@@ -137,8 +141,8 @@ async fn stopping_ends_the_task_and_frees_the_port() {
     let admin = start().await;
     admin.stop.cancel();
     admin.tasks.wait().await;
-    let again = Admin::bind(admin.address).await.unwrap();
-    let taken = Admin::bind(admin.address).await.unwrap_err();
+    let again = Acceptor::bind(admin.address).unwrap();
+    let taken = Acceptor::bind(admin.address).unwrap_err();
     assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     drop(again);
 }

@@ -5,7 +5,6 @@ use crate::authorize::Authorizer;
 use crate::config::{IssuerPlan, OnStart, Plan, StopPlan};
 use crate::dpop::{AcceptanceWindow, NonceMint, Verifier};
 use crate::entrance::Entrance;
-use crate::forward_auth::grpc::Health;
 use crate::forward_auth::{Decisions, ExtAuthz, ForwardAuth};
 use crate::gate::Gate;
 use crate::issuer::{KeyKeeper, OnRefresh, Surroundings};
@@ -96,9 +95,7 @@ impl Generation {
         let entrance = Arc::new(Entrance::new(plan, Arc::clone(&observer), process.clock.clone()));
         let decisions = Arc::new(Decisions::new(plan, Arc::clone(&gate), Arc::clone(&entrance)));
         let forward_auth = ForwardAuth(Arc::clone(&decisions));
-        let readiness = process.readiness.clone();
-        let health = Health::new(move || readiness.reasons().is_empty());
-        let ext_authz = ExtAuthz { decisions, health };
+        let ext_authz = ExtAuthz { decisions, health: process.health.clone() };
         let proxy = Proxy::new(plan, gate, entrance, before.map(|before| &before.proxy));
         let terms = Terms {
             window: plan.window,

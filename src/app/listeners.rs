@@ -5,40 +5,21 @@
 //! is lost.
 
 use super::AppError;
+use super::bound::{Begun, Bound, Kept, Place, own};
 use super::doors::Doors;
-use crate::config::{ListenAddress, ListenerMode, ListenerPlan, Plan};
+use super::operator::{BoundAdmin, RunningAdmin, cannot_bind};
+use crate::config::{ListenerPlan, Plan};
 use crate::names::ListenerId;
 use crate::net::workers::Runtimes;
-use crate::observe::{ListenerState, Metrics};
-use crate::server::{Connections, Drain, Drained, HandedOver, Listener, Sockets, Tls};
+use crate::net::{Lent, Reserved, Sockets};
+use crate::observe::Metrics;
+use crate::server::{Connections, Drain, Drained, HandedOver};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
-
-/// A listener that has its address.
-#[derive(Debug)]
-pub(super) struct Bound {
-    pub(super) addresses: Vec<SocketAddr>,
-    listener: Listener,
-    kept: Kept,
-}
-
-/// What is known of a listener while it runs.
-#[derive(Debug)]
-struct Kept {
-    id: ListenerId,
-    mode: ListenerMode,
-    /// As it is configured.
-    configured: ListenAddress,
-    tls: Option<Tls>,
-    /// For another listener that may take them over.
-    sockets: Sockets,
-    connections: Arc<Connections>,
-}
 
 /// One that runs.
 #[derive(Debug)]
@@ -62,105 +43,11 @@ pub(super) struct Listeners {
     running: Arc<ArcSwap<Vec<ListenerId>>>,
 }
 
-/// What the listeners will be, with every address bound. None: the one with this identity goes on.
+/// What the listeners will be, with every address bound, and the admin address. None: the one with this identity goes on.
 #[derive(Debug)]
-pub(super) struct Next(Vec<Option<Bound>>);
-
-/// Binds every address of a plan.
-///
-/// # Errors
-/// One cannot be bound, or its certificate not be used.
-pub(super) fn bind(plan: &Plan, handed_over: &HandedOver) -> Result<Vec<Bound>, AppError> {
-    warn_of_unused(handed_over, plan);
-    plan.listeners.iter().map(|listener| Bound::new(listener, handed_over, None, None)).collect()
-}
-
-/// Who connects to such a socket waits for an answer that nobody will give.
-fn warn_of_unused(handed_over: &HandedOver, plan: &Plan) {
-    let names = plan.listeners.iter().filter_map(|listener| match &listener.address {
-        ListenAddress::Systemd(name) => Some(name.as_str()),
-        ListenAddress::Own(_) => None,
-    });
-    for socket in handed_over.besides(&names.collect::<Vec<_>>()) {
-        tracing::warn!(
-            socket,
-            "systemd handed over a socket that no listener has as its address: write systemd:{socket}, or take its .socket unit away"
-        );
-    }
-}
-
-impl Bound {
-    /// A listener on sockets that are there already, or on new ones; what it counts is added to these.
-    fn new(
-        plan: &ListenerPlan,
-        handed_over: &HandedOver,
-        here: Option<&Sockets>,
-        known: Option<Arc<Connections>>,
-    ) -> Result<Self, AppError> {
-        let name = || plan.name.clone();
-        let no_files = |source| AppError::Files { name: name(), source };
-        let tls = plan.tls.as_ref().map(|tls| Tls::new(Arc::clone(&tls.pair))).transpose();
-        let tls = tls.map_err(|source| AppError::Tls { name: plan.name.clone(), source })?;
-        let connections = known.unwrap_or_else(|| Arc::new(Connections::new(plan.trusted_proxies.clone())));
-        let counted = Arc::clone(&connections);
-        let listener = match (here, &plan.address) {
-            (Some(here), _) => here.listener(counted).map_err(no_files)?,
-            (None, ListenAddress::Own(address)) => Listener::bind_for(*address, counted)
-                .map_err(|source| AppError::Bind { name: name(), address: *address, source })?,
-            (None, ListenAddress::Systemd(socket)) => handed_over
-                .listener(socket, counted)
-                .map_err(|source| AppError::HandedOver { name: name(), source })?,
-        };
-        let sockets = listener.sockets().map_err(no_files)?;
-        let (id, mode) = (plan.id, plan.mode);
-        let kept = Kept { id, mode, configured: plan.address.clone(), tls, sockets, connections };
-        Ok(Self { addresses: listener.addresses(), listener, kept })
-    }
-
-    /// Says where its metrics come from.
-    pub(super) fn tell(&self, metrics: &Metrics) {
-        self.kept.tell(metrics);
-    }
-}
-
-impl Kept {
-    /// Whether it can go on as this one.
-    fn goes_on_as(&self, plan: &ListenerPlan) -> bool {
-        self.id == plan.id
-            && self.mode == plan.mode
-            && self.configured == plan.address
-            && self.tls.is_some() == plan.tls.is_some()
-    }
-
-    /// Whether its sockets are what this one would bind. Port 0 is another port each time.
-    fn is_where(&self, plan: &ListenerPlan) -> bool {
-        let is_any = matches!(self.configured, ListenAddress::Own(address) if address.port() == 0);
-        self.configured == plan.address && (!is_any || self.id == plan.id)
-    }
-
-    fn tell(&self, metrics: &Metrics) {
-        let connections = Arc::clone(&self.connections);
-        let state = move || ListenerState {
-            connections: connections.open(),
-            failed_handshakes: connections.failed_handshakes(),
-            malformed: connections.malformed(),
-        };
-        metrics.set_listener_source(self.id, Box::new(state));
-        match self.tls.as_ref().and_then(Tls::not_after) {
-            Some(not_after) => metrics.certificate_expires(self.id, not_after.as_secs()),
-            None => metrics.certificate_is_gone(self.id),
-        }
-    }
-
-    /// What changes while it goes on.
-    fn exchange(&self, plan: &ListenerPlan) {
-        self.connections.trust(plan.trusted_proxies.clone());
-        if let (Some(tls), Some(plan)) = (&self.tls, &plan.tls)
-            && let Err(error) = tls.exchange(Arc::clone(&plan.pair))
-        {
-            tracing::error!(%error, "a certificate cannot be exchanged");
-        }
-    }
+pub(super) struct Next {
+    pub(super) listeners: Vec<Option<Bound>>,
+    pub(super) admin: Option<BoundAdmin>,
 }
 
 impl Listeners {
@@ -202,17 +89,45 @@ impl Listeners {
     ///
     /// # Errors
     /// An address cannot be bound, or a certificate not be used.
-    pub(super) fn prepare(&self, plan: &Plan) -> Result<Next, AppError> {
-        let next = plan.listeners.iter().map(|plan| {
-            if self.lives.iter().any(|life| life.kept.goes_on_as(plan)) {
-                return Ok(None);
-            }
-            let here = self.lives.iter().find(|life| life.kept.is_where(plan));
-            let known = self.known.get(&plan.id).cloned();
-            let here = here.map(|life| &life.kept.sockets);
-            Bound::new(plan, &self.handed_over, here, known).map(Some)
+    pub(super) fn prepare(&self, plan: &Plan, admin: &RunningAdmin) -> Result<Next, AppError> {
+        let goes_on = |plan: &&ListenerPlan| self.lives.iter().any(|life| life.kept.goes_on_as(plan));
+        let new: Vec<_> = plan.listeners.iter().filter(|plan| !goes_on(plan)).collect();
+        let moves = !admin.goes_on_at(&plan.admin);
+        let for_admin = || self.lives.iter().find_map(|life| life.kept.sockets_at(plan.admin.address));
+
+        let ports =
+            new.iter().filter(|plan| self.sockets_for(plan, admin).is_none()).filter_map(|plan| own(plan));
+        let admins = (moves && for_admin().is_none()).then_some(plan.admin.address);
+        let ports: Vec<u16> = ports.chain(admins).map(|address| address.port()).collect();
+        // Of those that leave alone: what goes on shares its address with nobody.
+        let leaves = |life: &&Life| !plan.listeners.iter().any(|plan| life.kept.goes_on_as(plan));
+        let sockets = self.lives.iter().filter(leaves).map(|life| &life.kept.sockets);
+        let lent = Lent::of(sockets.chain(moves.then_some(admin.sockets())), &ports);
+
+        // First every address, then connections: what has to be given up again no client has noticed.
+        let mut begun = BTreeMap::new();
+        for plan in new {
+            let place = Place::of(plan, self.sockets_for(plan, admin), &self.handed_over, &lent)?;
+            begun.insert(plan.id, Begun::new(plan, place)?);
+        }
+        let place = moves.then(|| match for_admin() {
+            Some(here) => here.acceptor().map(Place::Taken),
+            None => Reserved::bind_beside(plan.admin.address, &lent).map(Place::Reserved),
         });
-        Ok(Next(next.collect::<Result<_, AppError>>()?))
+        let place = place.transpose().map_err(|source| cannot_bind(&plan.admin, source))?;
+
+        let mut listen = |plan: &ListenerPlan| {
+            begun.remove(&plan.id).map(|begun| begun.listen(self.known.get(&plan.id).cloned())).transpose()
+        };
+        let listeners = plan.listeners.iter().map(&mut listen).collect::<Result<_, _>>()?;
+        let admin = place.map(|place| BoundAdmin::on(&plan.admin, place.listen())).transpose()?;
+        Ok(Next { listeners, admin })
+    }
+
+    /// The sockets that this listener would go on with.
+    fn sockets_for<'s>(&'s self, plan: &ListenerPlan, admin: &'s RunningAdmin) -> Option<&'s Sockets> {
+        let here = self.lives.iter().find(|life| life.kept.is_where(plan)).map(|life| &life.kept.sockets);
+        here.or_else(|| admin.sockets_at(own(plan)?))
     }
 
     /// Whether some that have stopped are not over yet.
@@ -221,21 +136,21 @@ impl Listeners {
     }
 
     /// Becomes what was prepared with this plan. Those that are gone stop accepting, and have the time of a drain for what is on its way.
-    pub(super) fn become_next(&mut self, next: Next, plan: &Plan, metrics: &Arc<Metrics>) {
+    pub(super) fn become_next(&mut self, next: Vec<Option<Bound>>, plan: &Plan, metrics: &Arc<Metrics>) {
         let mut before = std::mem::take(&mut self.lives);
         let goes_on = |life: &Life| {
-            next.0.iter().zip(&plan.listeners).any(|(bound, plan)| bound.is_none() && plan.id == life.kept.id)
+            next.iter().zip(&plan.listeners).any(|(bound, plan)| bound.is_none() && plan.id == life.kept.id)
         };
         let gone: Vec<Life> = before.extract_if(.., |life| !goes_on(life)).collect();
         for life in &gone {
             // Before another one begins to accept on them.
             let is_taken = plan.listeners.iter().any(|plan| life.kept.is_where(plan));
-            if is_taken {
+            if is_taken || life.kept.sockets_at(plan.admin.address).is_some() {
                 life.kept.sockets.release();
             }
         }
         let mut lives = Vec::new();
-        for (bound, plan) in next.0.into_iter().zip(&plan.listeners) {
+        for (bound, plan) in next.into_iter().zip(&plan.listeners) {
             let life = match bound {
                 Some(bound) => {
                     tracing::info!(listener = plan.name, addresses = ?bound.addresses, "listening");

@@ -4,19 +4,23 @@
 //! the configuration is read again is a `Generation`: issuers and their keys, the gate, the doors. Sockets and
 //! open connections belong to neither; they are here.
 
+mod bound;
+mod candidate;
 mod doors;
 mod generation;
 mod history;
 mod listeners;
 mod notify;
+mod operator;
 mod process;
 mod readiness;
 mod reload;
 mod watch;
+mod wishes;
 
-pub use reload::{Rejected, Reloader};
+pub use wishes::{Rejected, Reloader};
 
-use crate::admin::{self, Admin};
+use crate::admin;
 use crate::clock::Clock;
 use crate::config::{Plan, StopPlan};
 use crate::dpop::NonceMint;
@@ -25,28 +29,30 @@ use crate::observe::{AccessLog, rfc3339};
 use crate::replay;
 use crate::server::{Drained, HandedOver, HandedOverError};
 use arc_swap::ArcSwap;
+use bound::Bound;
 use doors::Doors;
 use generation::Generation;
 #[cfg(test)]
 pub(crate) use history::settled;
-use listeners::{Bound, Listeners};
+use listeners::Listeners;
+use operator::{BoundAdmin, RunningAdmin};
 #[cfg(test)]
 pub(crate) use process::Beginning;
 use process::Process;
-use reload::{Running, RunningAdmin, Wishes};
+use reload::Running;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use watch::Watch;
+use wishes::Wishes;
 
 /// The gateway with everything around it, bound and ready to run.
 #[derive(Debug)]
 pub struct App {
     listeners: Vec<Bound>,
     handed_over: HandedOver,
-    admin: Admin,
-    admin_address: SocketAddr,
+    admin: BoundAdmin,
     facts: Arc<admin::Facts>,
     process: Arc<Process>,
     current: Arc<ArcSwap<Generation>>,
@@ -116,10 +122,8 @@ impl App {
         clock: Clock,
         log: Option<AccessLog>,
     ) -> Result<Self, AppError> {
-        let listeners = listeners::bind(&plan, &handed_over)?;
-        let bind_admin = |source| AppError::Bind { name: "admin".to_owned(), address: plan.admin, source };
-        let admin = Admin::bind(plan.admin).await.map_err(bind_admin)?;
-        let admin_address = admin.local_address().map_err(bind_admin)?;
+        let listeners = bound::bind(&plan, &handed_over)?;
+        let admin = BoundAdmin::bind(&plan.admin)?;
 
         let mint = Arc::new(NonceMint::new(&plan.nonce_secrets, plan.nonce_lifetime));
         let process = Arc::new(Process::start(&plan, &mint, clock, log).await?);
@@ -148,18 +152,7 @@ impl App {
         });
         let (reloader, wishes) = Reloader::new();
         let plan = Arc::new(plan);
-        Ok(Self {
-            listeners,
-            handed_over,
-            admin,
-            admin_address,
-            facts,
-            process,
-            current,
-            plan,
-            reloader,
-            wishes,
-        })
+        Ok(Self { listeners, handed_over, admin, facts, process, current, plan, reloader, wishes })
     }
 
     /// Asks it to read its configuration again while it runs.
@@ -174,7 +167,7 @@ impl App {
 
     /// Where the admin address is.
     pub const fn admin_address(&self) -> SocketAddr {
-        self.admin_address
+        self.admin.address
     }
 
     /// Serves until `stop`. From then on it is not ready; it goes on as before for `limits.drain_delay`, so that whoever chooses among
@@ -189,12 +182,13 @@ impl App {
         let doors = Doors(Arc::clone(&current));
         let mut running = Running {
             listeners: Listeners::start(listeners, handed_over, doors, runtimes),
-            admin: RunningAdmin::start(admin, plan.admin, &facts),
+            admin: RunningAdmin::start(admin, &facts),
             watch: Watch::of(&plan),
             process,
             current,
             facts,
             plan,
+            waiting: None,
         };
         notify::ready();
         // A reload that is not in force yet when the process is told to stop never is.

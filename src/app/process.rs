@@ -6,6 +6,7 @@ use crate::clock::{CLOCK_DIFFERENCE, Clock};
 use crate::config::{OnStart, Plan, ReplayPlan, StopPlan};
 use crate::doctor::Marks;
 use crate::dpop::{AcceptanceWindow, NonceMint};
+use crate::forward_auth::grpc::Health;
 use crate::hot_keys::HotKeys;
 use crate::observe::{AccessLog, HotKeysState, Metrics, ReplayState};
 use crate::replay::{self, OpenError, Store};
@@ -31,6 +32,8 @@ pub(super) struct Process {
     pub(super) marks: Arc<Marks>,
     /// What `/readyz` says.
     pub(super) readiness: Readiness,
+    /// The same to who asks over gRPC.
+    pub(super) health: Health,
     /// What runs beside the requests.
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -60,7 +63,10 @@ impl Process {
         tasks.spawn(watch(Arc::clone(&replay), clock.clone(), stop.clone()));
         let hot_keys = HotKeys::new(clock.clone());
         let (marks, readiness) = (Arc::default(), Readiness::default());
-        let process = Self { clock, replay, hot_keys, log, marks, readiness, tasks, stop };
+        let is_ready = readiness.clone();
+        let health = Health::new(move || is_ready.reasons().is_empty());
+        tasks.spawn(follow(health.clone(), stop.clone()));
+        let process = Self { clock, replay, hot_keys, log, marks, readiness, health, tasks, stop };
         process.adapt_hot_keys(plan);
         Ok(process)
     }
@@ -179,6 +185,11 @@ async fn open_when_free(
             opened => return opened,
         }
     }
+}
+
+/// Tells those who watch our health.
+async fn follow(health: Health, stop: CancellationToken) {
+    stop.run_until_cancelled(health.follow()).await;
 }
 
 /// Lets the store do what no request should wait for.

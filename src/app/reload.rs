@@ -1,98 +1,26 @@
 //! Reading the configuration again: whole or not at all.
 
+use super::bound::own;
+use super::candidate::{Candidate, Waiting};
 use super::generation::Generation;
 use super::listeners::{Listeners, Next};
+use super::operator::RunningAdmin;
 use super::process::Process;
 use super::watch::{Change, Watch};
+use super::wishes::{Asked, Rejected, Wishes};
 use super::{AppError, history, notify};
-use crate::admin::{self, Admin, Configuration, Outcome};
+use crate::admin::{self, Access, Configuration, Outcome};
 use crate::clock::UnixTime;
-use crate::config::{self, Attempt, Plan, Problem, Problems, Renewal};
+use crate::config::{self, Attempt, Plan, Renewal};
 use crate::observe::rfc3339;
 use arc_swap::ArcSwap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-/// How long the keys of a new source may take.
-const KEYS: Duration = Duration::from_secs(5);
 /// How often, and at what distance, an address is tried that a listener may be about to leave.
 const CLOSING: u8 = 20;
 const CLOSING_STEP: Duration = Duration::from_millis(50);
-
-/// Why what was read is not what runs.
-#[derive(Debug, thiserror::Error)]
-pub enum Rejected {
-    /// The file, or one that it names, has problems.
-    #[error("{}", first_of(.0))]
-    Problems(Problems),
-    /// A new address cannot be bound.
-    #[error(transparent)]
-    Start(#[from] AppError),
-    /// The keys of a new issuer, or of a new source, could not be had.
-    #[error("issuers: {}", .0.join("; "))]
-    Keys(Vec<String>),
-    /// The process is stopping.
-    #[error("the gateway is stopping")]
-    Stopping,
-}
-
-impl Rejected {
-    /// Whether the same files may be good later: an address that another process has, keys that cannot be had.
-    const fn may_pass(&self) -> bool {
-        match self {
-            Self::Start(error) => matches!(error, AppError::Bind { .. } | AppError::Files { .. }),
-            Self::Keys(_) => true,
-            Self::Problems(_) | Self::Stopping => false,
-        }
-    }
-}
-
-/// The first problem, and how many others there are.
-fn first_of(Problems(problems): &Problems) -> String {
-    let Some(first) = problems.first() else { return "it cannot be read".to_owned() };
-    match problems.len().saturating_sub(1) {
-        0 => first.to_string(),
-        1 => format!("{first} (and one more problem)"),
-        more => format!("{first} (and {more} more problems)"),
-    }
-}
-
-/// Asks a gateway that runs to read its configuration again. Clones ask the same one.
-#[derive(Clone, Debug)]
-pub struct Reloader(mpsc::UnboundedSender<oneshot::Sender<Result<(), Arc<Rejected>>>>);
-
-/// Where it is asked.
-#[derive(Debug)]
-pub(super) struct Wishes(mpsc::UnboundedReceiver<oneshot::Sender<Result<(), Arc<Rejected>>>>);
-
-impl Reloader {
-    pub(super) fn new() -> (Self, Wishes) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), Wishes(receiver))
-    }
-
-    /// Has everything read again, and waits for nothing.
-    pub fn wish(&self) {
-        let (sender, _) = oneshot::channel();
-        self.0.send(sender).ok();
-    }
-
-    /// Has everything read again, and waits for what comes of it.
-    ///
-    /// # Errors
-    /// It was rejected, and what ran before runs on.
-    pub async fn reload(&self) -> Result<(), Arc<Rejected>> {
-        let (sender, receiver) = oneshot::channel();
-        // Where nobody listens the receiver is told so.
-        self.0.send(sender).ok();
-        receiver.await.unwrap_or_else(|_| Err(Arc::new(Rejected::Stopping)))
-    }
-}
 
 /// What runs, and all that it takes to run something else.
 #[derive(Debug)]
@@ -104,38 +32,8 @@ pub(super) struct Running {
     pub(super) facts: Arc<admin::Facts>,
     pub(super) plan: Arc<Plan>,
     pub(super) watch: Watch,
-}
-
-/// The admin address.
-#[derive(Debug)]
-pub(super) struct RunningAdmin {
-    configured: SocketAddr,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-}
-
-/// What came of an attempt, for who asked.
-struct Asked(Vec<oneshot::Sender<Result<(), Arc<Rejected>>>>);
-
-impl RunningAdmin {
-    pub(super) fn start(admin: Admin, configured: SocketAddr, facts: &Arc<admin::Facts>) -> Self {
-        let running = Self { configured, stop: CancellationToken::new(), tasks: TaskTracker::new() };
-        running.tasks.spawn(admin.run(Arc::clone(facts), running.stop.clone()));
-        running
-    }
-
-    fn move_to(&mut self, admin: Admin, configured: SocketAddr, facts: &Arc<admin::Facts>) {
-        let before = std::mem::replace(&mut self.stop, CancellationToken::new());
-        before.cancel();
-        self.configured = configured;
-        self.tasks.spawn(admin.run(Arc::clone(facts), self.stop.clone()));
-    }
-
-    pub(super) async fn end(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
+    /// What is good and has no keys yet.
+    pub(super) waiting: Option<Waiting>,
 }
 
 impl Running {
@@ -143,94 +41,135 @@ impl Running {
     /// in force by then never is.
     pub(super) async fn follow(&mut self, wishes: &mut Wishes) {
         loop {
+            let current = self.current.load_full();
             tokio::select! {
                 biased;
-                asked = wishes.0.recv() => match asked {
-                    Some(first) => {
-                        let mut asked = vec![first];
-                        // Who asked until now is served by one reading.
-                        while let Ok(another) = wishes.0.try_recv() {
-                            asked.push(another);
-                        }
-                        let outcome = self.reload().await;
-                        // Who asked may ask again; nobody would ask for a file that is watched.
-                        if self.watch.is_with_file() && outcome.as_ref().is_err_and(|why| why.may_pass()) {
-                            self.watch.try_again(Change { file: true, named: false });
-                        }
-                        Asked(asked).tell(&outcome);
+                Some(asked) = wishes.next() => {
+                    let may_pass = self.reload(asked).await;
+                    // Who asked may ask again; nobody would ask for a file that is watched.
+                    if may_pass && self.watch.is_with_file() {
+                        self.watch.try_again(Change { file: true, named: false });
                     }
-                    None => return std::future::pending().await,
-                },
+                }
+                () = Waiting::is_over(&mut self.waiting, &current) => self.finish().await,
                 change = self.watch.changed() => self.follow_change(change).await,
             }
         }
     }
 
-    /// A file has changed. A configuration file that is watched comes first; where it is no good, what it names is read by itself.
+    /// A file has changed. A configuration file that is watched comes first; where it is no good or has to wait, what it names is read by itself.
     async fn follow_change(&mut self, change: Change) {
-        let may_pass = |outcome: Result<(), Arc<Rejected>>| outcome.is_err_and(|why| why.may_pass());
-        let file = change.file && may_pass(self.reload().await);
-        let named = change.named && may_pass(self.renew().await);
+        let file = change.file && self.reload(Asked::default()).await;
+        let named = change.named && self.renew().await.is_err_and(|why| why.may_pass());
         self.watch.try_again(Change { file, named });
     }
 
-    /// Everything, from the configuration file on.
-    async fn reload(&mut self) -> Result<(), Arc<Rejected>> {
+    /// Everything, from the configuration file on. Whether it is not in force, and may be later as it is.
+    async fn reload(&mut self, asked: Asked) -> bool {
         notify::reloading();
-        let outcome = self.read_all().await;
-        // Whether or not it was taken.
-        notify::ready();
-        self.record(outcome)
+        match self.read_all().await {
+            Ok(candidate) => self.offer(candidate, asked).await,
+            Err(why) => self.conclude(Err(why), asked),
+        }
     }
 
-    async fn read_all(&mut self) -> Result<(), Rejected> {
-        let (plan, now) = (Arc::clone(&self.plan), self.process.clock.now());
-        let attempt = blocking(move || config::load_again(&plan, now)).await;
+    async fn read_all(&mut self) -> Result<Candidate, Rejected> {
+        let waiting = self.waiting.as_ref().map(|waiting| &waiting.candidate.plan);
+        // A name that is new in what waits keeps its number.
+        let (known, now) = (Arc::clone(waiting.unwrap_or(&self.plan)), self.process.clock.now());
+        let attempt = blocking(move || config::load_again(&known, now)).await;
         let Some(Attempt { outcome, seen }) = attempt else { return Err(Rejected::Stopping) };
         // Only the configuration counts as seen: where that is no good, what it names may be new and good, and is still to be read by itself.
         self.watch.has_seen(seen.only(self.watch.file()));
         let (plan, warnings) = outcome.map_err(Rejected::Problems)?;
-        self.enter(plan, &warnings).await
+        let current = self.current.load_full();
+        let before = match &self.waiting {
+            Some(waiting) if waiting.has_keys_for(&plan, &current) => {
+                Arc::clone(&waiting.candidate.generation)
+            }
+            Some(_) | None => current,
+        };
+        Candidate::build(before, plan, warnings, &self.process).await.ok_or(Rejected::Stopping)
     }
 
-    /// The files that the configuration names.
+    /// Has a candidate run, or wait for the keys of what is new in it. It comes in place of one that waits, and who asked for that one learns
+    /// what comes of this.
+    async fn offer(&mut self, candidate: Candidate, asked: Asked) -> bool {
+        let current = self.current.load_full();
+        let before = self.waiting.take();
+        if candidate.generation.keys.lacks_of_what_is_new(&current.keys).is_empty() {
+            let asked = asked.and(before.map(|before| before.asked).unwrap_or_default());
+            let outcome = self.enter(candidate).await;
+            return self.conclude(outcome, asked);
+        }
+        self.waiting = Some(Waiting::begin(candidate, asked, before));
+        true
+    }
+
+    /// The keys have come, or their time is over.
+    async fn finish(&mut self) {
+        let Some(Waiting { candidate, asked, .. }) = self.waiting.take() else { return };
+        let lacks = candidate.generation.keys.lacks_of_what_is_new(&self.current.load().keys);
+        let outcome = if lacks.is_empty() { self.enter(candidate).await } else { Err(Rejected::Keys(lacks)) };
+        self.conclude(outcome, asked);
+    }
+
+    /// Tells what came of reading everything. Whether it is not in force, and may be later as it is.
+    fn conclude(&self, outcome: Result<(), Rejected>, asked: Asked) -> bool {
+        // Whether or not it was taken.
+        notify::ready();
+        let outcome = self.record(outcome);
+        asked.tell(&outcome);
+        outcome.is_err_and(|why| why.may_pass())
+    }
+
+    /// The files that the configuration names: that of what runs, and that of what waits.
     async fn renew(&mut self) -> Result<(), Arc<Rejected>> {
-        let (plan, now) = (Arc::clone(&self.plan), self.process.clock.now());
-        let renewal = blocking(move || config::files_again(&plan, now)).await;
-        let Some(Renewal { plan, problems, seen }) = renewal else {
-            return Err(Arc::new(Rejected::Stopping));
-        };
+        let renewal = self.files_again(&self.plan).await.ok_or(Rejected::Stopping)?;
+        let Renewal { plan, problems, seen } = renewal;
         self.watch.has_seen(seen);
         let mut outcome = Ok(());
         if let Some((plan, warnings)) = plan {
-            let entered = self.enter(plan, &warnings).await;
+            let current = self.current.load_full();
+            let entered = match Candidate::build(current, plan, warnings, &self.process).await {
+                Some(candidate) => self.enter(candidate).await,
+                None => Err(Rejected::Stopping),
+            };
             outcome = self.record(entered);
         }
         if !problems.0.is_empty() {
             drop(self.record(Err(Rejected::Problems(problems))));
         }
+        self.renew_what_waits().await;
         outcome
     }
 
-    /// Has the plan run instead of what runs. All that can fail comes first, and the swap itself does not wait: nobody sees a part of it.
-    async fn enter(&mut self, plan: Plan, warnings: &[Problem]) -> Result<(), Rejected> {
-        let next = self.prepare_listeners(&plan).await?;
-        let admin = self.bind_admin(plan.admin).await?;
-        let (before, process) = (self.current.load_full(), Arc::clone(&self.process));
-        // Reading certificates and making tables may take a while, and this thread accepts connections.
-        let built = blocking(move || {
-            let generation = before.succeeded_by(&plan, &process);
-            (generation, plan, before)
-        });
-        let Some((generation, plan, before)) = built.await else { return Err(Rejected::Stopping) };
-        let keys = generation.keys.has_what_is_new(&before.keys);
-        if tokio::time::timeout(KEYS, keys).await.is_err() {
-            return Err(Rejected::Keys(generation.keys.lacks_of_what_is_new(&before.keys)));
+    /// Where a file is no good, what waits has it as it was read before; that it is no good was told of what runs.
+    async fn renew_what_waits(&mut self) {
+        let Some(waiting) = &self.waiting else { return };
+        let (plan, before) = (Arc::clone(&waiting.candidate.plan), Arc::clone(&waiting.candidate.generation));
+        let Some(Renewal { plan: Some((plan, warnings)), .. }) = self.files_again(&plan).await else {
+            return;
+        };
+        let candidate = Candidate::build(before, plan, warnings, &self.process).await;
+        if let (Some(waiting), Some(candidate)) = (&mut self.waiting, candidate) {
+            waiting.candidate = candidate;
         }
-        // Before the swap, because it may take a while, and because what it makes room for is asked for then.
+    }
+
+    async fn files_again(&self, plan: &Arc<Plan>) -> Option<Renewal> {
+        let (plan, now) = (Arc::clone(plan), self.process.clock.now());
+        blocking(move || config::files_again(&plan, now)).await
+    }
+
+    /// Has a candidate run instead of what runs. All that can fail comes first, and the swap itself does not wait: nobody sees a part of it.
+    async fn enter(&mut self, candidate: Candidate) -> Result<(), Rejected> {
+        let Candidate { generation, plan, warnings } = candidate;
+        // It may take a while, and what it makes room for is asked for from the swap on.
         let (replay, retention) = (Arc::clone(&self.process.replay), generation.mint.retention(plan.window));
         blocking(move || replay.remember_for(retention)).await.ok_or(Rejected::Stopping)?;
-        self.swap(plan, generation, next, admin);
+        let next = self.prepare_listeners(&plan).await?;
+        self.swap(plan, &generation, next);
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -241,10 +180,10 @@ impl Running {
     async fn prepare_listeners(&self, plan: &Plan) -> Result<Next, AppError> {
         let mut tries = 0_u8;
         loop {
-            match self.listeners.prepare(plan) {
+            match self.listeners.prepare(plan, &self.admin) {
                 Err(AppError::Bind { source, .. })
                     if source.kind() == io::ErrorKind::AddrInUse
-                        && self.listeners.are_ending()
+                        && (self.listeners.are_ending() || self.admin.is_ending())
                         && tries < CLOSING =>
                 {
                     tries = tries.saturating_add(1);
@@ -255,23 +194,14 @@ impl Running {
         }
     }
 
-    async fn bind_admin(&self, address: SocketAddr) -> Result<Option<Admin>, Rejected> {
-        if address == self.admin.configured {
-            return Ok(None);
-        }
-        let in_words = |source| AppError::Bind { name: "admin".to_owned(), address, source };
-        Ok(Some(Admin::bind(address).await.map_err(in_words)?))
-    }
-
-    fn swap(&mut self, plan: Plan, generation: Generation, next: Next, admin: Option<Admin>) {
-        let Self { process, current, listeners, facts, .. } = self;
+    fn swap(&mut self, plan: Arc<Plan>, generation: &Arc<Generation>, next: Next) {
+        let Self { process, current, listeners, admin, facts, .. } = self;
         let forgets = history::forgets(&self.plan, &plan);
         process.adapt_store(&plan, &generation.mint);
         process.adapt_hot_keys(&plan);
         forgets.note(process);
-        let generation = Arc::new(generation);
         let files_changed = !plan.reading.has_same_files(&self.plan.reading);
-        current.store(Arc::clone(&generation));
+        current.store(Arc::clone(generation));
         if forgets.any() {
             tracing::info!(
                 "a proof from before now gets use_dpop_nonce once: under the new terms it may have been used before"
@@ -283,10 +213,12 @@ impl Running {
         let issuers: Vec<&str> = plan.issuers.iter().map(|issuer| issuer.rules.name.as_str()).collect();
         metrics.set_issuers(&issuers);
         generation.proxy.tell(metrics);
-        listeners.become_next(next, &plan, metrics);
-        if let Some(admin) = admin {
-            self.admin.move_to(admin, plan.admin, facts);
+        if let Some(bound) = next.admin {
+            let is_taken =
+                plan.listeners.iter().filter_map(own).any(|address| admin.sockets_at(address).is_some());
+            admin.move_to(bound, is_taken);
         }
+        listeners.become_next(next.listeners, &plan, metrics);
         if files_changed {
             generation.keys.look_at_files_again();
         }
@@ -295,7 +227,7 @@ impl Running {
         facts.configuration.store(Arc::new(shown(&plan, number, now, None)));
         let same_text = plan.reading.digest() == self.plan.reading.digest();
         self.watch.turn_to(&plan, same_text);
-        self.plan = Arc::new(plan);
+        self.plan = plan;
     }
 
     /// Tells everybody what came of an attempt.
@@ -333,15 +265,6 @@ impl Running {
     }
 }
 
-impl Asked {
-    fn tell(self, outcome: &Result<(), Arc<Rejected>>) {
-        for who in self.0 {
-            // Who does not wait for it need not know.
-            who.send(outcome.clone()).ok();
-        }
-    }
-}
-
 /// What the admin address says of a plan that runs.
 pub(super) fn shown(plan: &Plan, number: u64, since: UnixTime, last: Option<Outcome>) -> Configuration {
     Configuration {
@@ -349,6 +272,7 @@ pub(super) fn shown(plan: &Plan, number: u64, since: UnixTime, last: Option<Outc
         digest: hex(&plan.reading.digest()),
         number,
         since,
+        access: Access::new(&plan.admin),
         effective: plan.effective.clone(),
         last,
     }
@@ -359,6 +283,6 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Does something that takes a while on a thread for that; `None` where the process stops.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
 }

@@ -14,17 +14,18 @@ use super::way::WayArguments;
 use crate::client::{Answer, HttpClient};
 use crate::clock::{Clock, UnixTime};
 use crate::doctor::Sighting;
-use crate::headers::X_KEYPROOF_DOCTOR;
+use crate::headers::{X_KEYPROOF_DOCTOR, is_token68};
 use crate::jose::random;
 use bytes::Bytes;
 use fronts::Front;
+use http::header::AUTHORIZATION;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use sent::Sent;
 use serde::Deserialize;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The exit code where no answer to the question can be had.
@@ -38,6 +39,9 @@ Examples:
   A front that no DNS names yet, with a certificate of your own CA:
     keyproof doctor https://api.example.com/orders --connect-to ::10.0.0.5:8443 --cacert ca.pem
 
+  From another machine, which has the gateway's admin.token_file too:
+    keyproof doctor https://api.example.com/orders --admin http://10.0.0.7:9901 --token-file secrets/admin
+
   What a browser would see, and a token's own checks:
     keyproof doctor https://api.example.com/orders -H 'Origin: https://app.example.com'
     keyproof doctor https://api.example.com/orders --key me.jwk --token @token
@@ -50,7 +54,7 @@ Exit codes: 0 htu can match; 1 no proof of any client can pass, as it is; 2 cann
 /// it, and shows both side by side: method, scheme, authority, path, the headers that were joined, renamed or lost,
 /// what of the answer got back, the clocks. Then it says what to change, by the line of the front's configuration.
 /// The marked request goes no further than the gateway, which tells what it saw to nobody else.
-/// Run it on the gateway's machine: the admin address answers it on loopback only.
+/// Run it on the gateway's machine, or with --token-file on another: the admin address tells nobody else.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct DoctorArgs {
@@ -59,6 +63,9 @@ pub(super) struct DoctorArgs {
     /// The gateway's admin address
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
     admin: Uri,
+    /// The file that admin.token_file of its configuration names, where it is on another machine
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// The method to send; a front that always says GET shows with another one
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     method: Method,
@@ -167,7 +174,7 @@ async fn examine(args: &DoctorArgs, out: &mut impl Write) -> Result<bool, Failur
     let mark: String = random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
     let (sent, request) = Sent::prepare(args, &mark, clock.now())?;
     let front = args.way.client().map_err(|error| Failure::Usage(error.to_string()))?;
-    let admin = Admin::new(&args.admin)?;
+    let admin = Admin::new(args)?;
     admin.register(&mark).await?;
     let begun = clock.now();
     let answered = front.send(request).await;
@@ -206,19 +213,33 @@ fn findings(case: &Case, has_token: bool) -> Vec<Finding> {
     found
 }
 
+/// The token in a file, as `Authorization` has it.
+fn bearer(file: &Path) -> Result<HeaderValue, Failure> {
+    let unusable = |why: String| Failure::Usage(format!("--token-file: {}: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| unusable(error.to_string()))?;
+    let text = text.trim_ascii();
+    let value = HeaderValue::try_from(format!("Bearer {text}")).ok().filter(|_| is_token68(text));
+    let mut value = value.ok_or_else(|| unusable("it holds no token".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 /// The gateway's admin address.
 struct Admin<'a> {
     http: HttpClient,
     at: &'a Uri,
+    /// What lets us in from another machine.
+    authorization: Option<HeaderValue>,
 }
 
 impl<'a> Admin<'a> {
-    fn new(at: &'a Uri) -> Result<Self, Failure> {
+    fn new(DoctorArgs { admin: at, token_file, .. }: &'a DoctorArgs) -> Result<Self, Failure> {
         if at.scheme_str() != Some("http") || at.authority().is_none() {
             return Err(Failure::Usage("--admin: write http://ADDRESS:PORT".to_owned()));
         }
         let http = HttpClient::plain().map_err(|error| Failure::Usage(error.to_string()))?;
-        Ok(Self { http, at })
+        let authorization = token_file.as_deref().map(bearer).transpose()?;
+        Ok(Self { http, at, authorization })
     }
 
     async fn register(&self, mark: &str) -> Result<(), Failure> {
@@ -229,7 +250,7 @@ impl<'a> Admin<'a> {
         let said = String::from_utf8_lossy(&answer.body);
         let why = match answer.status {
             StatusCode::NOT_FOUND => {
-                "it answers /doctor on loopback only: run keyproof doctor on the gateway's machine; or it is an older keyproof"
+                "it answers /doctor to its own machine, and to who brings the token of its admin.token_file: run keyproof doctor there, or with --token-file; or it is an older keyproof"
             }
             StatusCode::TOO_MANY_REQUESTS => "16 marks are on their way: try again in a minute",
             _ => said.trim(),
@@ -252,6 +273,9 @@ impl<'a> Admin<'a> {
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
         if let Some(mark) = mark.and_then(|mark| HeaderValue::from_str(mark).ok()) {
             request.headers_mut().insert(X_KEYPROOF_DOCTOR, mark);
+        }
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
         let answered = self.http.send(request).await;
         answered.map_err(|error| {

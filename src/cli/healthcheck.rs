@@ -64,7 +64,7 @@ pub(super) async fn run(args: &HealthcheckArgs, out: &mut impl Write, err: &mut 
 fn address(args: &HealthcheckArgs) -> Result<SocketAddr, config::Problems> {
     let address = match (&args.admin, &args.config) {
         (Some(address), _) => *address,
-        (None, Some(file)) => config::load(file)?.0.admin,
+        (None, Some(file)) => config::load(file)?.0.admin.address,
         (None, None) => SocketAddr::from(([127, 0, 0, 1], 9901)),
     };
     Ok(reachable(address))

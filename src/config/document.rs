@@ -107,8 +107,14 @@ section! {
 section! {
     /// Where the operator comes in.
     Admin {
-        /// The IP address and port of /metrics, /livez, /readyz and /config.
+        /// The IP address and port of /metrics, /livez, /readyz, /config and /version.
         address: default(Text, json!("127.0.0.1:9901")),
+        /// A file with one line, a token. /config and /doctor are for whoever asks from this machine (loopback), and for who brings this token
+        /// as Bearer; for everybody else they do not exist. Absent: for this machine alone. Read again within 5 s of a change.
+        token_file: optional(Text),
+        /// What Host may be, beside IP addresses and localhost: as gateway.internal, with any port, or gateway.internal:9901. Any other gets 421,
+        /// but for /livez and /readyz: a browser can be led here by a name whose DNS is somebody else's.
+        hosts: default(List<Text>, json!([])),
     }
 }
 

@@ -17,7 +17,7 @@ mod variables;
 pub use again::{Attempt, Renewal, files_again, load_again};
 pub use document::schema;
 pub use plan::{
-    Authorization, Balance, CheckPlan, ConnectionPlan, CorsPlan, EjectPlan, FieldPlan, HealthPlan,
+    AdminPlan, Authorization, Balance, CheckPlan, ConnectionPlan, CorsPlan, EjectPlan, FieldPlan, HealthPlan,
     IssuerPlan, KeySource, ListenAddress, ListenerMode, ListenerPlan, OnStart, Plan, PrefixPlan, RedisPlan,
     ReplayPlan, RoutePlan, ServerPlan, StopPlan, TimeoutPlan, TlsIdentity, TlsPlan, UpstreamHost,
     UpstreamPlan, UpstreamProtocol, UpstreamTlsPlan,

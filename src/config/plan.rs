@@ -1,5 +1,6 @@
 //! What runs: every name resolved, every value checked.
 
+mod admin;
 mod certificates;
 mod fields;
 mod files;
@@ -21,7 +22,7 @@ use super::reading::{Files, Reading};
 use crate::authorize::Policy;
 use crate::clock::UnixTime;
 use crate::dpop::AcceptanceWindow;
-use crate::jose::{Algorithm, Secret};
+use crate::jose::{Algorithm, Password, Secret};
 use crate::names::{IssuerId, ListenerId, Names, RouteId, UpstreamId};
 use crate::net::Proxies;
 pub use crate::replay::{OnStart, RedisPlan, ReplayPlan};
@@ -50,8 +51,8 @@ pub struct Plan {
     pub listeners: Vec<ListenerPlan>,
     /// How the process stops.
     pub stop: StopPlan,
-    /// Where `/metrics`, `/livez`, `/readyz` and `/config` are served.
-    pub admin: SocketAddr,
+    /// Where the operator comes in.
+    pub admin: AdminPlan,
     /// What clients put into `htu`.
     pub origins: Vec<Origin>,
     /// The issuers.
@@ -109,6 +110,17 @@ pub enum ListenAddress {
     Own(SocketAddr),
     /// The sockets of this name that systemd hands over.
     Systemd(String),
+}
+
+/// Where the operator comes in.
+#[derive(Clone, Debug)]
+pub struct AdminPlan {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What lets in whoever does not ask from this machine; `None`: nothing does.
+    pub token: Option<Password>,
+    /// What `Host` may be, beside IP addresses and localhost: `host`, for any port, or `host:port`, in lower case.
+    pub hosts: Vec<String>,
 }
 
 /// How the process stops.
@@ -271,7 +283,7 @@ pub(super) fn make(
         rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs().try_into().ok()?));
     let around = Surroundings { files, origins: &origins, now };
     let listeners = listeners::plan(document, &around, &mut names.listeners, findings);
-    let admin = listeners::admin(document, findings);
+    let admin = admin::plan(document, files, findings);
     let stop = stop(&document.limits, findings);
     let issuers = issuers::plan(document, files, &mut names.issuers, findings);
     let proofs = proofs::plan(&document.dpop, files, findings);

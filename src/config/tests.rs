@@ -56,7 +56,8 @@ fn a_name_keeps_its_identity_when_the_file_is_read_again() {
 fn the_defaults_are_those_of_the_contract() {
     let (plan, warnings) = plan(MINIMAL, &|_| None).unwrap();
     assert_eq!(warnings, []);
-    assert_eq!(plan.admin.to_string(), "127.0.0.1:9901");
+    assert_eq!(plan.admin.address.to_string(), "127.0.0.1:9901");
+    assert!(plan.admin.token.is_none() && plan.admin.hosts.is_empty());
     assert_eq!(plan.window.max_age.as_secs(), 60);
     assert_eq!(plan.window.leeway.as_secs(), 10);
     assert_eq!(plan.nonce_lifetime.as_secs(), 120);

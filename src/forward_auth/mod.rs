@@ -4,11 +4,13 @@
 //! is what token and proof are held against, so only a trusted peer is asked for it, and nothing that it leaves out is filled in: whatever
 //! a front does not set, its client may.
 
+mod body;
 mod described;
 pub mod grpc;
 pub mod http;
 mod passage;
 
+pub use self::body::Body;
 pub use self::grpc::ExtAuthz;
 pub use self::http::ForwardAuth;
 

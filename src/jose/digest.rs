@@ -84,6 +84,27 @@ impl Secret {
     }
 }
 
+/// A text that somebody has to bring. It never shows itself, and is not kept either: only what a random key makes of it is.
+#[derive(Clone, Debug)]
+pub struct Password {
+    key: Secret,
+    tag: Sha256,
+}
+
+impl Password {
+    /// This text.
+    pub fn new(text: &[u8]) -> Self {
+        let key = Secret::random();
+        let tag = key.tag(&[text]);
+        Self { key, tag }
+    }
+
+    /// Whether this is it. How long that takes tells the length of what was brought, and nothing of what it should be.
+    pub fn is(&self, text: &[u8]) -> bool {
+        self.key.verifies(&[text], &self.tag)
+    }
+}
+
 /// A digest as an array; ring gives slices.
 fn first_32(bytes: &[u8]) -> Sha256 {
     bytes.first_chunk().copied().unwrap_or_default()
@@ -122,6 +143,16 @@ mod tests {
             other[position] ^= 1;
             assert!(!secret.verifies(&[b"message"], &other));
         }
+    }
+
+    #[test]
+    fn a_password_is_known_whole() {
+        let password = Password::new(b"open sesame");
+        assert!(password.is(b"open sesame") && password.clone().is(b"open sesame"));
+        for other in [&b""[..], b"open sesam", b"open sesame ", b"Open sesame"] {
+            assert!(!password.is(other), "{other:?}");
+        }
+        assert!(!format!("{password:?}").contains("sesame"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod verify;
 
 pub use algorithm::Algorithm;
 pub use base64url::{decode, encode, encodes};
-pub use digest::{Secret, Sha256, random, sha256};
+pub use digest::{Password, Secret, Sha256, random, sha256};
 pub use jwk::{JwkError, PublicKey};
 pub use jws::{CompactJws, HeaderError, JoseHeader, JwsError};
 pub use prepared::PreparedKey;

@@ -1,5 +1,6 @@
 //! What listeners, upstreams and the gate share about threads, sockets and files with certificates.
 
+mod acceptor;
 mod ahead;
 mod egress;
 mod gathered;
@@ -9,6 +10,7 @@ pub mod tls;
 mod turns;
 pub mod workers;
 
+pub use acceptor::{Acceptor, Lent, Reserved, Sockets};
 pub use ahead::Ahead;
 pub use egress::{ConnectTo, Connector, Egress, Proxies, ProxyError, connector, connector_to};
 pub use gathered::{Gathered, poll_write_gathered};

@@ -2,7 +2,7 @@
 
 use super::chunks::{Chunks, Watch};
 use super::deadline::{Busy, Deadlines, Limits};
-use super::drain::LastCall;
+use super::drain::{Ending, LastCall};
 use super::listen::Arrival;
 use super::malformed::{Traffic, Watched, check_http2};
 use super::takeover::Takeover;
@@ -51,6 +51,8 @@ pub struct Peer {
     pub tls: bool,
     /// What is spoken on it.
     pub protocol: Protocol,
+    /// When the listener stops.
+    pub ending: Ending,
 }
 
 /// What is spoken on a connection.
@@ -93,7 +95,8 @@ pub(super) async fn run<S: Serve>(socket: TcpStream, address: SocketAddr, arriva
     // Only latency is at stake, and the connection works without.
     socket.set_nodelay(true).ok();
     let peer = |protocol| {
-        Arc::new(Peer { address, listener: arrival.listener, tls: arrival.tls.is_some(), protocol })
+        let (listener, ending) = (arrival.listener, arrival.drain.ending());
+        Arc::new(Peer { address, listener, tls: arrival.tls.is_some(), protocol, ending })
     };
     let Some(tls) = &arrival.tls else {
         if let Some(begun) = http1(socket, peer(Protocol::Http1), arrival).await {

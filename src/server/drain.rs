@@ -46,6 +46,17 @@ struct Signal {
     given: Arc<AtomicBool>,
 }
 
+/// The end of a listener, for an answer that would outlast it. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Ending(Signal);
+
+impl Ending {
+    /// Done as soon as the listener stops: what is on its way may end then, and should.
+    pub async fn begins(&self) {
+        self.0.given().await;
+    }
+}
+
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
@@ -133,6 +144,11 @@ impl Drain {
     /// Whether [`Drain::stop`] was called.
     pub fn is_stopping(&self) -> bool {
         self.stopping.is_given()
+    }
+
+    /// The end that connections of this drain meet.
+    pub(super) fn ending(&self) -> Ending {
+        Ending(self.stopping.clone())
     }
 
     /// What the connections of this drain look at.

@@ -2,13 +2,11 @@
 //!
 //! systemd holds them too, while one process ends and until the next accepts: so a restart refuses nobody.
 
-use super::connections::Connections;
-use super::listen::Listener;
+use crate::net::Acceptor;
 use listenfd::ListenFd;
 use socket2::SockRef;
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
 
 /// The sockets that were handed over, by name. They stay open here as well: a listener gets copies.
 #[derive(Debug, Default)]
@@ -61,11 +59,11 @@ impl HandedOver {
         Self(sockets.collect())
     }
 
-    /// A listener on every socket of this name, whose connections count among these.
+    /// Whoever takes connections on every socket of this name.
     ///
     /// # Errors
     /// There is no socket of this name, or one that takes no connections.
-    pub fn listener(&self, name: &str, connections: Arc<Connections>) -> Result<Listener, HandedOverError> {
+    pub fn acceptor(&self, name: &str) -> Result<Acceptor, HandedOverError> {
         let mut sockets = Vec::new();
         for handed in self.0.iter().filter(|handed| handed.name == name) {
             let copy = match &handed.socket {
@@ -78,8 +76,7 @@ impl HandedOver {
         if sockets.is_empty() {
             return Err(HandedOverError::Missing { name: name.to_owned(), others: self.told() });
         }
-        Listener::on(sockets, connections)
-            .map_err(|source| HandedOverError::Unusable { name: name.to_owned(), source })
+        Acceptor::on(sockets).map_err(|source| HandedOverError::Unusable { name: name.to_owned(), source })
     }
 
     /// The names that nobody here asks for, each once.

@@ -187,6 +187,8 @@ fn material() -> tempfile::TempDir {
     write("secrets/introspection", b"secret");
     write("secrets/sentinel", b"another password\n");
     write("secrets/empty", b"\n");
+    write("secrets/admin", format!("{}\n", "a".repeat(64)).as_bytes());
+    write("secrets/spaced", b"two words, which no Bearer token has, however many more of them there are\n");
     write("long", &vec![b'a'; 1024 * 1024 + 1]);
     folder
 }

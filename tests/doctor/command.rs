@@ -3,7 +3,7 @@
 use serde_json::json;
 use std::net::SocketAddr;
 use std::process::Command;
-use support::gateway::House;
+use support::gateway::{House, not_loopback};
 
 const ROUTES: &str = r#"
   - { name: orders, match: { path: /orders, methods: [GET] }, upstream: legacy }
@@ -60,7 +60,7 @@ async fn it_says_why_it_cannot_ask() {
     assert!(exit == 2 && said.contains("is that its admin address"), "{exit}\n{said}");
     // What answers there is no gateway, and another gateway than the one that is asked.
     let (exit, said) = doctor(&house, house.admin, &[url]).await;
-    assert!(exit == 2 && said.contains("404 came from the front"), "{exit}\n{said}");
+    assert!(exit == 2 && said.contains("421 came from the front"), "{exit}\n{said}");
     let other = House::present_with_origins(ROUTES, ORIGINS).await;
     let (exit, said) = doctor(&house, other.gateway, &[url]).await;
     assert!(exit == 2 && said.contains("or another gateway was asked"), "{exit}\n{said}");
@@ -88,6 +88,30 @@ fn rand() -> u128 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(1);
     u128::from(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[tokio::test]
+async fn from_another_machine_it_needs_the_token() {
+    let Some(own) = not_loopback() else { return };
+    let house = House::present_with_origins(ROUTES, ORIGINS).await;
+    let port = std::net::TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+    let token = house.folder().join("admin");
+    std::fs::write(&token, "a-token-that-is-as-long-as-tokens-have-to-be\n").unwrap();
+    let everywhere = format!("admin: {{ address: \"0.0.0.0:{port}\", token_file: admin }}");
+    house.reload_with("admin: { address: \"127.0.0.1:0\" }", &everywhere).await;
+    let (admin, token) = (format!("http://{own}:{port}"), token.to_str().unwrap());
+    let secret = house.folder().join("secret");
+    for (token_file, exit, says) in [
+        (Some(token), 0, "htu can match."),
+        (None, 2, "or with --token-file"),
+        (Some("none"), 64, "--token-file: none: "),
+        (secret.to_str(), 64, "it holds no token"),
+    ] {
+        let mut arguments = vec!["http://api.test/orders", "--admin", &admin];
+        arguments.extend(token_file.into_iter().flat_map(|file| ["--token-file", file]));
+        let (found, said) = doctor(&house, house.gateway, &arguments).await;
+        assert!(found == exit && said.contains(says), "{arguments:?}: {found}\n{said}");
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! The listener for Envoy over gRPC: what stands in its messages, and what happens to calls that are none. What it decides is in the other files,
 //! where it is one of the fronts.
 
+use keyproof::server::Drained;
 use serde_json::json;
 use support::gateway::{HOST, House};
-use support::grpc::{CHECK, Channel, HEALTH, Http, Message, check_request};
+use support::grpc::{CHECK, Channel, HEALTH, Http, Message, WATCH, check_request};
+use support::upstream::ByHand;
 
 const ROUTES: &str = r#"
   - { name: orders, match: { path: /orders }, upstream: legacy, cors: { origins: ["https://app.test"] } }
@@ -188,6 +190,7 @@ async fn a_bad_description_is_refused_and_the_log_names_the_field() {
     let (house, envoy) = world().await;
     let http = || Http::new("GET", "/public", HOST, &[("a", "b")]).message();
     let raw = Message::default().message(1, Message::default().bytes(1, "a").bytes(3, "b"));
+    let field = |name: &str, value: &str| Message::default().bytes(1, name).bytes(2, value);
     let cases = [
         (Message::default(), "description_missing", "attributes.request.http"),
         (check_request(Message::default().bytes(2, "GET").bytes(5, HOST), ""), "description_missing", "path"),
@@ -201,6 +204,12 @@ async fn a_bad_description_is_refused_and_the_log_names_the_field() {
         (check_request(http().bytes(5, "evil.test"), ""), "description_contradictory", ":authority"),
         (Message(b"\x0a\x7f".to_vec()), "description_malformed", "message"),
         (Message::default().bytes(99, vec![0; 5 << 20]), "description_malformed", "message"),
+        // More than a map of headers has room for.
+        (
+            check_request((0..40_000).fold(http(), |http, _| http.message(3, field("a", "b"))), ""),
+            "description_malformed",
+            "headers",
+        ),
     ];
     for (message, reason, field) in cases {
         let decision = envoy.call(CHECK, &message).await.decision();
@@ -322,7 +331,6 @@ async fn health_is_that_of_readyz() {
     // Whoever may ask that has no business with long messages.
     let long = Message::default().bytes(1, vec![b'a'; 2048]);
     assert_eq!(envoy.call(HEALTH, &long).await.code(), Some(8));
-    assert_eq!(envoy.call("/grpc.health.v1.Health/Watch", &Message::default()).await.code(), Some(12));
     assert_eq!(house.metric("keyproof_requests_total", &["200"]).await, 0.0, "no request");
 
     let down = "  - { name: down, issuer: \"https://down.test\", audiences: [a], jwks_uri: \"http://127.0.0.1:1/\" }";
@@ -334,6 +342,66 @@ async fn health_is_that_of_readyz() {
         Some(vec![8, 2]),
         "no keys of one issuer"
     );
+}
+
+const SERVING: [u8; 2] = [8, 1];
+const NOT_SERVING: [u8; 2] = [8, 2];
+
+/// Who watches is told at once, of each change, and of the end: to wait for one who watches would keep a stop from ending.
+#[tokio::test]
+async fn health_is_watched_to_the_end() {
+    let (house, envoy) = world().await;
+    let service = |name: &str| Message::default().bytes(1, name);
+    let mut all = Vec::new();
+    for name in ["", "envoy.service.auth.v3.Authorization", "grpc.health.v1.Health"] {
+        let mut watching = envoy.follow(WATCH, &service(name), &[]).await;
+        assert_eq!(watching.next().await, Ok(SERVING.to_vec()), "{name}");
+        all.push(watching);
+    }
+    let mut unknown = envoy.follow(WATCH, &service("else"), &[]).await;
+    assert_eq!(unknown.next().await, Ok(vec![8, 3]));
+    let mut impatient = envoy.follow(WATCH, &service(""), &[("grpc-timeout", "50m")]).await;
+    assert_eq!((impatient.next().await, impatient.next().await), (Ok(SERVING.to_vec()), Err(4)));
+    let mut long = envoy.follow(WATCH, &service(&"a".repeat(2000)), &[]).await;
+    assert_eq!(long.next().await, Err(8));
+
+    // The listener goes, and the others stay.
+    let gone = "  - { name: grpc, address: \"127.0.0.1:0\", mode: ext_authz_grpc, trusted_proxies: [127.0.0.1/32] }\n";
+    house.reload_with(gone, "").await;
+    for mut watching in all {
+        assert_eq!((watching.next().await, watching.next().await), (Ok(NOT_SERVING.to_vec()), Err(14)));
+    }
+    assert_eq!(unknown.next().await, Err(14));
+    assert_eq!(house.metric("keyproof_requests_total", &["200"]).await, 0.0, "no request");
+}
+
+/// The keys of one issuer come late; later the process stops, which it says before it does.
+#[tokio::test]
+async fn who_watches_health_is_told_of_each_change() {
+    let source = ByHand::bind().await;
+    let late = format!(
+        "  - {{ name: late, issuer: \"https://late.test\", audiences: [a], jwks_uri: \"http://{}/jwks\" }}",
+        source.address()
+    );
+    let house = House::with_doors_and_issuers(ROUTES, &late, "limits: { drain_delay: 4s }").await;
+    let mut connection = source.accept().await;
+    connection.request().await;
+    let envoy = Channel::connect(house.grpc()).await;
+    let mut watching = envoy.follow(WATCH, &Message::default(), &[]).await;
+    assert_eq!(watching.next().await, Ok(NOT_SERVING.to_vec()));
+    let keys = std::fs::read_to_string(house.folder().join("jwks.json")).unwrap();
+    connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{keys}", keys.len())).await;
+    assert_eq!(watching.next().await, Ok(SERVING.to_vec()));
+
+    let grpc = house.grpc();
+    let told = async {
+        assert_eq!(watching.next().await, Ok(NOT_SERVING.to_vec()));
+        let still_there = Channel::connect(grpc).await;
+        assert_eq!(still_there.call(HEALTH, &Message::default()).await.message, Some(NOT_SERVING.to_vec()));
+        assert_eq!(watching.next().await, Err(14));
+    };
+    let (drained, ()) = tokio::join!(house.stopped(), told);
+    assert_eq!(drained, Drained::Finished, "nobody was cut off");
 }
 
 /// The same over TLS, by ALPN.

@@ -107,6 +107,11 @@ mod broken {
     }
 
     #[tokio::test]
+    async fn envoy_that_asks_over_grpc() {
+        doctor::finds(&doctor::ENVOY_ASKS_OVER_GRPC).await;
+    }
+
+    #[tokio::test]
     async fn envoy_that_forwards() {
         doctor::finds(&doctor::ENVOY_FORWARDS).await;
     }

@@ -200,19 +200,6 @@ async fn a_longer_window_or_another_nonce_policy_challenges_older_proofs_once() 
 }
 
 #[tokio::test]
-async fn the_admin_address_moves() {
-    let house = House::with_routes(ROUTES).await;
-    let to = free();
-    house
-        .reload_with("admin: { address: \"127.0.0.1:0\" }", &format!("admin: {{ address: \"{to}\" }}"))
-        .await;
-    let mut client = Raw::connect(to).await;
-    client.send("GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
-    assert_eq!(client.answer().await.unwrap().status, 200);
-    while tokio::net::TcpStream::connect(house.admin).await.is_ok() {}
-}
-
-#[tokio::test]
 async fn a_configuration_file_that_is_watched_is_read_again_by_itself_and_another_is_not() {
     let house = House::with(ROUTES, "watch: true").await;
     house.edit("path: /open", "path: /opened");
@@ -256,13 +243,4 @@ async fn a_stop_goes_by_the_limits_that_are_in_force_then() {
     };
     let (drained, ()) = tokio::join!(stopped, meanwhile);
     assert_eq!(drained.expect("not the 30 s of before"), keyproof::server::Drained::Aborted(1));
-}
-
-#[tokio::test]
-async fn an_upstream_has_the_time_that_the_last_reload_gave_it() {
-    let silent = support::upstream::ByHand::bind().await;
-    let house = House::with_routes(ROUTES).await;
-    house.edit(&format!("http://{}", house.upstream.address), &format!("http://{}", silent.address()));
-    house.reload_with("name: legacy, ", "name: legacy, timeouts: { response: 50ms }, ").await;
-    assert_eq!(house.send(get("/open", &[])).await.status, 504);
 }

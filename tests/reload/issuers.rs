@@ -4,7 +4,7 @@ use super::configuration::ROUTES;
 use super::{by_itself, free, key_as_one, other_key, with};
 use keyproof::jose::{Algorithm, PrivateKey};
 use serde_json::json;
-use support::gateway::{House, NOW};
+use support::gateway::{HOST, House, NOW, get};
 use support::upstream::ByHand;
 
 #[tokio::test]
@@ -90,4 +90,58 @@ async fn a_reload_waits_for_keys_and_another_for_it() {
     let header = json!({ "typ": "at+jwt", "alg": "ES256", "kid": "one" });
     let token = new.sign(&header.to_string(), &claims.to_string());
     assert_eq!(house.send(with(&token, &house.proof(&token, json!({})))).await.status, 200);
+}
+
+/// What a slow endpoint of keys holds up is what was written with it, and nothing else: it used to hold up every file until its time was over.
+#[tokio::test]
+async fn a_certificate_is_renewed_while_a_reload_waits_for_keys() {
+    let house = House::with_tls(ROUTES, "").await;
+    let source = ByHand::bind().await;
+    let before = house.certificate.clone();
+    house.edit("jwks_file: jwks.json", &format!("jwks_uri: \"http://{}/jwks\"", source.address()));
+    house.edit("path: /open", "path: /later");
+    let reload = house.reload();
+    let meanwhile = async {
+        let mut connection = source.accept().await;
+        connection.request().await;
+        let after = support::h2::certificate(house.folder(), HOST);
+        let client = super::tls::Client::trusting([&before, &after]);
+        by_itself(async || client.connect(house.gateway).await.unwrap().certificate() == after).await;
+        let mut client = client.connect(house.gateway).await.unwrap();
+        assert_eq!(client.ask(&get("/open", &[])).await, 200, "the rest is not in force");
+        let body = other_key();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        connection.send(head + &body).await;
+        (client, after)
+    };
+    let (outcome, (mut client, after)) = tokio::join!(reload, meanwhile);
+    outcome.unwrap();
+    assert_eq!(client.ask(&get("/later", &[])).await, 200);
+    let again = super::tls::Client::trusting([&before, &after]).connect(house.gateway).await.unwrap();
+    assert_eq!(again.certificate(), after, "what waited has the new one too");
+}
+
+/// A file that was mended does not wait for what was wrong with it.
+#[tokio::test]
+async fn what_is_written_next_takes_the_place_of_what_waits() {
+    let house = House::with_routes(ROUTES).await;
+    let source = ByHand::bind().await;
+    let uri = format!("jwks_uri: \"http://{}/jwks\"", source.address());
+    house.edit("jwks_file: jwks.json", &uri);
+    let first = house.reload();
+    let meanwhile = async {
+        source.accept().await.request().await;
+        house.edit("path: /open", "path: open");
+        let why = house.reload().await.unwrap_err().to_string();
+        assert!(why.contains("not a canonical path"), "the next is no good, and said so at once: {why}");
+        house.edit("path: open", "path: /later");
+        house.edit(&uri, "jwks_file: jwks.json");
+        house.reload().await.unwrap();
+        assert_eq!(super::status(house.gateway, "/later").await, Some(200));
+        assert_eq!(house.good().await.status, 200, "the keys that ran have not gone");
+    };
+    let (first, ()) = tokio::join!(first, meanwhile);
+    first.expect("whoever asked first learns what came of the last");
+    assert_eq!(house.metric("keyproof_config_reloads_total", &["success"]).await, 1.0);
+    assert_eq!(house.metric("keyproof_config_reloads_total", &["rejected"]).await, 1.0);
 }

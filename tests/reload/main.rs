@@ -6,6 +6,8 @@
     reason = "a test fails by panicking, and its helpers are tests too"
 )]
 
+mod addresses;
+mod admin;
 mod certificates;
 mod configuration;
 mod files;
@@ -15,6 +17,7 @@ mod issuers;
 mod keys;
 mod terms;
 mod tls;
+mod upstreams;
 
 use keyproof::jose::{Algorithm, PrivateKey};
 use serde_json::{Value, json};

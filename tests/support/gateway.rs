@@ -12,7 +12,8 @@ use keyproof::observe::AccessLog;
 use keyproof::server::Drained;
 use rustls::pki_types::CertificateDer;
 use serde_json::{Map, Value, json};
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -317,6 +318,19 @@ async fn run_with(
     let running = tokio::spawn(app.run(stop.clone()));
     let gateway = listeners[0];
     (reloader, listeners, (gateway, admin, stop.drop_guard(), running))
+}
+
+/// An address of this machine from which it is not its own loopback that asks; `None`, with a line on stderr, where it has none.
+pub fn not_loopback() -> Option<IpAddr> {
+    // Nothing is sent: the system says by which address it would be.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let own = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()).ok().map(|own| own.ip());
+    let own = own.filter(|own| !own.is_loopback() && !own.is_unspecified());
+    if own.is_none() {
+        // Past the test harness, which keeps the output of tests that pass to itself.
+        std::io::stderr().write_all(b"skipped: this machine has no address but loopback\n").unwrap();
+    }
+    own
 }
 
 /// What the configuration file says.

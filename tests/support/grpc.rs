@@ -4,13 +4,15 @@ use super::h2;
 use super::raw::{Answer, PATIENCE};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
-use hyper::{HeaderMap, Request};
+use hyper::{HeaderMap, Request, Response};
 use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
 
 pub const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 pub const HEALTH: &str = "/grpc.health.v1.Health/Check";
+pub const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// A message of protocol buffers, field by field.
 #[derive(Clone, Debug, Default)]
@@ -245,9 +247,41 @@ impl Channel {
         tokio::time::timeout(PATIENCE, reply).await.expect("an answer in time")
     }
 
+    /// Calls a method that answers with messages which come by and by.
+    pub async fn follow(&self, path: &str, message: &Message, headers: &[(&str, &str)]) -> Following {
+        let request =
+            Request::post(format!("http://keyproof{path}")).header("content-type", "application/grpc");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(Full::new(framed(&message.0).into())).unwrap();
+        let answer = tokio::time::timeout(PATIENCE, self.0.clone().send_request(request)).await;
+        Following(answer.expect("an answer in time").expect("an answer"))
+    }
+
     /// What Envoy would do with this request.
     pub async fn decision(&self, http: &Http) -> Decision {
         self.call(CHECK, &check_request(http.message(), "192.0.2.7")).await.decision()
+    }
+}
+
+/// An answer whose messages come by and by.
+pub struct Following(Response<Incoming>);
+
+impl Following {
+    /// The next message, or the code with which it ends.
+    pub async fn next(&mut self) -> Result<Vec<u8>, u16> {
+        let code = |fields: &HeaderMap| {
+            fields.get("grpc-status").map(|code| code.to_str().unwrap().parse().unwrap())
+        };
+        let frame = tokio::time::timeout(PATIENCE, self.0.body_mut().frame()).await.expect("more in time");
+        // Where there is nothing but an end, it stands in the head.
+        let Some(frame) = frame else { return Err(code(self.0.headers()).expect("an end")) };
+        match frame.expect("no reset").into_data() {
+            Ok(message) => {
+                assert_eq!(message[..], framed(&message[5..])[..], "one message, framed");
+                Ok(message[5..].to_vec())
+            }
+            Err(frame) => Err(code(frame.trailers_ref().unwrap()).expect("an end")),
+        }
     }
 }
 

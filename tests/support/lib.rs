@@ -8,4 +8,5 @@ pub mod h2;
 pub mod log;
 pub mod raw;
 pub mod reasons;
+pub mod tls;
 pub mod upstream;

@@ -1,10 +1,11 @@
 //! What mends it: the line of each front's configuration.
 //!
-//! A front either forwards to keyproof or asks it (`mode: forward_auth`, as the configurations in `deploy/front` do). Lines of the second kind
-//! are those of `deploy/front`, to the letter.
+//! A front either forwards to keyproof or asks it (`mode: forward_auth`, or `ext_authz_grpc`, as the configurations in `deploy/front` do). Lines of
+//! the second kind are those of `deploy/front`, to the letter.
 
 mod asking;
 mod forwarding;
+mod over_grpc;
 
 use super::Cause;
 use super::fronts::Front;
@@ -31,6 +32,11 @@ pub(super) fn forwarding(cause: Cause, front: Front) -> Option<Mend> {
 /// What mends it where the front asks keyproof, as in `deploy/front`.
 pub(super) fn asking(cause: Cause, front: Front) -> Option<Mend> {
     of(asking::TABLE, cause, front)
+}
+
+/// What mends it where Envoy asks keyproof over gRPC.
+pub(super) fn over_grpc(cause: Cause) -> Option<Mend> {
+    over_grpc::TABLE.iter().find(|(causes, _)| causes.contains(&cause)).map(|(_, mend)| *mend)
 }
 
 fn of(table: &[Row], cause: Cause, front: Front) -> Option<Mend> {
@@ -94,6 +100,17 @@ mod tests {
                     let line = line.split("    #").next().unwrap();
                     assert!(shipped.contains(line), "{front:?}, {cause:?}: {line}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn so_are_those_of_envoy_over_grpc() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/front/envoy-grpc.yaml");
+        let shipped = std::fs::read_to_string(file).unwrap();
+        for cause in CAUSES.into_iter().filter(|cause| *cause != Cause::Scheme) {
+            if let Mend::Write(_, line) = over_grpc(cause).unwrap() {
+                assert!(shipped.contains(line), "{cause:?}: {line}");
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::answers::{ahead, answered, came_back};
 use super::fronts::{ALL, Front};
 use super::lines::{bytes, lengths, lines, missing};
-use super::mends::{Mend, asking, forwarding};
+use super::mends::{Mend, asking, forwarding, over_grpc};
 use super::places::htu_matches;
 use super::{Case, Cause, Finding};
 use crate::headers::{DPOP, DPOP_NONCE};
@@ -131,8 +131,14 @@ fn mends(out: &mut impl Write, case: &Case, finding: &Finding, front: Option<Fro
     if let Some(line) = own(case, finding.cause) {
         writeln!(out, "   keyproof: {line}")?;
     }
-    let asks = case.sighting.arrival.mode != "proxy";
-    let mend = |front| if asks { asking(finding.cause, front) } else { forwarding(finding.cause, front) };
+    let mode = case.sighting.arrival.mode.as_str();
+    let mend = |front| match mode {
+        "proxy" => forwarding(finding.cause, front),
+        "ext_authz_grpc" => over_grpc(finding.cause),
+        _ => asking(finding.cause, front),
+    };
+    // Nobody else asks over gRPC.
+    let front = if mode == "ext_authz_grpc" { Some(Front::Envoy) } else { front };
     let fronts = front.as_ref().map_or(&ALL[..], std::slice::from_ref);
     for front in fronts {
         let name = front.name();

@@ -1,4 +1,4 @@
-//! Listeners and the admin address.
+//! Listeners.
 
 use super::{ListenAddress, ListenerMode, ListenerPlan, Surroundings, files, names, unsupported};
 use crate::config::document::{Document, Listener};
@@ -103,52 +103,8 @@ fn warn_of_plain_http(text: &Text, address: &ListenAddress, findings: &mut Findi
     findings.warn(&text.place, what, help);
 }
 
-/// The admin address, which is no listener's.
-pub(super) fn admin(document: &Document, findings: &mut Findings) -> Option<SocketAddr> {
-    let admin = &document.admin.address;
-    let mut seen: Vec<(&Text, SocketAddr)> = Vec::new();
-    let listeners = document.listeners.iter().flat_map(|list| &list.items);
-    let mut names: Vec<&Text> = Vec::new();
-    for text in listeners.filter_map(|listener| listener.address.as_ref()) {
-        if text.value.starts_with(SYSTEMD) {
-            if let Some(other) = names.iter().find(|other| other.value == text.value) {
-                let what = format!("{} is taken by {}", text.shown(), other.place.path);
-                findings.problem(&text.place, what, "give each listener sockets of its own");
-            }
-            names.push(text);
-        }
-        let Ok(address) = text.value.parse::<SocketAddr>() else { continue };
-        match seen.iter().find(|(_, other)| clash(address, *other)) {
-            Some((other, _)) => {
-                let what = format!("{address} is taken by {}", other.place.path);
-                findings.problem(&text.place, what, "give each listener its own port");
-            }
-            None => seen.push((text, address)),
-        }
-    }
-    let address = socket_address(admin, findings)?;
-    if let Some((other, _)) = seen.iter().find(|(_, other)| clash(address, *other)) {
-        // Where the admin address is the default, the listener's line is the one to show.
-        let place = if admin.place.given { &admin.place } else { &other.place };
-        let what = format!("the admin address {address} and {} cannot both listen there", other.place.path);
-        findings.problem(place, what, "give one of them another port");
-    }
-    Some(address)
-}
-
-/// Whether the operating system would refuse the second: the same port, and the same address or every address. Port 0 is any free one.
-fn clash(one: SocketAddr, other: SocketAddr) -> bool {
-    let everywhere =
-        |address: SocketAddr| address.ip().is_unspecified() && address.is_ipv4() == other.is_ipv4();
-    one.port() != 0
-        && one.port() == other.port()
-        && (one.ip() == other.ip()
-            || everywhere(one)
-            || (other.ip().is_unspecified() && one.is_ipv4() == other.is_ipv4()))
-}
-
 /// What stands before the name of sockets that systemd hands over.
-const SYSTEMD: &str = "systemd:";
+pub(super) const SYSTEMD: &str = "systemd:";
 
 fn listen_address(text: &Text, findings: &mut Findings) -> Option<ListenAddress> {
     let Some(name) = text.value.strip_prefix(SYSTEMD) else {
@@ -165,7 +121,7 @@ fn listen_address(text: &Text, findings: &mut Findings) -> Option<ListenAddress>
     Some(ListenAddress::Systemd(name.to_owned()))
 }
 
-fn socket_address(text: &Text, findings: &mut Findings) -> Option<SocketAddr> {
+pub(super) fn socket_address(text: &Text, findings: &mut Findings) -> Option<SocketAddr> {
     let address = text.value.parse();
     if address.is_err() {
         let help = match text.value.rsplit_once(':') {

@@ -1,6 +1,6 @@
 //! A call of gRPC over HTTP/2: its one message, and how it ends.
 
-use super::body::Body;
+use crate::forward_auth::Body;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
@@ -58,6 +58,10 @@ pub(super) enum Failure {
     Late,
     #[error("there is no such service")]
     NoSuchService,
+    #[error("too many watch already")]
+    TooMany,
+    #[error("no more calls are answered here")]
+    Stopping,
 }
 
 impl Code {
@@ -90,9 +94,10 @@ impl Failure {
             Self::NotGrpc(_) => return None,
             Self::Unimplemented | Self::Compressed => Code::Unimplemented,
             Self::CompressedSomehow | Self::Framing | Self::Undecodable => Code::Internal,
-            Self::TooLong => Code::ResourceExhausted,
+            Self::TooLong | Self::TooMany => Code::ResourceExhausted,
             Self::Late => Code::DeadlineExceeded,
             Self::NoSuchService => Code::NotFound,
+            Self::Stopping => Code::Unavailable,
         })
     }
 
@@ -108,19 +113,30 @@ impl Failure {
             | Self::Framing
             | Self::Undecodable
             | Self::NoSuchService => StatusCode::BAD_REQUEST,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
+    }
+
+    /// How it ends an answer that has begun.
+    pub(super) fn trailers(self) -> HeaderMap {
+        let mut trailers = HeaderMap::new();
+        if let Some(code) = self.code() {
+            trailers.insert(GRPC_STATUS, HeaderValue::from(code.number()));
+            if let Ok(text) = HeaderValue::try_from(self.to_string()) {
+                trailers.insert(GRPC_MESSAGE, text);
+            }
+        }
+        trailers
     }
 
     /// An answer of its headers alone.
     pub(super) fn response(self) -> Response<Body> {
         let mut response = Response::new(Body::default());
         let headers = response.headers_mut();
-        if let Some(code) = self.code() {
+        *headers = self.trailers();
+        if self.code().is_some() {
             headers.insert(CONTENT_TYPE, GRPC);
-            headers.insert(GRPC_STATUS, HeaderValue::from(code.number()));
-            if let Ok(text) = HeaderValue::try_from(self.to_string()) {
-                headers.insert(GRPC_MESSAGE, text);
-            }
         }
         if self == Self::Compressed {
             headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -213,17 +229,27 @@ fn unframed(headers: &HeaderMap, mut read: Bytes) -> Result<Bytes, Failure> {
 
 /// The answer with this message.
 pub(super) fn answer(message: &impl Message) -> Response<Body> {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(GRPC_STATUS, HeaderValue::from(Code::Ok.number()));
+    answer_of(Body::of(framed(message), Some(trailers)))
+}
+
+/// The answer with this body.
+pub(super) fn answer_of(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
+}
+
+/// A message with its prefix.
+pub(super) fn framed(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
     let mut framed = BytesMut::with_capacity(length.saturating_add(PREFIX));
     framed.put_u8(0);
     framed.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
     // There is room for it: what has room grows besides.
     message.encode(&mut framed).ok();
-    let mut trailers = HeaderMap::with_capacity(1);
-    trailers.insert(GRPC_STATUS, HeaderValue::from(Code::Ok.number()));
-    let mut response = Response::new(Body::of(framed.freeze(), trailers));
-    response.headers_mut().insert(CONTENT_TYPE, GRPC);
-    response
+    framed.freeze()
 }
 
 #[cfg(test)]

@@ -44,8 +44,10 @@ impl Asked {
             (_, true) => (plain, "headers"),
             (true, false) => (raw, "header_map"),
         };
-        let mut asked =
-            Self { http, headers: HeaderMap::with_capacity(fields.len()), pseudo: Vec::new(), source: None };
+        // More than a map has room for are no headers either, and no reason to panic: the front might let pass what it could not ask about.
+        let room = HeaderMap::try_with_capacity(fields.len());
+        let headers = room.map_err(|_| Fault::in_field(Malformed, name))?;
+        let mut asked = Self { http, headers, pseudo: Vec::new(), source: None };
         for field in fields {
             asked.take(field).ok_or_else(|| Fault::in_field(Malformed, name))?;
         }

@@ -4,23 +4,21 @@
 //! about (`failure_mode_allow`), a client could otherwise bring about what makes the call fail.
 
 mod answer;
-mod body;
 mod call;
 mod describe;
 mod health;
 mod messages;
 
-pub use body::Body;
 pub use health::Health;
 
-use super::Decisions;
 use super::described::Fault;
+use super::{Body, Decisions};
 use crate::denial::DescriptionError;
 use crate::doctor::Arrival;
 use crate::entrance::Arrived;
 use crate::names::ListenerId;
 use crate::observe::Exchange;
-use crate::server::{Door, Peer, Sender};
+use crate::server::{Door, Ending, Peer, Sender};
 use call::Failure;
 use describe::Asked;
 use http::request::Parts;
@@ -53,6 +51,7 @@ pub struct ExtAuthz {
 enum Method {
     Check,
     Health,
+    Watch,
 }
 
 impl Method {
@@ -61,6 +60,7 @@ impl Method {
         match (service, method) {
             (AUTHORIZATION, "Check") => Some(Self::Check),
             (HEALTH, "Check") => Some(Self::Health),
+            (HEALTH, "Watch") => Some(Self::Watch),
             _ => None,
         }
     }
@@ -77,14 +77,16 @@ impl Door for ExtAuthz {
     ) -> impl Future<Output = Response<Body>> + Send + use<H> {
         let called = call::check(&request)
             .and_then(|()| Method::of(request.uri().path()).ok_or(Failure::Unimplemented));
-        let arrived = (called != Ok(Method::Health))
-            .then(|| (peer.listener, house.as_ref().decisions.entrance.receive(peer, &request)));
+        let is_request = !matches!(called, Ok(Method::Health | Method::Watch));
+        let arrived =
+            is_request.then(|| (peer.listener, house.as_ref().decisions.entrance.receive(peer, &request)));
+        let watches = (called == Ok(Method::Watch)).then(|| peer.ending.clone());
         let (head, body) = request.into_parts();
         async move {
             let door = house.as_ref();
             let wait = call::patience(&head.headers).unwrap_or(Duration::MAX);
             match (arrived, called) {
-                (None, _) => door.health(&head, body, wait).await,
+                (None, _) => door.health(&head, body, watches, wait).await,
                 (Some((listener, arrived)), Ok(_)) => door.check(listener, arrived, &head, body, wait).await,
                 (Some((_, Arrived { mut exchange, .. })), Err(failure)) => {
                     let field =
@@ -98,10 +100,20 @@ impl Door for ExtAuthz {
 }
 
 impl ExtAuthz {
-    async fn health(&self, head: &Parts, body: Incoming, wait: Duration) -> Response<Body> {
+    /// Our health now; or where it is watched, now and whenever it changes, to the end of the listener.
+    async fn health(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        watches: Option<Ending>,
+        wait: Duration,
+    ) -> Response<Body> {
         let asked = tokio::time::timeout(wait, call::message(&head.headers, body, MAX_HEALTH_QUESTION)).await;
-        let answer = asked.unwrap_or(Err(Failure::Late)).and_then(|request| self.health.of(&request));
-        answer.map_or_else(Failure::response, |message| call::answer(&message))
+        let answer = asked.unwrap_or(Err(Failure::Late)).and_then(|request| match watches {
+            None => Ok(call::answer(&self.health.of(&request)?)),
+            Some(ending) => Ok(call::answer_of(Body::coming(self.health.watch(&request, ending, wait)?))),
+        });
+        answer.unwrap_or_else(Failure::response)
     }
 
     async fn check(
@@ -115,11 +127,7 @@ impl ExtAuthz {
         let Arrived { sender, mut exchange, .. } = arrived;
         let decided = self.decide(listener, &sender, head, body, &mut exchange);
         match tokio::time::timeout(wait, decided).await.unwrap_or(Err(Failure::Late)) {
-            Ok(message) => {
-                let mut response = call::answer(&message);
-                response.body_mut().record(exchange);
-                response
-            }
+            Ok(message) => call::answer(&message).map(|body| body.recorded(exchange)),
             Err(failure) => fails(failure, exchange),
         }
     }
@@ -198,8 +206,6 @@ impl ExtAuthz {
 
 /// A call that has no message for an answer.
 fn fails(failure: Failure, mut exchange: Exchange) -> Response<Body> {
-    let mut response = failure.response();
     exchange.status(failure.status());
-    response.body_mut().record(exchange);
-    response
+    failure.response().map(|body| body.recorded(exchange))
 }

@@ -2,13 +2,10 @@
 //! API's `ExternalAuth` send its head as it is, under `/check`.
 
 mod answer;
-mod body;
 mod describe;
 
-pub use body::Body;
-
 use super::described::Fault;
-use super::{Decisions, Verdict};
+use super::{Body, Decisions, Verdict};
 use crate::clock::UnixTime;
 use crate::denial::DescriptionError;
 use crate::doctor::Arrival;
@@ -40,7 +37,10 @@ impl Door for ForwardAuth {
         async move {
             let answer = house.as_ref().answer(&sender, &head, now, &mut exchange).await;
             exchange.status(answer.status);
-            body::carry(answer, exchange)
+            let mut response = Response::new(Body::of(answer.body, None).recorded(exchange));
+            *response.status_mut() = answer.status;
+            *response.headers_mut() = answer.headers;
+            response
         }
     }
 }

@@ -5,7 +5,6 @@
 //! `UPDATE_GOLDEN=1` writes it anew.
 
 mod breaks;
-mod tls;
 
 use super::front::Front;
 use super::kinds::{self, Kind};
@@ -13,7 +12,7 @@ use breaks::Break;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::gateway::House;
-use tls::Terminator;
+use support::tls::Terminator;
 
 const ROUTES: &str = r#"
   - { name: orders, match: { path: /orders }, upstream: legacy, accept: [dpop, bearer], cors: { origins: ["https://app.test"] } }
@@ -24,23 +23,32 @@ const ORIGINS: &str = r#"["http://api.test", "https://api.test", "http://api.tes
 /// A front, and what it does with requests.
 pub(crate) struct Patient {
     kind: &'static Kind,
+    /// As its files are named.
+    name: &'static str,
     /// As `--front` has it.
     front: &'static str,
     /// It forwards to the gateway with this file of `forwarding/`, or it asks.
     forwards: Option<&'static str>,
 }
 
-pub(crate) const NGINX_ASKS: Patient = Patient { kind: &kinds::NGINX, front: "nginx", forwards: None };
+pub(crate) const NGINX_ASKS: Patient =
+    Patient { kind: &kinds::NGINX, name: "nginx", front: "nginx", forwards: None };
 pub(crate) const NGINX_FORWARDS: Patient = Patient { forwards: Some("nginx.conf"), ..NGINX_ASKS };
-pub(crate) const CADDY_ASKS: Patient = Patient { kind: &kinds::CADDY, front: "caddy", forwards: None };
+pub(crate) const CADDY_ASKS: Patient =
+    Patient { kind: &kinds::CADDY, name: "caddy", front: "caddy", forwards: None };
 pub(crate) const CADDY_FORWARDS: Patient = Patient { forwards: Some("Caddyfile"), ..CADDY_ASKS };
-pub(crate) const TRAEFIK_ASKS: Patient = Patient { kind: &kinds::TRAEFIK, front: "traefik", forwards: None };
+pub(crate) const TRAEFIK_ASKS: Patient =
+    Patient { kind: &kinds::TRAEFIK, name: "traefik", front: "traefik", forwards: None };
 pub(crate) const TRAEFIK_FORWARDS: Patient =
     Patient { forwards: Some("traefik-routes.yaml"), ..TRAEFIK_ASKS };
-pub(crate) const HAPROXY_ASKS: Patient = Patient { kind: &kinds::HAPROXY, front: "haproxy", forwards: None };
+pub(crate) const HAPROXY_ASKS: Patient =
+    Patient { kind: &kinds::HAPROXY, name: "haproxy", front: "haproxy", forwards: None };
 pub(crate) const HAPROXY_FORWARDS: Patient = Patient { forwards: Some("haproxy.cfg"), ..HAPROXY_ASKS };
-pub(crate) const ENVOY_ASKS: Patient = Patient { kind: &kinds::ENVOY, front: "envoy", forwards: None };
+pub(crate) const ENVOY_ASKS: Patient =
+    Patient { kind: &kinds::ENVOY, name: "envoy", front: "envoy", forwards: None };
 pub(crate) const ENVOY_FORWARDS: Patient = Patient { forwards: Some("envoy.yaml"), ..ENVOY_ASKS };
+pub(crate) const ENVOY_ASKS_OVER_GRPC: Patient =
+    Patient { kind: &kinds::ENVOY_GRPC, name: "envoy-grpc", ..ENVOY_ASKS };
 
 /// Every break is found, and everything that is seen is as written.
 pub(crate) async fn finds(patient: &'static Patient) {
@@ -63,7 +71,7 @@ pub(crate) async fn finds(patient: &'static Patient) {
 
 impl Patient {
     fn name(&self) -> String {
-        format!("{}-{}", self.front, if self.forwards.is_some() { "forwards" } else { "asks" })
+        format!("{}-{}", self.name, if self.forwards.is_some() { "forwards" } else { "asks" })
     }
 
     fn file(&self, folder: &str) -> PathBuf {

@@ -1,4 +1,4 @@
-//! Whoever ends TLS before a front and says nothing of it.
+//! Whoever ends TLS and hands on the bytes.
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -12,14 +12,14 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
-/// Ends TLS with the certificate of the gateway's folder, and hands on the bytes; until it is dropped.
-pub(super) struct Terminator {
-    pub(super) address: SocketAddr,
+/// Ends TLS with the certificate in a folder (`tls.crt`, `tls.key`), and hands on the bytes; until it is dropped.
+pub struct Terminator {
+    pub address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Terminator {
-    pub(super) async fn before(behind: SocketAddr, folder: &Path) -> Self {
+    pub async fn before(behind: SocketAddr, folder: &Path) -> Self {
         let chain = vec![CertificateDer::from_pem_file(folder.join("tls.crt")).unwrap()];
         let key = PrivateKeyDer::from_pem_file(folder.join("tls.key")).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -35,8 +35,8 @@ impl Terminator {
             while let Ok((socket, _)) = listener.accept().await {
                 // Whoever breaks off sees for itself.
                 let Ok(mut client) = acceptor.accept(socket).await else { continue };
-                let Ok(mut front) = TcpStream::connect(behind).await else { continue };
-                tokio::io::copy_bidirectional(&mut client, &mut front).await.ok();
+                let Ok(mut server) = TcpStream::connect(behind).await else { continue };
+                tokio::io::copy_bidirectional(&mut client, &mut server).await.ok();
             }
         });
         Self { address, task }
