@@ -146,6 +146,7 @@ fn issuers(key: &PrivateKey) -> Issuers {
         claims: ClaimNames::default(),
         required_claims: None,
         leeway: Duration::from_secs(10),
+        introspection: None,
     }]);
     let keys = KeySet::parse(format!(r#"{{"keys":[{}]}}"#, key.public_jwk()).as_bytes()).unwrap();
     let (_, issuer) = issuers.iter().next().expect("there is one");
@@ -267,6 +268,7 @@ fn policy() -> Policy {
         mode: Mode::Enforce,
         nonce: NoncePolicy::Off,
         issuers: vec![],
+        introspection: None,
         scopes: vec!["orders:read".to_owned()],
         identity: map(),
     }

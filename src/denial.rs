@@ -404,6 +404,12 @@ const fn token_row(error: TokenError) -> (Kind, &'static str) {
         TokenError::UnknownKey(_) => "token_unknown_key",
         TokenError::Signature => "token_signature",
         TokenError::KeysUnavailable(_) => return (Kind::Unavailable, "keys_unavailable"),
+        TokenError::Inactive => "token_inactive",
+        // It is brought before anybody is refused; where nobody brings it, nobody can tell.
+        TokenError::NotIntrospected(_) | TokenError::IntrospectionUnavailable(_) => {
+            return (Kind::Unavailable, "introspection_unavailable");
+        }
+        TokenError::IntrospectionBusy(_) => return (Kind::Unavailable, "introspection_busy"),
     };
     (Kind::InvalidToken, label)
 }

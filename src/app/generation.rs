@@ -7,7 +7,7 @@ use crate::dpop::{AcceptanceWindow, NonceMint, Verifier};
 use crate::entrance::Entrance;
 use crate::forward_auth::{Decisions, ExtAuthz, ForwardAuth};
 use crate::gate::Gate;
-use crate::issuer::{KeyKeeper, OnRefresh, Surroundings};
+use crate::issuer::{Introspection, KeyKeeper, OnAnswer, OnRefresh, Surroundings};
 use crate::names::{IssuerId, Names};
 use crate::observe::{Metrics, Observer};
 use crate::proxy::Proxy;
@@ -78,6 +78,8 @@ impl Generation {
         };
         let keys_before = before.map(|before| &*before.keys);
         let keys = KeyKeeper::start(&plan.issuers, Arc::clone(&issuers), keys_before, surroundings);
+        let on_answer = count_answers(&observer.metrics);
+        let introspection = Introspection::new(&plan.issuers, &issuers, &keys, &on_answer, surroundings);
         let hot_keys = (plan.hot_keys > 0).then(|| Arc::clone(&process.hot_keys));
         let authorizer = Authorizer {
             issuers: Arc::clone(&issuers),
@@ -89,6 +91,7 @@ impl Generation {
             plan,
             authorizer,
             Arc::clone(&keys),
+            introspection,
             Arc::clone(&process.marks),
             process.clock.clone(),
         ));
@@ -118,6 +121,11 @@ struct Parts<'a> {
 
 fn rules(issuer: &IssuerPlan) -> (IssuerId, IssuerRules) {
     (issuer.id, issuer.rules.clone())
+}
+
+fn count_answers(metrics: &Arc<Metrics>) -> OnAnswer {
+    let metrics = Arc::clone(metrics);
+    Arc::new(move |issuer, result, duration| metrics.introspection(issuer, result.label(), duration))
 }
 
 fn count_refreshes(metrics: &Arc<Metrics>, process: &Process) -> OnRefresh {

@@ -120,6 +120,7 @@ mod tests {
             mode: Mode::Enforce,
             nonce: NoncePolicy::Off,
             issuers: vec![],
+            introspection: None,
             scopes: vec!["orders:read".to_owned(), "orders:write".to_owned()],
             identity: IdentityMap { headers: vec![] },
         };

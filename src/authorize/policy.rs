@@ -18,6 +18,8 @@ pub struct Policy {
     pub nonce: NoncePolicy,
     /// Whose tokens; empty: every issuer's.
     pub issuers: Vec<IssuerId>,
+    /// Which of them is asked about tokens that are no JWTs.
+    pub introspection: Option<IssuerId>,
     /// The scopes, all of which are needed.
     pub scopes: Vec<String>,
     /// The identity headers.

@@ -8,7 +8,7 @@ use crate::dpop::{Expected, TargetUri, VerifiedProof};
 use crate::headers::AuthScheme;
 use crate::identity::Rendered;
 use crate::jose::{Sha256, Thumbprint, sha256};
-use crate::token::{Confirmation, TokenError, VerifiedToken};
+use crate::token::{Confirmation, Introspected, TokenError, VerifiedToken, is_opaque};
 use http::{HeaderMap, Method};
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ pub struct Asked<'a> {
     pub query: Option<&'a str>,
     /// The headers.
     pub headers: &'a HeaderMap,
+    /// What the token's issuer said of it, where it was asked.
+    pub introspected: Option<&'a Introspected>,
 }
 
 impl<'a> Asked<'a> {
@@ -94,12 +96,36 @@ impl Authorizer {
         let scheme = Some(credentials.scheme);
         // One hash names the token in the cache and in the proof's `ath`.
         let hash = sha256(&[credentials.token.as_bytes()]);
-        let token = self.issuers.verify(credentials.token, &hash, now.wall);
+        let token = self.verify_token(policy, asked, credentials.token, &hash, now);
         let token = token.map_err(|error| Refusal { denial: error.into(), scheme, token: None })?;
         match self.verify_holder(policy, asked, credentials.scheme, &token, &hash, now) {
             Ok((binding, identity)) => Ok(Verified(Evidence::Token { token, identity, binding })),
             Err(denial) => Err(Refusal { denial, scheme, token: Some(token) }),
         }
+    }
+
+    /// The token by itself: by its signature, by what its issuer says of it, or by both.
+    fn verify_token(
+        &self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+        token: &str,
+        hash: &Sha256,
+        now: Moment,
+    ) -> Result<Arc<VerifiedToken>, TokenError> {
+        let issuer = match policy.introspection.filter(|_| is_opaque(token)) {
+            Some(issuer) => issuer,
+            None => {
+                let verified = self.issuers.verify(token, hash, now.wall)?;
+                if !self.issuers.asks_about_all(verified.issuer()) {
+                    return Ok(verified);
+                }
+                // One issuer's tokens are shown to no other, and not to one whose tokens the route does not take.
+                issuer_is_taken(policy, &verified)?;
+                verified.issuer()
+            }
+        };
+        self.issuers.introspected(issuer, hash, asked.introspected, now)
     }
 
     /// Whether the client may use this token here: whose it is, then the binding, then what it allows.

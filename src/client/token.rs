@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::headers::DPOP;
 use crate::issuer::{first_good, well_known};
 use crate::jose::PrivateKey;
-use base64::Engine;
+use crate::net::client_secret_basic;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
 use url::Url;
-use url::form_urlencoded::{Serializer, byte_serialize};
+use url::form_urlencoded::Serializer;
 
 /// How long all places where metadata may be have together.
 const DISCOVERY: Duration = Duration::from_secs(10);
@@ -163,7 +163,7 @@ fn request(
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(DPOP, header_value("DPoP", proof)?);
     if let (Some(secret), false) = (&credentials.client_secret, endpoint.secret_in_body) {
-        let basic = basic(&credentials.client_id, secret);
+        let basic = client_secret_basic(&credentials.client_id, secret);
         let mut value = header_value("Authorization", &basic)?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
@@ -191,13 +191,6 @@ fn form(endpoint: &TokenEndpoint, credentials: &ClientCredentials) -> String {
         form.append_pair("resource", resource);
     }
     form.finish()
-}
-
-/// `client_secret_basic`: both parts form-encoded before they are joined (RFC 6749 section 2.3.1).
-fn basic(id: &str, secret: &str) -> String {
-    let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = format!("{}:{}", encode(id), encode(secret));
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
 }
 
 /// RFC 6749 sections 5.1 and 5.2 in one: some servers refuse with status 200. A member that is null counts as absent.
@@ -271,12 +264,6 @@ mod tests {
             r#","token_endpoint_auth_methods_supported":["client_secret_post","client_secret_basic"]"#
         ));
         assert!(metadata(r#","token_endpoint_auth_methods_supported":["client_secret_post"]"#));
-    }
-
-    #[test]
-    fn basic_credentials_are_form_encoded_first() {
-        // "a%3Ab:c+d" in base64.
-        assert_eq!(basic("a:b", "c d"), "Basic YSUzQWI6Yytk");
     }
 
     #[test]

@@ -143,6 +143,10 @@ section! {
         /// The claims that a token must have, beside iss, exp and aud, which it always must have. Absent: at+jwt also needs sub, client_id, iat
         /// and jti.
         required_claims: optional(List<Text>),
+        /// The PEM file of the authorities that vouch for the issuer's https servers, instead of the system's.
+        ca: optional(Text),
+        /// How long its keys are kept while they cannot be fetched again: 1m to 30d.
+        max_stale: default(Span, json!("24h")),
         /// How much clocks may differ for exp, nbf and iat.
         leeway: default(Span, json!("10s")),
         /// For opaque tokens (RFC 7662).
@@ -160,6 +164,30 @@ section! {
     }
 }
 
+choice! {
+    /// How the gateway says who it is.
+    ClientAuthentication {
+        /// In Authorization (RFC 6749 section 2.3.1).
+        SecretBasic = "client_secret_basic",
+        /// In the form.
+        SecretPost = "client_secret_post",
+        /// By a signature (RFC 7523 section 2.2).
+        PrivateKeyJwt = "private_key_jwt",
+        /// By its certificate (RFC 8705 section 2.1).
+        Tls = "tls_client_auth",
+    }
+}
+
+choice! {
+    /// Which tokens are asked about.
+    AskedAbout {
+        /// Those that are no JWTs.
+        Opaque = "opaque",
+        /// All.
+        All = "all",
+    }
+}
+
 section! {
     /// Asks the issuer about opaque tokens (RFC 7662).
     Introspection {
@@ -167,10 +195,27 @@ section! {
         endpoint: required(Text),
         /// The gateway's name at the issuer.
         client_id: required(Text),
-        /// The file with the gateway's secret.
-        client_secret_file: required(Text),
-        /// How long an answer is believed.
+        /// How the gateway says who it is: client_secret_basic and client_secret_post need client_secret_file; private_key_jwt needs
+        /// private_key_file; tls_client_auth needs certificate and private_key.
+        auth: default(Spot<ClientAuthentication>, json!("client_secret_basic")),
+        /// The file with the gateway's secret on its first line.
+        client_secret_file: optional(Text),
+        /// The file with the private key that signs for the gateway: PEM or JWK.
+        private_key_file: optional(Text),
+        /// The PEM file of the certificate chain that the gateway shows.
+        certificate: optional(Text),
+        /// The PEM file of its private key.
+        private_key: optional(Text),
+        /// How long an active answer is believed, never longer than its exp: at most 1h; 0s asks every time. Others are believed for a second.
         cache: default(Span, json!("10s")),
+        /// How long an answer may take: 10ms to 30s. Then the request is answered 503.
+        timeout: default(Span, json!("3s")),
+        /// How many questions there may be at once: 1 to 10000. One client address may cause 8 of them. Beyond that requests are answered 503.
+        concurrency: default(Count, json!(64)),
+        /// What is asked about: opaque tokens, or all, so that JWTs that were revoked are refused too.
+        about as "for": default(Spot<AskedAbout>, json!("opaque")),
+        /// true: the answer must be a JWT (RFC 9701), which the issuer's keys verify.
+        signed: default(Flag, json!(false)),
     }
 }
 

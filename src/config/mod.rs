@@ -17,10 +17,10 @@ mod variables;
 pub use again::{Attempt, Renewal, files_again, load_again};
 pub use document::schema;
 pub use plan::{
-    AdminPlan, Authorization, Balance, CheckPlan, ConnectionPlan, CorsPlan, EjectPlan, FieldPlan, HealthPlan,
-    IssuerPlan, KeySource, ListenAddress, ListenerMode, ListenerPlan, OnStart, Plan, PrefixPlan, RedisPlan,
-    ReplayPlan, RoutePlan, ServerPlan, StopPlan, TimeoutPlan, TlsIdentity, TlsPlan, UpstreamHost,
-    UpstreamPlan, UpstreamProtocol, UpstreamTlsPlan,
+    AdminPlan, Authorization, Balance, CheckPlan, ClientAuthentication, ConnectionPlan, CorsPlan, EjectPlan,
+    FieldPlan, HealthPlan, IntrospectionPlan, IssuerPlan, KeySource, ListenAddress, ListenerMode,
+    ListenerPlan, OnStart, Plan, PrefixPlan, RedisPlan, ReplayPlan, RoutePlan, ServerPlan, StopPlan,
+    TimeoutPlan, TlsIdentity, TlsPlan, UpstreamHost, UpstreamPlan, UpstreamProtocol, UpstreamTlsPlan,
 };
 pub use problem::{Problem, Problems};
 pub use reading::{Reading, Seen};

@@ -5,6 +5,7 @@ mod certificates;
 mod fields;
 mod files;
 mod headers;
+mod introspection;
 mod issuers;
 mod listeners;
 mod names;
@@ -30,6 +31,7 @@ use crate::route::{Matcher, Table};
 use crate::token::IssuerRules;
 use crate::uri::Origin;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -37,6 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
+pub use introspection::{ClientAuthentication, IntrospectionPlan};
 pub use upstreams::{
     Balance, CheckPlan, ConnectionPlan, EjectPlan, HealthPlan, ServerPlan, TimeoutPlan, TlsIdentity,
     UpstreamHost, UpstreamPlan, UpstreamProtocol, UpstreamTlsPlan,
@@ -159,6 +162,12 @@ pub struct IssuerPlan {
     pub rules: IssuerRules,
     /// Where its keys come from.
     pub keys: KeySource,
+    /// Who vouches for its https servers; absent: whom the system trusts.
+    pub authorities: Option<Vec<CertificateDer<'static>>>,
+    /// How long its keys stay in use while they cannot be fetched again.
+    pub max_stale: Duration,
+    /// How it is asked about tokens, where it is.
+    pub introspection: Option<IntrospectionPlan>,
 }
 
 /// Where an issuer's keys come from.

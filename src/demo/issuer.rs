@@ -240,6 +240,7 @@ mod tests {
             claims: ClaimNames::default(),
             required_claims: None,
             leeway: Duration::ZERO,
+            introspection: None,
         }]);
         let keys = KeySet::parse(jwks.to_string().as_bytes()).unwrap();
         issuers.iter().for_each(|(_, issuer)| issuer.publish(keys.clone()));

@@ -168,7 +168,13 @@ impl Located<'_, '_> {
     /// The question as far as it matters for who may ask.
     pub(super) fn asked<'a>(&'a self, question: &Question<'a>) -> Asked<'a> {
         let target = TargetUri { origin: &self.site.origin, path: self.path.as_str() };
-        Asked { method: question.method, target, query: question.query, headers: question.headers }
+        Asked {
+            method: question.method,
+            target,
+            query: question.query,
+            headers: question.headers,
+            introspected: None,
+        }
     }
 }
 

@@ -25,14 +25,14 @@ use crate::config::{CorsPlan, Plan, RoutePlan};
 use crate::denial::{Denial, Kind};
 use crate::doctor::Marks;
 use crate::dpop::NoncePolicy;
-use crate::issuer::KeyKeeper;
+use crate::issuer::{Introspection, KeyKeeper};
 use crate::names::{ById, RouteId};
 use crate::net::ready_to_verify;
 use crate::observe::{Decision, Exchange};
 use crate::uri::CanonicalPath;
-use evidence::Needs;
 use http::{HeaderValue, Method};
 use locate::{Located, Map};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Decides about requests. One for all doors.
@@ -44,6 +44,7 @@ pub struct Gate {
     authorizer: Authorizer,
     challenges: Challenges,
     keys: Arc<KeyKeeper>,
+    introspection: Introspection,
     marks: Arc<Marks>,
 }
 
@@ -92,6 +93,7 @@ impl Gate {
         plan: &Plan,
         authorizer: Authorizer,
         keys: Arc<KeyKeeper>,
+        introspection: Introspection,
         marks: Arc<Marks>,
         clock: Clock,
     ) -> Self {
@@ -104,6 +106,7 @@ impl Gate {
             challenges: Challenges::new(authorizer.proofs.algorithms()),
             authorizer,
             keys,
+            introspection,
             marks,
         }
     }
@@ -167,7 +170,8 @@ impl Gate {
 
         // Who may ask, and was this proof ever used.
         let stop = |refusal| Stop { refusal, route: Some(route), allow: None };
-        let (permit, decision) = match self.permit(&rule.policy, question, &place, now).await {
+        let (permit, decision) = match self.permit(&rule.policy, question, &place, exchange.from(), now).await
+        {
             Ok(permit) => {
                 let decision = Decision::Allow(permit.label());
                 (permit, decision)
@@ -183,12 +187,13 @@ impl Gate {
         Ok(Admission::Forward(Admitted { site: place.site, path: place.path, route, permit }))
     }
 
-    /// Verifies, brings what evidence is missing, once, and spends the proof.
+    /// Verifies, brings what evidence is missing, each kind once, and spends the proof.
     async fn permit(
         &self,
         policy: &Policy,
         question: &Question<'_>,
         place: &Located<'_, '_>,
+        client: IpAddr,
         now: UnixTime,
     ) -> Result<Permit, Refusal> {
         let asked = place.asked(question);
@@ -201,17 +206,7 @@ impl Gate {
             ready_to_verify().await;
             now = self.clock.moment();
         }
-        let mut verified = self.authorizer.verify(policy, &asked, now);
-        if let Err(refusal) = &verified
-            && let Some(needs) = Needs::of(refusal.denial)
-        {
-            let brought = self.bring(needs, &asked).await;
-            now = self.clock.moment();
-            if brought.verify_again {
-                verified = self.authorizer.verify(policy, &asked, now);
-            }
-            verified = verified.map_err(|refusal| brought.still_refused(refusal));
-        }
+        let verified = self.verify(policy, &asked, client, &mut now).await;
         self.authorizer.spend(verified?, now, &self.clock).await
     }
 

@@ -1,14 +1,14 @@
-//! Fetching a document: bounded in size and time, no redirects.
+//! Asking an issuer: answers bounded in size and time, no redirects.
 
 use crate::net::{self, Interim, MAX_INTERIM, Proxies};
 use crate::token::MAX_DOCUMENT;
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, USER_AGENT};
-use http::{HeaderMap, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
-use rustls::RootCertStore;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
 use std::time::Duration;
 use tokio::time::timeout;
 use url::Url;
@@ -18,6 +18,9 @@ use url::Url;
 const MAX_HEAD: usize = 32 * 1024;
 /// How many fields a head may have.
 const MAX_FIELDS: usize = 100;
+
+/// How long a connection is kept that nobody uses, where any is.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// A document as it came, with how long its sender says that it is good for.
 #[derive(Clone, Debug)]
@@ -67,7 +70,7 @@ pub async fn fetch(url: &Url, proxies: &Proxies) -> Result<Document, FetchError>
 /// replace them).
 #[derive(Clone, Debug)]
 pub(super) struct Fetcher {
-    client: Client<net::Connector, Empty<Bytes>>,
+    client: Client<net::Connector, Full<Bytes>>,
 }
 
 impl Fetcher {
@@ -76,14 +79,21 @@ impl Fetcher {
     }
 
     pub(super) fn trusting(roots: RootCertStore, proxies: &Proxies) -> Self {
-        let connector = net::connector(proxies, net::tls::client(roots).with_no_client_auth());
         // Minutes pass between two fetches: a new connection each time follows DNS and never meets a dead
         // one.
+        Self::with(net::tls::client(roots).with_no_client_auth(), proxies, 0)
+    }
+
+    /// One that speaks this TLS, and keeps as many connections for later.
+    pub(super) fn with(tls: ClientConfig, proxies: &Proxies, kept: usize) -> Self {
+        let connector = net::connector(proxies, tls);
         let client = Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(0)
+            .pool_max_idle_per_host(kept)
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
             .http1_max_buf_size(MAX_HEAD)
             .http1_max_headers(MAX_FIELDS)
-            .retry_canceled_requests(false)
+            .retry_canceled_requests(kept > 0)
             .build(connector);
         Self { client }
     }
@@ -95,8 +105,18 @@ impl Fetcher {
         }
         let uri: Uri = url.as_str().parse().map_err(|_| FetchError::Url)?;
         let request = Request::get(uri).header(ACCEPT, "application/json, application/jwk-set+json");
-        let request = request.header(USER_AGENT, net::USER_AGENT);
-        let mut request = request.body(Empty::new()).map_err(|_| FetchError::Url)?;
+        let request = request.body(Full::default()).map_err(|_| FetchError::Url)?;
+        let response = self.exchange(request).await?;
+        let max_age = max_age(response.headers());
+        Ok(Document { body: response.into_body(), max_age })
+    }
+
+    /// One request, and its answer with status 200. The caller bounds the time.
+    pub(super) async fn exchange(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Bytes>, FetchError> {
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(net::USER_AGENT));
         let interim = Interim::count(&mut request);
         let response = tokio::select! {
             biased;
@@ -106,11 +126,11 @@ impl Fetcher {
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }
-        let max_age = max_age(response.headers());
-        let body = Limited::new(response.into_body(), MAX_DOCUMENT).collect().await.map_err(|error| {
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, MAX_DOCUMENT).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() { FetchError::TooLarge } else { FetchError::Broken }
         })?;
-        Ok(Document { body: body.to_bytes(), max_age })
+        Ok(Response::from_parts(head, body.to_bytes()))
     }
 }
 
@@ -140,7 +160,7 @@ mod tests {
     #[test]
     fn max_age_is_read_where_it_is_a_number() {
         let of = |value: &'static str| {
-            max_age(&HeaderMap::from_iter([(CACHE_CONTROL, http::HeaderValue::from_static(value))]))
+            max_age(&HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(value))]))
                 .map(|age| age.as_secs())
         };
         assert_eq!(of("public, max-age=300, must-revalidate"), Some(300));

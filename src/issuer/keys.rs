@@ -9,6 +9,7 @@ use crate::config::{IssuerPlan, KeySource};
 use crate::jose;
 use crate::token::{KeySet, KeySetError, KeySlot, LeftOut, MAX_DOCUMENT};
 use bytes::Bytes;
+use rustls::pki_types::CertificateDer;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(super) struct Keeper {
     name: String,
     issuer: String,
     source: KeySource,
+    authorities: Option<Vec<CertificateDer<'static>>>,
     slot: Arc<KeySlot>,
     fetcher: Fetcher,
     clock: Clock,
@@ -72,6 +74,7 @@ impl Keeper {
             name: plan.rules.name.clone(),
             issuer: plan.rules.issuer.clone(),
             source: plan.keys.clone(),
+            authorities: plan.authorities.clone(),
             slot,
             fetcher: means.fetcher,
             clock,
@@ -138,9 +141,13 @@ impl Keeper {
         }
     }
 
-    /// Whether its keys decide the same as those that this plan would have: they are of the same issuer and from the same source.
+    /// Whether its keys decide the same as those that this plan would have: they are of the same issuer and from the same source, whom the same
+    /// authorities vouch for, and are kept as long.
     pub(super) fn is_for(&self, plan: &IssuerPlan) -> bool {
-        self.issuer == plan.rules.issuer && self.source == plan.keys
+        self.issuer == plan.rules.issuer
+            && self.source == plan.keys
+            && self.authorities == plan.authorities
+            && self.timing.max_stale == plan.max_stale
     }
 
     /// Its file may have changed: looks again, now.

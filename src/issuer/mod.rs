@@ -1,4 +1,4 @@
-//! Where issuers' keys come from: fetched, refreshed, kept while the endpoint is down.
+//! Where issuers' keys come from: fetched, refreshed, kept while the endpoint is down; and what they say of a token when they are asked.
 //!
 //! One background task for each issuer does all its fetching, so that a request which waits for keys may be
 //! cancelled without cancelling the fetch, and a thousand of them cause one.
@@ -8,6 +8,7 @@
 
 mod discovery;
 mod fetch;
+mod introspection;
 mod keys;
 mod progress;
 #[cfg(test)]
@@ -15,10 +16,11 @@ mod tests;
 
 pub use discovery::{Tried, first_good, well_known};
 pub use fetch::{Document, FetchError, fetch};
+pub use introspection::{Answered, Introspection, OnAnswer};
 
 use crate::clock::Clock;
 use crate::config::{IssuerPlan, KeySource};
-use crate::net::Proxies;
+use crate::net::{self, Proxies};
 use crate::token::{IssuerId, Issuers, TokenError};
 use fetch::Fetcher;
 use keys::Keeper;
@@ -129,6 +131,17 @@ struct Means {
     timing: Timing,
 }
 
+impl Means {
+    /// Those for this issuer: with whom it trusts, and for as long as its keys may be kept.
+    fn of(&self, plan: &IssuerPlan, proxies: &Proxies) -> Self {
+        let fetcher = match &plan.authorities {
+            Some(authorities) => Fetcher::trusting(net::tls::roots(authorities), proxies),
+            None => self.fetcher.clone(),
+        };
+        Self { fetcher, timing: Timing { max_stale: plan.max_stale, ..self.timing } }
+    }
+}
+
 const TIMING: Timing = Timing {
     attempt: Duration::from_secs(5),
     cooldown: Duration::from_secs(30),
@@ -152,7 +165,9 @@ impl KeyKeeper {
         let proxies = surroundings.proxies;
         let is_new = |plan: &&IssuerPlan| !before.is_some_and(|before| before.keeps(plan));
         // Reading the system's authorities takes a while and may warn: not where all keys are files.
-        let files_only = plans.iter().filter(is_new).all(|plan| matches!(plan.keys, KeySource::File(_)));
+        let with_own =
+            |plan: &IssuerPlan| plan.authorities.is_some() || matches!(plan.keys, KeySource::File(_));
+        let files_only = plans.iter().filter(is_new).all(with_own);
         let fetcher = if files_only {
             Fetcher::trusting(RootCertStore::empty(), proxies)
         } else {
@@ -171,14 +186,19 @@ impl KeyKeeper {
         surroundings: Surroundings<'_>,
         means: &Means,
     ) -> Arc<Self> {
-        let Surroundings { clock, on_refresh, tasks, stop, .. } = surroundings;
+        let Surroundings { clock, on_refresh, tasks, stop, proxies } = surroundings;
         let start = |plan: &IssuerPlan| {
             if let Some(running) = before.and_then(|before| before.running(plan)) {
                 return Some((plan.id, Arc::clone(running)));
             }
             let slot = Arc::clone(issuers.issuer(plan.id)?.slot());
-            let keeper =
-                Arc::new(Keeper::new(plan, slot, means.clone(), clock.clone(), Arc::clone(on_refresh)));
+            let keeper = Arc::new(Keeper::new(
+                plan,
+                slot,
+                means.of(plan, proxies),
+                clock.clone(),
+                Arc::clone(on_refresh),
+            ));
             let (memory, stop) = (keeper.begin(), stop.child_token());
             tasks.spawn(Arc::clone(&keeper).run(memory, stop.clone()));
             Some((plan.id, Arc::new(Running { keeper, stop })))

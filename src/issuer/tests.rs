@@ -239,6 +239,7 @@ impl House {
             claims: ClaimNames::default(),
             required_claims: None,
             leeway: Duration::from_secs(10),
+            introspection: None,
         };
         let issuers = Arc::new(Issuers::new(vec![rules.clone()]));
         let (sender, attempts) = mpsc::unbounded_channel();
@@ -248,7 +249,14 @@ impl House {
         });
         let (clock, tasks, stop) = (Clock::manual(NOW), TaskTracker::new(), CancellationToken::new());
         let keeper = KeyKeeper::start_with(
-            &[IssuerPlan { id: MAIN, rules, keys: source }],
+            &[IssuerPlan {
+                id: MAIN,
+                rules,
+                keys: source,
+                authorities: None,
+                max_stale: timing.max_stale,
+                introspection: None,
+            }],
             Arc::clone(&issuers),
             None,
             Surroundings {

@@ -167,7 +167,7 @@ impl<'a> Value<'a> {
     }
 
     /// The same value, borrowing nothing; goes no deeper than what was read.
-    fn into_owned(self) -> Value<'static> {
+    pub fn into_owned(self) -> Value<'static> {
         match self {
             Value::Null => Value::Null,
             Value::Bool(value) => Value::Bool(value),

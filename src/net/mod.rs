@@ -2,6 +2,7 @@
 
 mod acceptor;
 mod ahead;
+mod basic;
 mod egress;
 mod gathered;
 mod interim;
@@ -12,6 +13,7 @@ pub mod workers;
 
 pub use acceptor::{Acceptor, Lent, Reserved, Sockets};
 pub use ahead::Ahead;
+pub use basic::client_secret_basic;
 pub use egress::{ConnectTo, Connector, Egress, Proxies, ProxyError, connector, connector_to};
 pub use gathered::{Gathered, poll_write_gathered};
 pub use interim::{Interim, MAX_INTERIM};

@@ -193,6 +193,11 @@ impl Exchange {
         self.0.trace.is_some()
     }
 
+    /// The client's address.
+    pub const fn from(&self) -> IpAddr {
+        self.0.client
+    }
+
     /// Who the client is, where a trusted proxy says so.
     pub fn client(&mut self, client: IpAddr) {
         self.0.client = client;

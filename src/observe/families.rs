@@ -37,6 +37,10 @@ const PROOF_SKEW: Name = (
 const REPLAY_ENTRIES: Name = ("keyproof_replay_entries", "Used proofs that are remembered.");
 const REPLAY_CAPACITY: Name = ("keyproof_replay_capacity", "How many used proofs can be remembered.");
 const NONCE_CHALLENGES: Name = ("keyproof_nonce_challenges_total", "Refusals with use_dpop_nonce.");
+const INTROSPECTION_REQUESTS: Name =
+    ("keyproof_introspection_requests_total", "Questions to an issuer about a token (RFC 7662).");
+const INTROSPECTION_DURATION: Name =
+    ("keyproof_introspection_duration_seconds", "How long an issuer took to answer about a token.");
 const JWKS_REFRESH: Name = ("keyproof_jwks_refresh_total", "Attempts to read an issuer's keys.");
 const JWKS_AGE: Name =
     ("keyproof_jwks_age_seconds", "Time since an issuer's keys were last read; infinite: never.");
@@ -113,6 +117,8 @@ pub(super) struct Families {
     pub(super) replay_entries: Gauge,
     pub(super) replay_capacity: Gauge,
     pub(super) nonce_challenges: IntCounterVec,
+    pub(super) introspection_requests: IntCounterVec,
+    pub(super) introspection_duration: HistogramVec,
     pub(super) jwks_refresh: IntCounterVec,
     pub(super) jwks_age: GaugeVec,
     pub(super) config_reloads: IntCounterVec,
@@ -160,6 +166,8 @@ impl Families {
             replay_entries: one(&r, Gauge::new(REPLAY_ENTRIES.0, REPLAY_ENTRIES.1)?)?,
             replay_capacity: one(&r, Gauge::new(REPLAY_CAPACITY.0, REPLAY_CAPACITY.1)?)?,
             nonce_challenges: counters(&r, NONCE_CHALLENGES, &["route"])?,
+            introspection_requests: counters(&r, INTROSPECTION_REQUESTS, &["issuer", "result"])?,
+            introspection_duration: histograms(&r, INTROSPECTION_DURATION, REQUEST_SECONDS, &["issuer"])?,
             jwks_refresh: counters(&r, JWKS_REFRESH, &["issuer", "result"])?,
             jwks_age: one(&r, GaugeVec::new(Opts::new(JWKS_AGE.0, JWKS_AGE.1), &["issuer"])?)?,
             config_reloads: counters(&r, CONFIG_RELOADS, &["result"])?,

@@ -101,6 +101,12 @@ impl Metrics {
         }
     }
 
+    /// Counts a question to an issuer about a token.
+    pub fn introspection(&self, issuer: &str, result: &'static str, duration: Duration) {
+        self.families.introspection_requests.with_label_values(&[issuer, result]).inc();
+        self.families.introspection_duration.with_label_values(&[issuer]).observe(duration.as_secs_f64());
+    }
+
     /// Counts an attempt to reload the configuration.
     pub fn config_reloaded(&self, ok: bool) {
         let result = if ok { "success" } else { "rejected" };
@@ -247,6 +253,8 @@ keyproof_hot_key_tables_built_total counter
 keyproof_hot_key_verifications_total counter
 keyproof_hot_keys gauge
 keyproof_hot_keys_capacity gauge
+keyproof_introspection_duration_seconds histogram issuer
+keyproof_introspection_requests_total counter issuer result
 keyproof_journal_errors_total counter
 keyproof_jwks_age_seconds gauge issuer
 keyproof_jwks_refresh_total counter issuer result
@@ -274,10 +282,11 @@ keyproof_upstream_servers gauge state upstream
         metrics.request(ORDERS, 200, Duration::from_millis(3));
         metrics.decision(ORDERS, "allow", "dpop");
         metrics.token(ORDERS, Binding::Dpop);
+        metrics.introspection("main", "active", Duration::from_millis(2));
         metrics.certificate_expires(PUBLIC, 1);
         metrics.set_listener_source(PUBLIC, Box::new(ListenerState::default));
         let source: ServersSource = Box::new(ServersState::default);
-        metrics.set_upstream_sources(std::iter::once((LEGACY, source)));
+        metrics.set_upstream_sources([(LEGACY, source)].into_iter());
         let mut found = BTreeMap::new();
         for family in metrics.families.registry.gather() {
             let labels = family.get_metric().first().unwrap().get_label();
@@ -400,7 +409,7 @@ keyproof_upstream_servers gauge state upstream
         let metrics = metrics();
         let state = ServersState { healthy: 3, unhealthy: 2, ejected: 1, connections: 9 };
         let source: ServersSource = Box::new(move || state);
-        metrics.set_upstream_sources(std::iter::once((LEGACY, source)));
+        metrics.set_upstream_sources([(LEGACY, source)].into_iter());
         let text = rendered(&metrics, 0);
         for (state, count) in [("healthy", 3), ("unhealthy", 2), ("ejected", 1)] {
             let line =

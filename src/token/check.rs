@@ -39,7 +39,7 @@ pub(super) fn token_type(typ: Option<&str>, rules: &IssuerRules) -> Option<Token
 }
 
 /// A media type without the `application/` that may be left out (RFC 7515 section 4.1.9).
-fn media_type(typ: &str) -> &str {
+pub(super) fn media_type(typ: &str) -> &str {
     const PREFIX: &str = "application/";
     match typ.split_at_checked(PREFIX.len()) {
         Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
@@ -131,30 +131,34 @@ pub(super) fn texts(claims: &Object<'_>, rules: &IssuerRules) -> Result<(), Toke
     Ok(())
 }
 
-/// What RFC 9068 section 2.2 requires, or what the configuration says instead. An empty text says nothing, so it is missing.
+/// Whether the claim is there. An empty text says nothing, so it is missing.
+pub(super) fn is_there(claims: &Object<'_>, name: &str, rules: &IssuerRules) -> Result<bool, TokenError> {
+    match name {
+        "client_id" => Ok(rules.claims.client_id(claims)?.is_some_and(|client_id| !client_id.is_empty())),
+        "scope" => Ok(rules.claims.scope(claims)?.is_some_and(|scope| !scope.is_empty())),
+        name => Ok(member_at(claims, name).is_some_and(|value| value.as_str() != Some(""))),
+    }
+}
+
+/// What RFC 9068 section 2.2 requires, or what the configuration says instead.
 pub(super) fn required(
     claims: &Object<'_>,
     kind: TokenType,
     id: IssuerId,
     rules: &IssuerRules,
 ) -> Result<(), TokenError> {
-    let is_there = |name: &str| match name {
-        "client_id" => Ok(rules.claims.client_id(claims)?.is_some_and(|client_id| !client_id.is_empty())),
-        "scope" => Ok(rules.claims.scope(claims)?.is_some_and(|scope| !scope.is_empty())),
-        name => Ok(member_at(claims, name).is_some_and(|value| value.as_str() != Some(""))),
-    };
     let Some(listed) = &rules.required_claims else {
         let of_rfc_9068 = [Claim::Sub, Claim::ClientId, Claim::Iat, Claim::Jti];
         let required: &[Claim] = if kind == TokenType::AccessToken { &of_rfc_9068 } else { &[] };
         for claim in required {
-            if !is_there(claim.name())? {
+            if !is_there(claims, claim.name(), rules)? {
                 return Err(TokenError::ClaimMissing(*claim));
             }
         }
         return Ok(());
     };
     for (place, name) in (0_u16..).zip(listed) {
-        if !is_there(name)? {
+        if !is_there(claims, name, rules)? {
             return Err(TokenError::ClaimMissing(Claim::Listed(id, place)));
         }
     }

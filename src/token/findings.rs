@@ -72,7 +72,11 @@ impl Reading<'_> {
             | TokenError::TooDeep
             | TokenError::TooMany
             | TokenError::Critical
-            | TokenError::KeysUnavailable(_) => Vec::new(),
+            | TokenError::KeysUnavailable(_)
+            | TokenError::Inactive
+            | TokenError::NotIntrospected(_)
+            | TokenError::IntrospectionUnavailable(_)
+            | TokenError::IntrospectionBusy(_) => Vec::new(),
         }
     }
 

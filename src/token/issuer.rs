@@ -1,6 +1,6 @@
 //! An issuer: what its tokens must be, and the slot for its keys.
 
-use super::{ClaimNames, KeySet};
+use super::{ClaimNames, IntrospectionRules, KeySet};
 use crate::jose::Algorithm;
 use crate::names::IssuerId;
 use arc_swap::{ArcSwapOption, Guard};
@@ -29,6 +29,8 @@ pub struct IssuerRules {
     pub required_claims: Option<Vec<String>>,
     /// How much clocks may differ for `exp`, `nbf` and `iat`.
     pub leeway: Duration,
+    /// How it is asked about tokens, where it is.
+    pub introspection: Option<IntrospectionRules>,
 }
 
 /// An issuer's rules and the slot in which its current keys are published.

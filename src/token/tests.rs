@@ -34,6 +34,7 @@ fn rules(name: &str, token_types: &[&str]) -> IssuerRules {
         claims: ClaimNames::default(),
         required_claims: None,
         leeway: Duration::from_secs(10),
+        introspection: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The checks on an access token, cheap ones before the signature.
 
+use super::answers::Answers;
 use super::cache::{TokenCache, weight_of};
 use super::issuer::Published;
 use super::{Claim, Issuer, IssuerId, IssuerRules, VerifiedToken, check};
@@ -18,6 +19,7 @@ const MAX_CANDIDATES: usize = 4;
 pub struct Issuers {
     issuers: Vec<Issuer>,
     verified: Arc<TokenCache>,
+    pub(super) answers: Arc<Answers>,
     /// How many editions of rules there were.
     editions: Arc<AtomicU64>,
 }
@@ -79,6 +81,18 @@ pub enum TokenError {
     /// The issuer's keys have never been fetched, or were too old: we cannot tell. Not the client's fault.
     #[error("the issuer's keys are not available")]
     KeysUnavailable(IssuerId),
+    /// The issuer says that it is not active (RFC 7662 section 2.2): unknown, expired, revoked, or not for us.
+    #[error("the access token is not active")]
+    Inactive,
+    /// The issuer has to be asked about it (RFC 7662): ask, and verify again.
+    #[error("the issuer was not asked about the access token")]
+    NotIntrospected(IssuerId),
+    /// The issuer cannot be asked, or its answer says nothing. Not the client's fault.
+    #[error("the issuer cannot be asked about the access token")]
+    IntrospectionUnavailable(IssuerId),
+    /// The issuer is being asked as many questions as it may be, or as this client's address may cause.
+    #[error("the issuer is being asked too many questions")]
+    IntrospectionBusy(IssuerId),
 }
 
 impl TokenError {
@@ -102,7 +116,11 @@ impl TokenError {
             | Self::IssuedInFuture
             | Self::Confirmation
             | Self::UnknownKey(_)
-            | Self::KeysUnavailable(_) => false,
+            | Self::KeysUnavailable(_)
+            | Self::Inactive
+            | Self::NotIntrospected(_)
+            | Self::IntrospectionUnavailable(_)
+            | Self::IntrospectionBusy(_) => false,
         }
     }
 }
@@ -117,7 +135,12 @@ impl Issuers {
     /// The same where each issuer has an identity of its own.
     pub fn named(rules: impl IntoIterator<Item = (IssuerId, IssuerRules)>) -> Self {
         let issuers = rules.into_iter().map(|(id, rules)| Issuer::new(id, rules, 0)).collect();
-        Self { issuers, verified: Arc::new(TokenCache::new()), editions: Arc::default() }
+        Self {
+            issuers,
+            verified: Arc::new(TokenCache::new()),
+            answers: Arc::new(Answers::new()),
+            editions: Arc::default(),
+        }
     }
 
     /// Those that come after these when the configuration is read again. Issuers of whom `keeps` is true have the keys that they had, and
@@ -138,6 +161,7 @@ impl Issuers {
         Self {
             issuers: rules.into_iter().map(issuer).collect(),
             verified: Arc::clone(&self.verified),
+            answers: Arc::clone(&self.answers),
             editions: Arc::clone(&self.editions),
         }
     }
@@ -249,7 +273,7 @@ impl Issuers {
     }
 }
 
-fn check_length(token: &str) -> Result<(), TokenError> {
+pub(super) fn check_length(token: &str) -> Result<(), TokenError> {
     if token.len() > MAX_TOKEN { Err(TokenError::TooLong) } else { Ok(()) }
 }
 

@@ -4,7 +4,7 @@ use crate::config::{ServerPlan, UpstreamProtocol, UpstreamTlsPlan};
 use crate::net;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
-use rustls::{AlertDescription, CertificateError, ClientConfig, Error, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
 use std::io;
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -46,12 +46,7 @@ impl Tls {
 pub(super) fn config(plan: &UpstreamTlsPlan, protocol: UpstreamProtocol) -> Arc<ClientConfig> {
     let roots = match &plan.authorities {
         None => net::tls::system_roots(),
-        Some(authorities) => {
-            let mut roots = RootCertStore::empty();
-            // The plan has read each of them as an authority.
-            roots.add_parsable_certificates(authorities.iter().cloned());
-            roots
-        }
+        Some(authorities) => net::tls::roots(authorities),
     };
     let client = net::tls::client(roots);
     let mut config = match &plan.identity {

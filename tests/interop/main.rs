@@ -91,6 +91,29 @@ fn keyproof_request_gets_its_token_from_a_server_that_is_not_ours() {
     }
 }
 
+/// What nobody can read but its issuer: it passes as a JWT does, is as worthless to a thief, and stops working when it is revoked.
+#[test]
+fn an_opaque_token_gets_through_until_it_is_revoked() {
+    let Some(world) = World::start(&Needs::default()) else { return };
+    let argument = serde_json::json!({
+        "issuer": world.issuer, "clientId": "basic", "resource": format!("{RESOURCE}/opaque"), "scope": "orders:read",
+        "url": world.url("/orders/7"), "method": "GET", "alg": "ES256",
+    });
+    let printed: Value = serde_json::from_str(&world.node.run("opaque.mjs", &argument)).unwrap();
+    let log = world.log();
+    assert_eq!(printed["statuses"], serde_json::json!([200, 200]), "{printed}\n{log}");
+    assert_eq!(printed["revoked"], 401, "{printed}\n{log}");
+    let token = printed["token"].as_str().unwrap();
+    assert!(!token.contains('.') && !log.contains(token), "an opaque token, which no log shows: {token}");
+    let seen: Value = serde_json::from_str(printed["body"].as_str().unwrap()).unwrap();
+    // This server names no subject where a client asks for itself.
+    let told = ["x-auth-client", "x-auth-scope", "x-auth-issuer"]
+        .map(|name| seen["headers"][name].as_str().unwrap());
+    assert_eq!(told, ["basic", "orders:read", world.issuer.as_str()]);
+    let stolen = world.request(&["GET", &world.url("/orders/7"), "-i", "--token", token]);
+    assert!(stolen.out.starts_with("HTTP/1.1 401"), "{}", stolen.out);
+}
+
 /// Runs a client script from discovery to the API's answer, which must be a success.
 fn travel(world: &World, script: &str, path: &str, algorithm: &str) -> Journey {
     let argument = serde_json::json!({

@@ -1,4 +1,5 @@
-// A real authorization server on a free port of loopback: oidc-provider with DPoP, resource indicators and JWT access tokens.
+// A real authorization server on a free port of loopback: oidc-provider with DPoP, resource indicators and JWT access tokens; for the
+// resource with /opaque behind it opaque ones, which it can be asked about and which it revokes.
 // Argument: JSON { resource, requireNonce }. Prints one line of JSON, { issuer }, when it listens; ends when stdin does.
 import { randomBytes } from 'node:crypto'
 import http from 'node:http'
@@ -30,20 +31,27 @@ server.listen(0, '127.0.0.1', async () => {
   const provider = new Provider(issuer, {
     jwks: { keys: [await signingKey('ES256', 'es'), await signingKey('Ed25519', 'ed')] },
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
-    clients: [client('basic'), client('post', { token_endpoint_auth_method: 'client_secret_post' })],
+    clients: [
+      client('basic'),
+      client('post', { token_endpoint_auth_method: 'client_secret_post' }),
+      client('gateway'),
+    ],
     scopes: ['orders:read', 'orders:write'],
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
       dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => requireNonce },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo(_ctx, asked) {
-          if (asked !== resource) throw new Error('unknown resource')
+          const opaque = asked === `${resource}/opaque`
+          if (asked !== resource && !opaque) throw new Error('unknown resource')
           return {
             scope: 'orders:read orders:write',
-            audience: resource,
-            accessTokenFormat: 'jwt',
+            audience: asked,
+            accessTokenFormat: opaque ? 'opaque' : 'jwt',
             accessTokenTTL: 300,
             jwt: { sign: { alg: 'ES256' } },
           }

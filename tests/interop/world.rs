@@ -56,6 +56,7 @@ impl World {
         let files = tempfile::tempdir().unwrap();
         let configuration = configuration(gateway, admin, wire.address, &issuer, upstream.address);
         std::fs::write(files.path().join("keyproof.yaml"), configuration).unwrap();
+        std::fs::write(files.path().join("introspection"), "gateway-secret\n").unwrap();
         let log = std::fs::File::create(files.path().join("log")).unwrap();
         let serve = Command::new(env!("CARGO_BIN_EXE_keyproof"))
             .args(["serve", "--config"])
@@ -156,7 +157,12 @@ public_origins: ["http://{public}"]
 issuers:
   - name: main
     issuer: {issuer}
-    audiences: ["{RESOURCE}"]
+    audiences: ["{RESOURCE}", "{RESOURCE}/opaque"]
+    introspection:
+      endpoint: {issuer}/token/introspection
+      client_id: gateway
+      client_secret_file: introspection
+      cache: 1s
 upstreams:
   - name: echo
     servers: ["http://{upstream}"]

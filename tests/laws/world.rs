@@ -41,6 +41,7 @@ pub(crate) fn authorizer(window: AcceptanceWindow, nonce_lifetime: Duration, cap
         claims: ClaimNames::default(),
         required_claims: None,
         leeway: Duration::from_secs(10),
+        introspection: None,
     }]);
     let keys = format!(r#"{{"keys":[{}]}}"#, ISSUER.public_jwk());
     issuers.iter().next().unwrap().1.publish(KeySet::parse(keys.as_bytes()).unwrap());
@@ -69,6 +70,7 @@ pub(crate) fn policy(nonce: NoncePolicy) -> Policy {
         public: false,
         mode: Mode::Enforce,
         nonce,
+        introspection: None,
         issuers: vec![],
         scopes: vec!["orders:read".to_owned()],
         identity: IdentityMap { headers: vec![header] },
@@ -121,7 +123,7 @@ pub(crate) fn ask(
     now: UnixTime,
 ) -> Result<Permit, Refusal> {
     let target = TargetUri { origin: &ORIGIN, path: "/orders" };
-    let asked = Asked { method: &Method::GET, target, query: None, headers };
+    let asked = Asked { method: &Method::GET, target, query: None, headers, introspected: None };
     let verified = authorizer.verify(policy, &asked, now)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(authorizer.spend(verified, now, &Clock::manual(now)))

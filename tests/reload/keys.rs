@@ -39,14 +39,14 @@ const ORDERS: &str = "upstream: legacy, accept: [dpop] }";
 const KEYS: &str = "jwks_file: jwks.json }";
 const PUBLIC: &str = "name: public, address: \"127.0.0.1:0\" }";
 const SERVERS: &str = "name: legacy, ";
-const NO_INTROSPECTION: &str = "introspection is not supported yet";
 
 /// Key, what is replaced, by what, and what shows it.
 #[expect(clippy::too_many_lines, reason = "a table has as many lines as rows")]
 fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
     let dpop = "dpop: { max_age: 60s }";
     let replay = "replay: { store: memory }";
-    let introspection = "jwks_file: jwks.json, introspection: { endpoint: \"https://id.test/i\", client_id: me, client_secret_file: secret, cache: 5s } }";
+    // Nobody answers there, so that a token which is asked about is refused.
+    let introspection = "jwks_file: jwks.json, introspection: { endpoint: \"http://127.0.0.1:1/i\", client_id: me, client_secret_file: secret, for: all } }";
     let redis = "replay: { store: redis, redis: { url: \"redis://127.0.0.1:1/0\", sentinel_password_file: secret, timeout: 20ms, on_failure: accept, assume_noeviction: true } }";
     let restart = "cannot change without a restart";
     vec![
@@ -141,10 +141,35 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
             "jwks_file: jwks.json, leeway: 60s }",
             Token(json!({ "exp": support::gateway::NOW.as_secs() - 30 }), 401, 200),
         ),
-        ("issuers[].introspection.endpoint", KEYS, introspection, Refused(NO_INTROSPECTION)),
-        ("issuers[].introspection.client_id", KEYS, introspection, Refused(NO_INTROSPECTION)),
-        ("issuers[].introspection.client_secret_file", KEYS, introspection, Refused(NO_INTROSPECTION)),
-        ("issuers[].introspection.cache", KEYS, introspection, Refused(NO_INTROSPECTION)),
+        ("issuers[].ca", KEYS, "jwks_file: jwks.json, ca: none.crt }", Refused("cannot read \"none.crt\"")),
+        (
+            "issuers[].max_stale",
+            KEYS,
+            "jwks_file: jwks.json, max_stale: 1h }",
+            Effective("/issuers/0/max_stale", json!("1h")),
+        ),
+        ("issuers[].introspection.endpoint", KEYS, introspection, Good(200, 503)),
+        ("issuers[].introspection.client_id", KEYS, introspection, Good(200, 503)),
+        ("issuers[].introspection.client_secret_file", KEYS, introspection, Good(200, 503)),
+        ("issuers[].introspection.for", KEYS, introspection, Good(200, 503)),
+        ("issuers[].introspection.auth", KEYS, KEYS, Elsewhere),
+        ("issuers[].introspection.private_key_file", KEYS, KEYS, Elsewhere),
+        (
+            "issuers[].introspection.certificate",
+            KEYS,
+            "jwks_file: jwks.json, introspection: { endpoint: \"http://127.0.0.1:1/i\", client_id: me, auth: tls_client_auth, certificate: none.crt, private_key: tls.key } }",
+            Refused("cannot read \"none.crt\""),
+        ),
+        (
+            "issuers[].introspection.private_key",
+            KEYS,
+            "jwks_file: jwks.json, introspection: { endpoint: \"http://127.0.0.1:1/i\", client_id: me, auth: tls_client_auth, certificate: tls.crt, private_key: none.key } }",
+            Refused("cannot read \"none.key\""),
+        ),
+        ("issuers[].introspection.cache", KEYS, KEYS, Elsewhere),
+        ("issuers[].introspection.timeout", KEYS, KEYS, Elsewhere),
+        ("issuers[].introspection.concurrency", KEYS, KEYS, Elsewhere),
+        ("issuers[].introspection.signed", KEYS, KEYS, Elsewhere),
         (
             "dpop.hot_keys",
             dpop,

@@ -420,7 +420,7 @@ fn replaced(base: Value, changes: Value) -> String {
 }
 
 /// `base` with the members of `changes` in place of its own, and without those that are `null`.
-fn merged(base: Value, changes: Value) -> String {
+pub fn merged(base: Value, changes: Value) -> String {
     let members = |value: Value| value.as_object().expect("an object").clone();
     let mut all: Map<String, Value> = members(base);
     all.extend(members(changes));

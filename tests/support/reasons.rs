@@ -31,7 +31,7 @@ pub enum Case {
     Started(&'static str, Make),
     /// By this request to a gateway with these settings, after a good one.
     AfterAGoodOne(&'static str, Make),
-    /// Where the trouble itself is made: in `tests/replay`; or at another door: in `tests/doors`.
+    /// Where the trouble itself is made: in `tests/replay` and `tests/tokens`; or at another door: in `tests/doors`.
     Elsewhere,
 }
 
@@ -118,6 +118,10 @@ cases! {
         });
     Denial::Token(TokenError::KeysUnavailable(_)) => Denial::Token(TokenError::KeysUnavailable(IssuerId(1))),
         with_token(|house| house.token(json!({ "iss": "https://down.test" })));
+    Denial::Token(TokenError::Inactive) => Denial::Token(TokenError::Inactive), Case::Elsewhere;
+    Denial::Token(TokenError::NotIntrospected(_) | TokenError::IntrospectionUnavailable(_)) =>
+        Denial::Token(TokenError::IntrospectionUnavailable(IssuerId(1))), Case::Elsewhere;
+    Denial::Token(TokenError::IntrospectionBusy(_)) => Denial::Token(TokenError::IntrospectionBusy(IssuerId(1))), Case::Elsewhere;
 
     Denial::Binding(BindingError::Downgrade) => Denial::Binding(BindingError::Downgrade),
         sent(|house| get("/bearer", &[("authorization", &format!("Bearer {}", house.token(json!({}))))]));

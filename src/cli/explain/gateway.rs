@@ -70,7 +70,8 @@ impl Rehearsal {
             }
         };
         let target = TargetUri { origin: &origin, path: &path };
-        let asked = Asked { method: asked.method, target, query: asked.query, headers: &headers };
+        let asked =
+            Asked { method: asked.method, target, query: asked.query, headers: &headers, introspected: None };
         let mut rows = vec![Row::new("route", CheckOutcome::Passed, self.served(), route.name.clone())];
         rows.extend(self.checks(question, route, &asked));
         Ok((self.summary(route), rows))

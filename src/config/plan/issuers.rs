@@ -1,6 +1,6 @@
 //! Issuers and where their keys come from.
 
-use super::{IssuerPlan, KeySource, files, names};
+use super::{IssuerPlan, KeySource, files, introspection, names, proofs};
 use crate::config::document::{ClaimNames, Document, Issuer};
 use crate::config::problem::Findings;
 use crate::config::read::{List, Spot};
@@ -15,6 +15,8 @@ type Text = Spot<String>;
 
 /// More than a few minutes would keep expired tokens alive (RFC 7519 section 4.1.4).
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
+/// Between these bounds keys may be kept while they cannot be fetched.
+const STALE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30 * 24 * 3600));
 
 /// The issuers.
 pub(super) fn plan(
@@ -58,7 +60,17 @@ fn one(
         let what = format!("{} is too long", written(issuer.leeway.value));
         findings.problem(&issuer.leeway.place, what, "write at most 5m: expired tokens live on that long");
     }
+    proofs::between(&issuer.max_stale, STALE.0, STALE.1, findings);
     let keys = key_source(issuer, files, findings);
+    let authorities = issuer.ca.as_ref().map(|name| files::authorities(name, files, findings));
+    let insecure = issuer.insecure_http.value;
+    let asked = issuer.introspection.as_ref();
+    let asked = asked.map(|section| introspection::plan(section, insecure, files, findings));
+    // Both are there, or are problems that were noted.
+    let authorities = authorities.map_or(Some(None), |read| read.map(Some));
+    let asked =
+        asked.map_or(Some((None, None)), |asked| asked.map(|(plan, rules)| (Some(plan), Some(rules))));
+    let (authorities, (introspection, introspection_rules)) = (authorities?, asked?);
     let rules = IssuerRules {
         name: issuer.name.as_ref()?.value.clone(),
         issuer: issuer.issuer.as_ref()?.value.clone(),
@@ -68,8 +80,16 @@ fn one(
         claims: claim_names(&issuer.claims, findings),
         required_claims: issuer.required_claims.as_ref().map(|list| required_claims(list, findings)),
         leeway: issuer.leeway.value,
+        introspection: introspection_rules,
     };
-    Some(IssuerPlan { id: ids.id(&rules.name), rules, keys: keys? })
+    Some(IssuerPlan {
+        id: ids.id(&rules.name),
+        rules,
+        keys: keys?,
+        authorities,
+        max_stale: issuer.max_stale.value,
+        introspection,
+    })
 }
 
 fn claim_names(claims: &ClaimNames, findings: &mut Findings) -> token::ClaimNames {
@@ -156,7 +176,7 @@ fn key_file(file: &Text, files: &Files<'_>, findings: &mut Findings) -> Option<K
 }
 
 /// An https URL, or a plain http one to loopback or with `insecure_http: true`.
-fn endpoint(text: &Text, insecure: bool, findings: &mut Findings) -> Option<Url> {
+pub(super) fn endpoint(text: &Text, insecure: bool, findings: &mut Findings) -> Option<Url> {
     let mut refuse = |what: &str, help: &str| {
         findings.problem(&text.place, format!("{} {what}", text.shown()), help);
         None

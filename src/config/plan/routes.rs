@@ -200,11 +200,18 @@ fn policy(route: &Route, document: &Document, ids: &mut Names, findings: &mut Fi
         scope_token(scope, findings);
     }
     let known = document.issuers.items.iter().map(|issuer| &issuer.name);
-    let issuers = route.issuers.items.iter().filter_map(|name| {
-        names::find("issuer", name, known.clone(), findings).map(|_| ids.issuers.id(&name.value))
-    });
+    let issuers: Vec<_> = route
+        .issuers
+        .items
+        .iter()
+        .filter_map(|name| {
+            names::find("issuer", name, known.clone(), findings).map(|_| ids.issuers.id(&name.value))
+        })
+        .collect();
+    let introspection = introspection(route, document, findings).map(|name| ids.issuers.id(name));
     Policy {
-        issuers: issuers.collect(),
+        issuers,
+        introspection,
         accept: Accept { dpop: takes(Token::Dpop), bearer: takes(Token::Bearer) },
         public: route.public.value,
         mode: route.mode.value,
@@ -212,6 +219,26 @@ fn policy(route: &Route, document: &Document, ids: &mut Names, findings: &mut Fi
         scopes: route.scopes.items.iter().map(|scope| scope.value.clone()).collect(),
         identity: headers::plan(&route.identity, findings),
     }
+}
+
+/// Which of the route's issuers is asked about tokens that are no JWTs. Only one can be: nobody can tell whose such a token is, and one
+/// issuer's tokens must not be shown to another.
+fn introspection<'d>(route: &Route, document: &'d Document, findings: &mut Findings) -> Option<&'d str> {
+    let is_taken =
+        |name: &str| route.issuers.is_empty() || route.issuers.items.iter().any(|taken| taken.value == name);
+    let asked = document.issuers.items.iter().filter(|issuer| issuer.introspection.is_some());
+    let names: Vec<&str> =
+        asked.filter_map(|issuer| issuer.name.as_ref()).map(|name| name.value.as_str()).collect();
+    let names: Vec<&str> = names.into_iter().filter(|name| is_taken(name)).collect();
+    if names.len() > 1 && !route.public.value {
+        let what = format!(
+            "this route takes the tokens of several issuers with introspection: {}",
+            names.join(", ")
+        );
+        let help = "name one of them in issuers: nobody can tell whose an opaque token is, and it must not be shown to another issuer";
+        findings.problem(&route.issuers.place, what, help);
+    }
+    names.first().copied().filter(|_| !route.public.value)
 }
 
 /// RFC 6749 section 3.3: printable ASCII without space, `"` and `\`.

@@ -10,16 +10,6 @@ pub(super) fn note(document: &Document, findings: &mut Findings) {
             refuse(&client_ca.place, "a client certificate", "delete client_ca", findings);
         }
     }
-    for issuer in &document.issuers.items {
-        if let Some(introspection) = &issuer.introspection {
-            refuse(
-                &introspection.place,
-                "introspection",
-                "delete it, and have the issuer issue JWTs (RFC 9068)",
-                findings,
-            );
-        }
-    }
     for route in document.routes.iter().flat_map(|list| &list.items) {
         for token in route.accept.items.iter().filter(|token| token.value == Token::Mtls) {
             refuse(&token.place, "mtls", "delete it: dpop and bearer are", findings);

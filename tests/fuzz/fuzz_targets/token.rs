@@ -19,6 +19,7 @@ static ISSUERS: LazyLock<Issuers> = LazyLock::new(|| {
         claims: ClaimNames::default(),
         required_claims: None,
         leeway: Duration::from_secs(10),
+        introspection: None,
     }]);
     let keys = format!(r#"{{"keys":[{}]}}"#, KEY.public_jwk());
     issuers.iter().next().unwrap().1.publish(KeySet::parse(keys.as_bytes()).unwrap());

@@ -1,0 +1,11 @@
+//! Tokens that are not the tidy JWT of RFC 9068, before the whole gateway.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests"
+)]
+
+mod endpoint;
+#[cfg(test)]
+mod introspection;
