@@ -40,7 +40,7 @@ Examples:
     keyproof doctor https://api.example.com/orders --connect-to ::10.0.0.5:8443 --cacert ca.pem
 
   From another machine, which has the gateway's admin.token_file too:
-    keyproof doctor https://api.example.com/orders --admin http://10.0.0.7:9901 --token-file secrets/admin
+    keyproof doctor https://api.example.com/orders --admin http://gw:9901 --token-file secrets/admin
 
   What a browser would see, and a token's own checks:
     keyproof doctor https://api.example.com/orders -H 'Origin: https://app.example.com'

@@ -242,6 +242,6 @@ async fn an_address_that_a_listener_goes_on_with_is_refused_to_another() {
     }
     let why =
         house.refuses_to_reload_with(ADMIN, &format!("admin: {{ address: \"127.0.0.1:{port}\" }}")).await;
-    assert!(why.starts_with("admin: cannot bind "), "{why}");
+    assert!(why.starts_with("listener admin: cannot bind "), "{why}");
     assert_eq!(status(house.gateway, "/open").await, Some(200));
 }
