@@ -129,7 +129,7 @@ async fn a_key_outlives_its_proof_by_the_difference_of_the_clocks() {
         .trim_start_matches(':')
         .parse()
         .unwrap();
-    assert!((65_000..=67_000).contains(&ttl), "{ttl}");
+    assert!((65_000..=67_100).contains(&ttl), "{ttl}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -309,7 +309,8 @@ async fn a_key_outlives_its_proof_at_replicas_whose_clocks_drift_apart() {
             ttl
         });
         let passed = i64::try_from(CLOCK.now().since(real).as_millis()).unwrap();
-        assert!(lives.min().unwrap() + passed >= 65_000, "{offset}");
+        // The difference, and what Redis's own clock may jump by meanwhile, unnoticed: 26 ms of that were missing where ours was ahead.
+        assert!(lives.min().unwrap() + passed >= 66_995, "{offset}");
         server.ask(&format!(
             "DEL {}",
             names.lines().filter(|line| line.starts_with("kp:")).collect::<Vec<_>>().join(" ")

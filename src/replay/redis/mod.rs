@@ -255,7 +255,8 @@ impl RedisStore {
         let own = OwnTime::of(now);
         // Others may be behind Redis by as much as we may be ahead of it.
         let life = until.since(now).saturating_add(primary.lead(now));
-        let ttl = life.saturating_add(CLOCK_DIFFERENCE).saturating_add(JUMP).as_millis();
+        let borne = CLOCK_DIFFERENCE.saturating_add(JUMP).saturating_add(vet::ROUGHLY);
+        let ttl = life.saturating_add(borne).as_millis();
         let mut pipeline = pipe();
         pipeline.cmd("SET").arg(&name).arg(1).arg("PX").arg(u64::try_from(ttl).unwrap_or(u64::MAX)).arg("NX");
         pipeline.cmd("GET").arg(&primary.epoch_key).cmd("TIME");

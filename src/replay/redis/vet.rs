@@ -15,6 +15,8 @@ use std::time::Duration;
 const EPOCH_LIFE: Duration = Duration::from_secs(86_400);
 /// How long it may take from asking for the server's time to writing an epoch that begins at it.
 const EPOCH_DELAY: Duration = Duration::from_millis(500);
+/// How exactly the difference of two clocks is known; a key lives as much longer.
+pub(super) const ROUGHLY: Duration = Duration::from_millis(100);
 /// Where the key lies that proofs' keys are made with.
 const SECRET_KEY: &str = "keyproof:replay:secret";
 
@@ -206,7 +208,7 @@ impl Primary {
     pub(super) fn lead(&self, now: UnixTime) -> Duration {
         let (then, ago) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let ahead = now.since(UnixTime::EPOCH).saturating_sub(then.saturating_add(ago.elapsed()));
-        ahead.saturating_sub(Duration::from_millis(100))
+        ahead.saturating_sub(ROUGHLY)
     }
 
     /// Whether the server's clock shows something else than it should.
