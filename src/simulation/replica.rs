@@ -77,6 +77,8 @@ pub(super) struct Replica {
 struct State {
     /// How many processes there were.
     processes: u32,
+    /// One is on its way.
+    starts: bool,
     /// The last of them that began with nothing to vouch for the past.
     emptied: u32,
     running: Option<Process>,
@@ -102,6 +104,10 @@ impl Replica {
         let owner = self.owner;
         engine::set_clock(owner, offset, 0);
         engine::begin_process(owner);
+        if std::mem::replace(&mut self.state.borrow_mut().starts, true) {
+            // Two faults at once: of two processes that start, the one before is gone.
+            engine::kill(owner);
+        }
         let (setting, state, journal) = (self.setting.clone(), Rc::clone(&self.state), self.journal.clone());
         state.borrow_mut().processes += 1;
         let number = state.borrow().processes;
@@ -114,6 +120,7 @@ impl Replica {
                 state.borrow_mut().emptied = number;
             }
             let emptied = state.borrow().emptied;
+            state.borrow_mut().starts = false;
             state.borrow_mut().running = Some(Process { number, emptied, began, authorizer });
             replay.watch(&Clock::system()).await;
         });
@@ -123,6 +130,7 @@ impl Replica {
     pub(super) fn kill(&self) {
         note(|| format!("replica {} is killed", self.owner));
         let running = self.state.borrow_mut().running.take();
+        self.state.borrow_mut().starts = false;
         engine::kill(self.owner);
         drop(running);
     }

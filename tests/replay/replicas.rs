@@ -185,7 +185,7 @@ async fn what_redis_has_lost_is_refused_by_both_until_a_nonce_proves_it_new() {
     assert_eq!(ask(other, &fresh(&house, None)).await.status, 200, "later nobody is challenged");
 }
 
-async fn until_it_can_be_asked(gateway: SocketAddr, request: &str) -> Answer {
+pub(crate) async fn until_it_can_be_asked(gateway: SocketAddr, request: &str) -> Answer {
     for _ in 0..200 {
         let answer = ask(gateway, request).await;
         if answer.status != 503 {
