@@ -184,21 +184,27 @@ struct Program(Child);
 impl Program {
     /// `None`, with a line on stderr, where this machine lets nobody have a name space.
     fn start(folder: &Path) -> Option<Self> {
-        let in_name_space = |script: &str| {
+        const ROOT: &[&str] = &["--mount"];
+        const ANYBODY: &[&str] = &["--user", "--map-root-user", "--mount"];
+        let in_name_space = |how: &[&str], script: &str| {
             let mut command = Command::new("unshare");
-            command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).current_dir(folder);
+            command.args(how).args(["sh", "-c", script]).current_dir(folder);
             command
         };
         let mount = "mount --bind hosts /etc/hosts";
-        if !in_name_space(mount).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        let works = |how: &&&[&str]| {
+            let tried = in_name_space(how, mount).stderr(Stdio::null()).status();
+            tried.is_ok_and(|status| status.success())
+        };
+        let Some(how) = [ROOT, ANYBODY].iter().find(works) else {
             use std::io::Write;
             std::io::stderr()
                 .write_all(b"skipped: this machine lets nobody have a name space of files\n")
                 .unwrap();
             return None;
-        }
+        };
         let mut command =
-            in_name_space(&format!("{mount} && exec \"$PROGRAM\" serve --config keyproof.yaml"));
+            in_name_space(how, &format!("{mount} && exec \"$PROGRAM\" serve --config keyproof.yaml"));
         command.env("PROGRAM", env!("CARGO_BIN_EXE_keyproof")).stdout(Stdio::null()).stderr(Stdio::null());
         Some(Self(command.spawn().unwrap()))
     }
