@@ -5,7 +5,7 @@ use keyproof::jose::{Algorithm, PrivateKey};
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::gateway::{House, NOW, get, merged};
-use support::raw::{Answer, Raw};
+use support::raw::{Answer, PATIENCE, Raw};
 
 const ORDERS: &str = r#"
   - { name: orders, match: { path: /orders }, upstream: legacy, issuers: [opaque] }
@@ -34,6 +34,16 @@ fn active(house: &House, changes: Value) -> Value {
         "cnf": { "jkt": house.client.public().thumbprint().to_string() },
     });
     serde_json::from_str(&merged(claims, changes)).unwrap()
+}
+
+/// Waits until this is so; it has to be, in time.
+async fn by_itself(is_so: impl AsyncFn() -> bool) {
+    let waits = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waits).await.expect("in time");
 }
 
 async fn ask(house: &House, token: &str) -> Answer {
@@ -275,9 +285,7 @@ async fn strangers_cannot_have_the_issuer_asked_without_end() {
     }
     // Those for whom there is no room are told at once, while nothing is answered.
     let busy = ["reason=\"introspection_busy\""];
-    while house.metric("keyproof_decisions_total", &busy).await < 33.0 {
-        tokio::task::yield_now().await;
-    }
+    by_itself(async || house.metric("keyproof_decisions_total", &busy).await >= 33.0).await;
     gate.add_permits(1000);
     for mut connection in waiting {
         assert_eq!(connection.answer().await.unwrap().status, 200);
@@ -350,9 +358,7 @@ async fn how_it_is_asked_is_as_the_last_reload_says() {
     let proof = house.proof("opaque", json!({}));
     let mut first = Raw::connect(house.gateway).await;
     first.send(get("/orders", &[("authorization", "DPoP opaque"), ("dpop", &proof)])).await;
-    while endpoint.questions().len() < 5 {
-        tokio::task::yield_now().await;
-    }
+    by_itself(async || endpoint.questions().len() >= 5).await;
     let refused = ask(&house, "another").await;
     assert_eq!(house.log.line_of(&refused).await["reason"], "introspection_busy");
     gate.add_permits(10);
