@@ -29,24 +29,24 @@
 //! | [`uri`] | origins and paths as RFC 3986 has them | requests |
 //! | [`headers`] | names that are set, stripped or reserved; how a field is read | what the values say |
 //! | [`dpop`] | RFC 9449 section 4.3 | token contents, replay, routes, header maps, clocks |
-//! | [`token`] | RFC 9068 claims, key sets | where keys come from, DPoP, HTTP |
+//! | [`token`] | RFC 9068 claims, key sets, what an issuer's answer about a token means (RFC 7662) | where keys and answers come from, DPoP, HTTP |
 //! | [`replay`] | a fixed-size key, `until`, `now` | what a proof is |
 //! | [`route`] | host, path, method | connections, tokens |
 //! | [`denial`] | the errors of the rooms above; statuses, codes, labels | bodies, metrics |
 //! | [`identity`] | which claim goes into which header | how the permit was earned |
 //! | [`authorize`] | all of the above, and their order | sockets, the YAML |
 //! | [`config`] | the YAML, files, the types it plans into | running state |
-//! | [`issuer`] | fetching and keeping keys | requests in flight |
-//! | [`net`] | the worker threads and their turns, writes to sockets, the way out to issuers, TLS as a client, PEM files | what is sent |
+//! | [`issuer`] | fetching and keeping keys, asking about tokens | requests in flight |
+//! | [`net`] | the worker threads and their turns, sockets that take connections, writes to sockets, the way out to issuers, TLS as a client, PEM files | what is sent |
 //! | [`server`] | sockets, TLS, HTTP's limits, drain | tokens, routes |
-//! | [`upstream`] | servers and their names, connections and TLS to them, bodies, the types it is planned in | tokens, routes, decisions |
+//! | [`upstream`] | servers, their names and their health, connections and TLS to them, bodies, the types it is planned in | tokens, routes, decisions |
 //! | [`gate`] | the stages in order, which evidence is missing and who can bring it | bodies, upstreams, how an answer is written |
 //! | [`entrance`] | who came in, when, whose word is taken; begins the record | decisions, how an answer is written |
 //! | [`forward_auth`] | the doors for other proxies, over HTTP and over gRPC: read what they describe, say what they may do | TLS set-up, YAML, how verification works, upstreams |
 //! | [`proxy`] | the door that forwards: reads a question, writes an answer | TLS set-up, YAML, how verification works |
 //! | [`observe`] | records and labels | decisions: it is told, never asks |
 //! | [`doctor`] | the marks of `keyproof doctor`, and what came with each | how a request is decided, who may ask |
-//! | [`admin`] | health, metrics, the effective configuration | requests in flight |
+//! | [`admin`] | health, metrics, the effective configuration, and who may ask for it | requests in flight |
 //! | [`client`] | the other side: making keys, proofs, token requests | the gateway |
 //! | [`demo`] | an authorization server and an upstream for the story that `keyproof demo` tells | |
 //! | [`app`] | every room: wiring, readiness, drain | |
