@@ -19,41 +19,53 @@ const USUAL_ITEMS: usize = 16;
 /// What each further one takes beside its text: its place in a list, and the list's own if it is the only one there.
 const ITEM: usize = 96;
 
-/// Verified tokens by the SHA-256 of their text. Only a signature of an issuer's key gets anything in,
-/// so strangers cannot push the others out; a token is never kept in clear (RFC 9700 section 4.9.3).
+/// What is known of tokens, by the SHA-256 of their text; a token is never kept in clear (RFC 9700 section 4.9.3).
 #[derive(Debug)]
-pub(super) struct TokenCache {
-    tokens: Cache<Sha256, Arc<VerifiedToken>, ByWeight>,
+pub(super) struct ByToken<T>(Cache<Sha256, T, ByWeight>);
+
+/// Verified tokens. Only a signature of an issuer's key gets anything in, so strangers cannot push the others out.
+pub(super) type TokenCache = ByToken<Arc<VerifiedToken>>;
+
+/// Something that is known of a token.
+pub(super) trait Known: Clone {
+    /// About how many bytes it takes.
+    fn weight(&self) -> u64;
+}
+
+impl Known for Arc<VerifiedToken> {
+    fn weight(&self) -> u64 {
+        self.weight
+    }
 }
 
 #[derive(Clone, Debug)]
 struct ByWeight;
 
-impl Weighter<Sha256, Arc<VerifiedToken>> for ByWeight {
-    fn weight(&self, _hash: &Sha256, token: &Arc<VerifiedToken>) -> u64 {
-        token.weight.max(MIN_WEIGHT)
+impl<T: Known> Weighter<Sha256, T> for ByWeight {
+    fn weight(&self, _hash: &Sha256, known: &T) -> u64 {
+        known.weight().max(MIN_WEIGHT)
     }
 }
 
-impl TokenCache {
+impl<T: Known> ByToken<T> {
     /// An empty one.
     pub(super) fn new() -> Self {
-        Self { tokens: Cache::with_weighter(MAX_ENTRIES, MAX_WEIGHT, ByWeight) }
+        Self(Cache::with_weighter(MAX_ENTRIES, MAX_WEIGHT, ByWeight))
     }
 
-    /// The token with this hash, however old.
-    pub(super) fn find(&self, hash: &Sha256) -> Option<Arc<VerifiedToken>> {
-        self.tokens.get(hash)
+    /// What is known of the token with this hash, however old.
+    pub(super) fn find(&self, hash: &Sha256) -> Option<T> {
+        self.0.get(hash)
     }
 
-    /// Keeps a token, in place of an earlier one of the same hash.
-    pub(super) fn keep(&self, hash: Sha256, token: Arc<VerifiedToken>) {
-        self.tokens.insert(hash, token);
+    /// Keeps it, in place of what was known of the same token.
+    pub(super) fn keep(&self, hash: Sha256, known: T) {
+        self.0.insert(hash, known);
     }
 
-    /// Forgets a token that can never be valid again.
+    /// Forgets what will never be good again.
     pub(super) fn forget(&self, hash: &Sha256) {
-        self.tokens.remove(hash);
+        self.0.remove(hash);
     }
 }
 
