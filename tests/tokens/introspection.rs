@@ -5,7 +5,9 @@ use keyproof::jose::{Algorithm, PrivateKey};
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::gateway::{House, NOW, get, merged};
+use support::h2;
 use support::raw::{Answer, PATIENCE, Raw};
+use support::tls::Terminator;
 
 const ORDERS: &str = r#"
   - { name: orders, match: { path: /orders }, upstream: legacy, issuers: [opaque] }
@@ -407,6 +409,31 @@ async fn the_gateway_says_who_it_is_in_the_form_or_by_a_signature() {
         (Some(NOW.as_secs()), Some(NOW.as_secs() + 60))
     );
     assert_ne!(claims["jti"].as_str().unwrap(), "");
+}
+
+/// RFC 8705 section 2.1: the certificate says who asks. And nobody is shown a token whom the issuer's `ca` does not vouch for.
+#[tokio::test]
+async fn the_gateway_says_who_it_is_by_its_certificate_to_whom_ca_vouches_for() {
+    let endpoint = Endpoint::start().await;
+    let house = house(&endpoint, "").await;
+    endpoint.say("opaque", &active(&house, json!({})));
+    let folder = tempfile::tempdir().unwrap();
+    h2::certificate(folder.path(), "localhost");
+    let front = Terminator::demanding(house.certificate.clone(), endpoint.address, folder.path()).await;
+    std::fs::copy(folder.path().join("tls.crt"), house.folder().join("issuer.crt")).unwrap();
+    let plain = format!("http://{}", endpoint.address);
+    house.reload_with(&plain, &format!("https://localhost:{}", front.address.port())).await;
+    assert_eq!(ask(&house, "opaque").await.status, 503, "the system knows nothing of that certificate");
+    let keys = "jwks_file: jwks.json\n    introspection";
+    house.reload_with(keys, "jwks_file: jwks.json\n    ca: issuer.crt\n    introspection").await;
+    assert_eq!(ask(&house, "opaque").await.status, 503, "the gateway shows no certificate");
+    assert_eq!(endpoint.questions().len(), 0, "nobody was shown the token");
+    let by_certificate = "auth: tls_client_auth, certificate: tls.crt, private_key: tls.key";
+    house.reload_with("client_secret_file: secret", by_certificate).await;
+    assert_eq!(ask(&house, "opaque").await.status, 200, "{}", house.log.text());
+    let question = &endpoint.questions()[0];
+    assert_eq!(question.form["client_id"], "gate:way");
+    assert!(!question.head.to_ascii_lowercase().contains("authorization:"));
 }
 
 /// RFC 9701: signed by the issuer, for us, or it is no answer.
