@@ -436,6 +436,27 @@ async fn the_gateway_says_who_it_is_by_its_certificate_to_whom_ca_vouches_for() 
     assert!(!question.head.to_ascii_lowercase().contains("authorization:"));
 }
 
+/// The same certificates for the issuer's keys: no system vouches for them.
+#[tokio::test]
+async fn keys_come_from_whom_ca_vouches_for() {
+    let endpoint = Endpoint::start().await;
+    let house = house(&endpoint, "").await;
+    let keys = std::fs::read(house.folder().join("jwks.json")).unwrap();
+    endpoint.say_bytes("", with_type("application/jwk-set+json", &keys));
+    let folder = tempfile::tempdir().unwrap();
+    h2::certificate(folder.path(), "localhost");
+    let front = Terminator::before(endpoint.address, folder.path()).await;
+    std::fs::copy(folder.path().join("tls.crt"), house.folder().join("issuer.crt")).unwrap();
+    let fetched = format!(
+        "jwks_uri: \"https://localhost:{}/jwks\"\n    ca: issuer.crt\n    introspection",
+        front.address.port()
+    );
+    house.reload_with("jwks_file: jwks.json\n    introspection", &fetched).await;
+    let token = house.token(json!({ "iss": "https://opaque.test" }));
+    assert_eq!(ask(&house, &token).await.status, 200, "{}", house.log.text());
+    assert!(endpoint.questions()[0].head.starts_with("GET /jwks "));
+}
+
 /// RFC 9701: signed by the issuer, for us, or it is no answer.
 #[tokio::test]
 async fn a_signed_answer_is_verified_and_an_unsigned_one_is_none() {
