@@ -352,8 +352,7 @@ async fn ends(socket: &mut TcpStream, then: Then) -> std::io::Result<()> {
         Silence => Ok(()),
         Close => socket.shutdown().await,
         Reset => {
-            // What was said arrives first.
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            // What was said is with the gateway's system already, and is read before the reset is noticed.
             SockRef::from(&*socket).set_linger(Some(Duration::ZERO))?;
             Err(std::io::ErrorKind::ConnectionReset.into())
         }
