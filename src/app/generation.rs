@@ -26,6 +26,7 @@ pub(super) struct Generation {
     pub(super) stop: StopPlan,
     pub(super) mint: Arc<NonceMint>,
     issuers: Arc<Issuers>,
+    introspection: Arc<Introspection>,
     proofs: Verifier,
     names: Names,
 }
@@ -79,7 +80,10 @@ impl Generation {
         let keys_before = before.map(|before| &*before.keys);
         let keys = KeyKeeper::start(&plan.issuers, Arc::clone(&issuers), keys_before, surroundings);
         let on_answer = count_answers(&observer.metrics);
-        let introspection = Introspection::new(&plan.issuers, &issuers, &keys, &on_answer, surroundings);
+        let asked_before = before.map(|before| &*before.introspection);
+        let introspection =
+            Introspection::new(&plan.issuers, asked_before, &issuers, &keys, &on_answer, surroundings);
+        let introspection = Arc::new(introspection);
         let hot_keys = (plan.hot_keys > 0).then(|| Arc::clone(&process.hot_keys));
         let authorizer = Authorizer {
             issuers: Arc::clone(&issuers),
@@ -91,7 +95,7 @@ impl Generation {
             plan,
             authorizer,
             Arc::clone(&keys),
-            introspection,
+            Arc::clone(&introspection),
             Arc::clone(&process.marks),
             process.clock.clone(),
         ));
@@ -106,7 +110,20 @@ impl Generation {
             waits: plan.replay.on_start == OnStart::Wait,
         };
         let (stop, names) = (plan.stop, plan.names.clone());
-        Self { keys, proxy, forward_auth, ext_authz, observer, terms, stop, mint, issuers, proofs, names }
+        Self {
+            keys,
+            proxy,
+            forward_auth,
+            ext_authz,
+            observer,
+            terms,
+            stop,
+            mint,
+            issuers,
+            introspection,
+            proofs,
+            names,
+        }
     }
 }
 

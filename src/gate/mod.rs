@@ -44,7 +44,7 @@ pub struct Gate {
     authorizer: Authorizer,
     challenges: Challenges,
     keys: Arc<KeyKeeper>,
-    introspection: Introspection,
+    introspection: Arc<Introspection>,
     marks: Arc<Marks>,
 }
 
@@ -93,7 +93,7 @@ impl Gate {
         plan: &Plan,
         authorizer: Authorizer,
         keys: Arc<KeyKeeper>,
-        introspection: Introspection,
+        introspection: Arc<Introspection>,
         marks: Arc<Marks>,
         clock: Clock,
     ) -> Self {

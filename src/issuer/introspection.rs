@@ -10,14 +10,15 @@ mod questions;
 use super::fetch::{FetchError, Fetcher};
 use super::{KeyKeeper, Surroundings};
 use crate::clock::Clock;
-use crate::config::{ClientAuthentication, IntrospectionPlan, IssuerPlan};
+use crate::config::{IntrospectionPlan, IssuerPlan};
 use crate::jose::{Sha256, sha256};
 use crate::net;
-use crate::token::{AnswerError, Introspected, IssuerId, Issuers, TokenError};
+use crate::token::{AnswerError, Introspected, Issuer, IssuerId, Issuers, TokenError};
 use bytes::Bytes;
 use credentials::question;
 use http::Response;
 use questions::{Place, Questions};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::SingleCertAndKey;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -76,13 +77,16 @@ struct Asker {
     audience: String,
     issuers: Arc<Issuers>,
     keys: Arc<KeyKeeper>,
+    /// Who vouches for the endpoint, where it is not the system.
+    authorities: Option<Vec<CertificateDer<'static>>>,
     client: Fetcher,
+    /// Those that are on their way, whichever reading of the configuration they came by: a reload makes no room for more.
     questions: Arc<Questions>,
     clock: Clock,
     tasks: TaskTracker,
     on_answer: OnAnswer,
     /// The last question failed: said once in the log, and once when it is over.
-    fails: AtomicBool,
+    fails: Arc<AtomicBool>,
 }
 
 /// Why there is no answer.
@@ -103,9 +107,10 @@ impl std::fmt::Debug for Asker {
 }
 
 impl Introspection {
-    /// Ready to ask those of these issuers that can be asked.
+    /// Ready to ask those of these issuers that can be asked. What was asked `before` and is still asked there goes on.
     pub fn new(
         plans: &[IssuerPlan],
+        before: Option<&Self>,
         issuers: &Arc<Issuers>,
         keys: &Arc<KeyKeeper>,
         on_answer: &OnAnswer,
@@ -113,19 +118,16 @@ impl Introspection {
     ) -> Self {
         let asker = |plan: &IssuerPlan| {
             let asked = plan.introspection.clone()?;
-            let roots = match &plan.authorities {
-                Some(authorities) => net::tls::roots(authorities),
-                None if asked.endpoint.scheme() == "http" => rustls::RootCertStore::empty(),
-                None => net::tls::system_roots(),
+            let same_place = |before: &&Asker| before.plan.endpoint == asked.endpoint;
+            let before =
+                before.and_then(|before| before.of(plan.id)).map(|asker| &**asker).filter(same_place);
+            let same_tls = |before: &&Asker| {
+                before.authorities == plan.authorities
+                    && before.plan.authentication.identity() == asked.authentication.identity()
             };
-            let tls = net::tls::client(roots);
-            let tls = match &asked.authentication {
-                ClientAuthentication::Tls(identity) => {
-                    tls.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified())))
-                }
-                ClientAuthentication::SecretBasic(_)
-                | ClientAuthentication::SecretPost(_)
-                | ClientAuthentication::PrivateKeyJwt(_) => tls.with_no_client_auth(),
+            let client = match before.filter(same_tls) {
+                Some(before) => before.client.clone(),
+                None => Fetcher::with(tls(plan, &asked), surroundings.proxies, KEPT),
             };
             let asker = Asker {
                 issuer: plan.id,
@@ -133,17 +135,22 @@ impl Introspection {
                 audience: plan.rules.issuer.clone(),
                 issuers: Arc::clone(issuers),
                 keys: Arc::clone(keys),
-                client: Fetcher::with(tls, surroundings.proxies, KEPT),
-                questions: Arc::new(Questions::new(asked.concurrency)),
+                authorities: plan.authorities.clone(),
+                client,
+                questions: before.map(|before| Arc::clone(&before.questions)).unwrap_or_default(),
                 plan: asked,
                 clock: surroundings.clock.clone(),
                 tasks: surroundings.tasks.clone(),
                 on_answer: Arc::clone(on_answer),
-                fails: AtomicBool::new(false),
+                fails: before.map(|before| Arc::clone(&before.fails)).unwrap_or_default(),
             };
             Some((plan.id, Arc::new(asker)))
         };
         Self { askers: plans.iter().filter_map(asker).collect() }
+    }
+
+    fn of(&self, issuer: IssuerId) -> Option<&Arc<Asker>> {
+        self.askers.iter().find_map(|(id, asker)| (*id == issuer).then_some(asker))
     }
 
     /// What this issuer says of this token; `client` is whose request asks. At most one question about a token is on its way at a time.
@@ -156,17 +163,35 @@ impl Introspection {
         token: &str,
         client: IpAddr,
     ) -> Result<Introspected, TokenError> {
-        match self.askers.iter().find(|(id, _)| *id == issuer) {
-            Some((_, asker)) => asker.ask(token, client).await,
+        match self.of(issuer) {
+            Some(asker) => asker.ask(token, client).await,
             None => Err(TokenError::IntrospectionUnavailable(issuer)),
         }
+    }
+}
+
+/// How a connection to the endpoint is secured.
+fn tls(plan: &IssuerPlan, asked: &IntrospectionPlan) -> rustls::ClientConfig {
+    let roots = match &plan.authorities {
+        Some(authorities) => net::tls::roots(authorities),
+        None if asked.endpoint.scheme() == "http" => rustls::RootCertStore::empty(),
+        None => net::tls::system_roots(),
+    };
+    let tls = net::tls::client(roots);
+    match asked.authentication.identity() {
+        Some(identity) => {
+            tls.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified())))
+        }
+        None => tls.with_no_client_auth(),
     }
 }
 
 impl Asker {
     async fn ask(self: &Arc<Self>, token: &str, client: IpAddr) -> Result<Introspected, TokenError> {
         let hash = sha256(&[token.as_bytes()]);
-        let mut answer = match self.questions.place(hash, client) {
+        // An answer is judged by the rules of who asks: under others the question is another one.
+        let edition = self.issuers.issuer(self.issuer).map_or(0, Issuer::edition);
+        let mut answer = match self.questions.place((edition, hash), client, self.plan.concurrency) {
             Some(Place::With(answer)) => answer,
             Some(Place::New(asking)) => {
                 let (asker, token) = (Arc::clone(self), token.to_owned());

@@ -61,6 +61,11 @@ pub(super) struct Published {
 }
 
 impl Issuer {
+    /// Which edition of its rules these are: another number wherever they are others.
+    pub const fn edition(&self) -> u64 {
+        self.edition
+    }
+
     pub(super) fn new(id: IssuerId, rules: IssuerRules, edition: u64) -> Self {
         Self { id, rules, keys: Arc::default(), edition }
     }

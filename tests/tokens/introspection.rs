@@ -342,6 +342,42 @@ async fn no_answer_outlives_the_rules_that_it_was_judged_by() {
     assert_eq!(endpoint.questions().len(), 2);
 }
 
+/// Whoever may cause a reload could have the issuer asked without end otherwise. And no answer is taken for one by other rules.
+#[tokio::test]
+async fn the_bounds_hold_across_a_reload() {
+    let endpoint = Endpoint::start().await;
+    let house = house(&endpoint, "").await;
+    let gate = endpoint.hold();
+    let request = |token: &str| {
+        let proof = house.proof(token, json!({}));
+        get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)])
+    };
+    let mut waiting = Vec::new();
+    for number in 0..8 {
+        let token = format!("held-{number}");
+        endpoint.say(&token, &active(&house, json!({})));
+        let mut connection = Raw::connect(house.gateway).await;
+        connection.send(request(&token)).await;
+        waiting.push(connection);
+    }
+    by_itself(async || endpoint.questions().len() >= 8).await;
+    let is_busy = async |token: &str| {
+        let refused = house.send(request(token)).await;
+        house.log.line_of(&refused).await["reason"] == "introspection_busy"
+    };
+    house.reload().await.unwrap();
+    assert!(is_busy("a-ninth").await);
+    house.reload_with("client_secret_file: secret", "client_secret_file: secret, cache: 9s").await;
+    assert!(is_busy("a-ninth").await);
+    assert!(is_busy("held-0").await, "it would be another question by now");
+    gate.add_permits(100);
+    for mut connection in waiting {
+        assert_eq!(connection.answer().await.unwrap().status, 200);
+    }
+    endpoint.say("a-ninth", &active(&house, json!({})));
+    assert_eq!(house.send(request("a-ninth")).await.status, 200, "there is room again");
+}
+
 /// Each key of it that a reload changes is in force with the next question.
 #[tokio::test]
 async fn how_it_is_asked_is_as_the_last_reload_says() {

@@ -49,6 +49,16 @@ pub enum ClientAuthentication {
     Tls(TlsIdentity),
 }
 
+impl ClientAuthentication {
+    /// What is shown in TLS.
+    pub const fn identity(&self) -> Option<&TlsIdentity> {
+        match self {
+            Self::Tls(identity) => Some(identity),
+            Self::SecretBasic(_) | Self::SecretPost(_) | Self::PrivateKeyJwt(_) => None,
+        }
+    }
+}
+
 impl fmt::Debug for ClientAuthentication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -11,16 +11,18 @@ use tokio::sync::watch;
 /// How many questions one address may cause at once.
 const OF_ONE_ADDRESS: usize = 8;
 
+/// A token, by its hash, and the edition of the rules by which an answer about it is judged.
+pub(super) type About = (u64, Sha256);
+
 /// The questions to one issuer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Questions {
-    most: usize,
     running: Mutex<Running>,
 }
 
 #[derive(Debug, Default)]
 struct Running {
-    by_token: HashMap<Sha256, Answer>,
+    by_token: HashMap<About, Answer>,
     by_address: HashMap<IpAddr, usize>,
 }
 
@@ -35,31 +37,27 @@ pub(super) enum Place {
 /// A question that counts until this is dropped.
 pub(super) struct Asking {
     questions: Arc<Questions>,
-    token: Sha256,
+    about: About,
     address: IpAddr,
     answer: watch::Sender<Option<Introspected>>,
 }
 
 impl Questions {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, running: Mutex::default() }
-    }
-
-    /// A place for a question about this token, caused by this client; `None` where there is no room.
-    pub(super) fn place(self: &Arc<Self>, token: Sha256, client: IpAddr) -> Option<Place> {
+    /// A place for a question about this, caused by this client; `None` where there are as many as there may be.
+    pub(super) fn place(self: &Arc<Self>, about: About, client: IpAddr, most: usize) -> Option<Place> {
         let address = network(client);
         let mut running = self.running();
-        if let Some(answer) = running.by_token.get(&token) {
+        if let Some(answer) = running.by_token.get(&about) {
             return Some(Place::With(answer.clone()));
         }
         let of_address = running.by_address.get(&address).copied().unwrap_or(0);
-        if running.by_token.len() >= self.most || of_address >= OF_ONE_ADDRESS {
+        if running.by_token.len() >= most || of_address >= OF_ONE_ADDRESS {
             return None;
         }
         let (sender, answer) = watch::channel(None);
-        running.by_token.insert(token, answer);
+        running.by_token.insert(about, answer);
         running.by_address.insert(address, of_address.saturating_add(1));
-        Some(Place::New(Asking { questions: Arc::clone(self), token, address, answer: sender }))
+        Some(Place::New(Asking { questions: Arc::clone(self), about, address, answer: sender }))
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -83,7 +81,7 @@ impl Asking {
 impl Drop for Asking {
     fn drop(&mut self) {
         let mut running = self.questions.running();
-        running.by_token.remove(&self.token);
+        running.by_token.remove(&self.about);
         if let Some(count) = running.by_address.get_mut(&self.address) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -108,8 +106,9 @@ fn network(client: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    /// Of ten at most.
     fn place(questions: &Arc<Questions>, token: u8, client: &str) -> Option<Place> {
-        questions.place([token; 32], client.parse().unwrap())
+        questions.place((0, [token; 32]), client.parse().unwrap(), 10)
     }
 
     fn new(questions: &Arc<Questions>, token: u8, client: &str) -> Asking {
@@ -121,7 +120,7 @@ mod tests {
 
     #[test]
     fn one_address_causes_eight_questions_and_others_are_not_hindered() {
-        let questions = Arc::new(Questions::new(64));
+        let questions = Arc::new(Questions::default());
         let mut asked: Vec<_> = (0..8).map(|token| new(&questions, token, "192.0.2.1")).collect();
         assert!(place(&questions, 8, "192.0.2.1").is_none());
         assert!(place(&questions, 8, "::ffff:192.0.2.1").is_none(), "the same address");
@@ -135,7 +134,7 @@ mod tests {
 
     #[test]
     fn there_is_a_bound_for_all_and_an_ipv6_customer_is_one() {
-        let questions = Arc::new(Questions::new(10));
+        let questions = Arc::new(Questions::default());
         let ipv6: Vec<_> =
             (0..8).map(|token| new(&questions, token, &format!("2001:db8::{token}"))).collect();
         assert!(place(&questions, 20, "2001:db8::ffff").is_none());
@@ -147,7 +146,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_hears_of_a_question_that_ended_without_an_answer() {
-        let questions = Arc::new(Questions::new(1));
+        let questions = Arc::new(Questions::default());
         let asking = new(&questions, 1, "192.0.2.1");
         let Some(Place::With(answer)) = place(&questions, 1, "192.0.2.2") else { panic!("it is asked") };
         drop(asking);
