@@ -243,15 +243,22 @@ impl Network {
 
     /// Connects to what is said to be the primary.
     pub(crate) async fn connect(self) -> Result<(Connection, ConnectionAddr), RedisError> {
-        engine::in_time(PATIENCE, travel(self.owner)).await.unwrap_or_else(|| Err(gone()))?;
+        self.reach().await?;
         let process = self.named();
         let connection = Connection { owner: self.owner, process };
         if with(|redis| redis.reached(connection)) { Ok((connection, address(process))) } else { Err(gone()) }
     }
 
     /// Whether the primary is another one by now, where somebody knows.
-    pub(crate) async fn knows_another(self, than: &ConnectionAddr) -> bool {
-        self.has_sentinel && travel(self.owner).await.is_ok() && address(self.named()) != *than
+    pub(crate) async fn knows_another(self, than: &ConnectionAddr) -> Result<bool, RedisError> {
+        if self.has_sentinel {
+            self.reach().await?;
+        }
+        Ok(self.has_sentinel && address(self.named()) != *than)
+    }
+
+    async fn reach(self) -> Result<(), RedisError> {
+        engine::in_time(PATIENCE, travel(self.owner)).await.unwrap_or_else(|| Err(gone()))
     }
 
     fn named(self) -> u64 {

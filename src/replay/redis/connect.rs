@@ -104,7 +104,7 @@ impl Topology {
         }
         #[cfg(test)]
         if let Search::Simulated(network) = &self.search
-            && network.knows_another(&first.address).await
+            && network.knows_another(&first.address).await.map_err(Unusable::Redis)?
         {
             return Err(Unusable::Moved);
         }
