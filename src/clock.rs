@@ -150,6 +150,21 @@ impl Clock {
         UnixTime::EPOCH.saturating_add(since_epoch)
     }
 
+    /// How long the kernel has run, by its clock that nobody can set: the same for every process of it, one after the other. `None` where it
+    /// does not tell.
+    pub fn uptime(&self) -> Option<Duration> {
+        #[cfg(test)]
+        if let (None, Some(uptime)) = (&self.manual, simulated::uptime()) {
+            return Some(uptime);
+        }
+        match &self.manual {
+            Some(manual) => {
+                u64::try_from(manual.steady.load(Ordering::SeqCst)).ok().map(Duration::from_millis)
+            }
+            None => kernel_uptime(),
+        }
+    }
+
     /// What time it is, by the wall clock and by the one that nobody sets.
     pub fn moment(&self) -> Moment {
         #[cfg(test)]
@@ -162,6 +177,16 @@ impl Clock {
         };
         Moment { wall: self.now(), steady }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn kernel_uptime() -> Option<Duration> {
+    rustix::time::clock_gettime(rustix::time::ClockId::Monotonic).try_into().ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn kernel_uptime() -> Option<Duration> {
+    None
 }
 
 /// When this process first asked, by both of the system's clocks.
@@ -202,18 +227,22 @@ pub(crate) mod simulated {
     use std::time::{Duration, Instant};
 
     thread_local! {
-        static SHOWN: Cell<Option<Moment>> = const { Cell::new(None) };
+        static SHOWN: Cell<Option<(Moment, Duration)>> = const { Cell::new(None) };
     }
     #[expect(clippy::disallowed_methods, reason = "only what lies between two of them counts")]
     static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-    /// From now on they show this; with `None`, the truth.
-    pub(crate) fn show(moment: Option<Moment>) {
-        SHOWN.set(moment);
+    /// From now on they show this, and the kernel has run for so long; with `None`, the truth.
+    pub(crate) fn show(shown: Option<(Moment, Duration)>) {
+        SHOWN.set(shown);
     }
 
     pub(super) fn moment() -> Option<Moment> {
-        SHOWN.get()
+        SHOWN.get().map(|(moment, _)| moment)
+    }
+
+    pub(super) fn uptime() -> Option<Duration> {
+        SHOWN.get().map(|(_, uptime)| uptime)
     }
 
     pub(super) fn instant() -> Option<Instant> {
@@ -248,6 +277,9 @@ mod tests {
         assert_eq!(read.wall, start.saturating_sub(Duration::from_secs(86_400)));
         let (one, two) = (Clock::system().moment(), Clock::system().moment());
         assert!(one.steady <= two.steady && one.wall.seconds_after(one.steady).abs() < 60.0);
+        assert_eq!(clock.uptime(), Some(Duration::from_secs(1_700_000_005)), "it is not set either");
+        assert!(Clock::system().uptime() <= Clock::system().uptime());
+        assert_eq!(Clock::system().uptime().is_some(), cfg!(target_os = "linux"));
     }
 
     #[test]

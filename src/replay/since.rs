@@ -56,6 +56,11 @@ impl Since {
         }
     }
 
+    /// Since `moment`, as a clock of this machine told it, when the steady one of this process would have shown this.
+    pub(super) const fn told(moment: UnixTime, steady: UnixTime) -> Self {
+        Self { own_steady: AtomicI64::new(steady.as_millis()), ..Self::new(moment) }
+    }
+
     pub(super) fn moment(&self) -> UnixTime {
         UnixTime::from_millis(self.moment.load(Ordering::SeqCst))
     }
@@ -123,6 +128,12 @@ impl Since {
     /// The moment by what the wall clock shows now.
     pub(super) fn moment_by(&self, now: Moment) -> UnixTime {
         self.moment().max(self.own_by(now))
+    }
+
+    /// The moment by what the wall clock shows now, and the latest loss of this process alone by the steady one.
+    pub(super) fn both_by(&self, now: Moment) -> Moment {
+        let steady = UnixTime::from_millis(self.own_steady.load(Ordering::SeqCst));
+        Moment { wall: self.moment_by(now), steady }
     }
 
     /// The latest loss of this process alone.

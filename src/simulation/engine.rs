@@ -14,6 +14,8 @@ use std::time::Duration;
 pub(super) type Millis = i64;
 /// What true clocks show at first.
 pub(super) const START: i64 = 1_700_000_000_000;
+/// For how long every kernel had run by then, in milliseconds.
+const UP_BEFORE: i64 = 1_000_000_000;
 /// More turns than this, and something turns in circles.
 const MOST_TURNS: u32 = 400_000;
 
@@ -91,8 +93,17 @@ struct OwnersClock {
     since: Millis,
     /// What the steady clock shows less the true time, since the process began.
     steady: i64,
+    /// The same of the kernel's, for all processes one after the other.
+    kernel: i64,
     /// Stopped: its tasks wait.
-    stopped: bool,
+    stopped: Option<Stop>,
+}
+
+/// Since when a machine is stopped, and whether it sleeps: then its steady clocks stand still.
+#[derive(Clone, Copy)]
+struct Stop {
+    since: Millis,
+    sleeps: bool,
 }
 
 impl OwnersClock {
@@ -103,6 +114,12 @@ impl OwnersClock {
     fn read(&self, now: Millis) -> Moment {
         let shows = |less: i64| UnixTime::from_millis(START + now + less + self.drifted(now));
         Moment { wall: shows(self.offset), steady: shows(self.steady) }
+    }
+
+    /// How long the kernel has run.
+    fn uptime(&self, now: Millis) -> Duration {
+        let millis = UP_BEFORE + now + self.kernel + self.drifted(now);
+        Duration::from_millis(millis.try_into().unwrap())
     }
 }
 
@@ -171,12 +188,12 @@ fn poll(number: usize) {
         let task = &mut engine.tasks[number];
         task.waker.queued.store(false, Ordering::Relaxed);
         let clock = &engine.clocks[task.owner];
-        if clock.stopped {
+        if clock.stopped.is_some() {
             // Kept for when it goes on.
             task.waker.queued.store(true, Ordering::Relaxed);
             return None;
         }
-        simulated::show(Some(clock.read(now)));
+        simulated::show(Some((clock.read(now), clock.uptime(now))));
         Some((task.future.take()?, Arc::clone(&task.waker)))
     });
     let Some((mut future, waker)) = taken else { return };
@@ -223,23 +240,22 @@ pub(super) fn kill(owner: Owner) {
         .collect()
     });
     drop(gone);
-    go_on(owner);
+    resume(owner);
 }
 
-/// Nothing runs for this owner: `SIGSTOP`.
-pub(super) fn stop(owner: Owner) {
-    with(|engine| engine.clocks[owner].stopped = true);
+/// Nothing runs for this owner: `SIGSTOP`; or the machine sleeps.
+pub(super) fn stop(owner: Owner, sleeps: bool) {
+    with(|engine| engine.clocks[owner].stopped = Some(Stop { since: engine.now, sleeps }));
 }
 
-/// It runs again. Where the machine was `suspended` for so long, its steady clock stood still meanwhile.
-pub(super) fn resume(owner: Owner, suspended: Millis) {
-    with(|engine| engine.clocks[owner].steady -= suspended);
-    go_on(owner);
-}
-
-fn go_on(owner: Owner) {
+/// It runs again, if it was stopped.
+pub(super) fn resume(owner: Owner) {
     let waiting: Vec<_> = with(|engine| {
-        engine.clocks[owner].stopped = false;
+        let clock = &mut engine.clocks[owner];
+        let stood = clock.stopped.take().filter(|stop| stop.sleeps);
+        let stood = stood.map_or(0, |stop| engine.now - stop.since);
+        clock.steady -= stood;
+        clock.kernel -= stood;
         let its = engine.tasks.iter().enumerate().filter(|(_, task)| task.owner == owner && !task.over);
         its.filter(|(_, task)| task.waker.queued.load(Ordering::Relaxed)).map(|(number, _)| number).collect()
     });
@@ -273,6 +289,7 @@ pub(super) fn set_clock(owner: Owner, offset: i64, drift: i64) {
         let now = engine.now;
         let clock = &mut engine.clocks[owner];
         clock.steady += clock.drifted(now);
+        clock.kernel += clock.drifted(now);
         (clock.offset, clock.drift, clock.since) = (offset, drift, now);
     });
 }

@@ -101,9 +101,9 @@ async fn stop(owner: Owner, end: Millis) {
     note(|| {
         format!("replica {owner} {} for {length} ms", if sleeps { "is suspended" } else { "is stopped" })
     });
-    engine::stop(owner);
+    engine::stop(owner, sleeps);
     engine::sleep(length).await;
-    engine::resume(owner, if sleeps { length } else { 0 });
+    engine::resume(owner);
 }
 
 async fn lose_data(end: Millis) {
@@ -169,7 +169,7 @@ pub(super) async fn mend(world: &World) {
     redis::jump(-redis::offset());
     let bears = world.setting.bears().as_millis() as i64;
     for replica in &world.replicas {
-        engine::resume(replica.owner, 0);
+        engine::resume(replica.owner);
         let right = between(-bears, bears).clamp(-4500, 4500);
         if replica.is_running() {
             note(|| format!("replica {}'s clock is set right, {right} ms from the truth", replica.owner));

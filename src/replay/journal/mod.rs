@@ -76,10 +76,11 @@ impl JournalStore {
         let failed = |source| OpenError::Journal { path: directory.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
         let hold = Hold::take(directory)?;
-        let past = Past::read(directory, &hold, settings, clock.now()).map_err(failed)?;
-        let slice = slice(settings);
-        let writer =
-            Writer::begin(directory.to_owned(), past.header, past.kept, past.last, slice).map_err(failed)?;
+        let now = Start { moment: clock.moment(), uptime: clock.uptime().unwrap_or_default() };
+        let past = Past::read(directory, &hold, settings, now).map_err(failed)?;
+        let (slice, booted) = (slice(settings), now.booted());
+        let writer = Writer::begin(directory.to_owned(), past.header, past.kept, past.last, slice, booted);
+        let writer = writer.map_err(failed)?;
         let (begins_empty, writer) = (past.begins_empty, Mutex::new(writer));
         let (failures, trouble) = (AtomicU64::new(0), Mutex::default());
         Ok(Self { memory: past.memory, writer, failures, trouble, begins_empty, hold: Mutex::new(hold) })
@@ -104,7 +105,7 @@ impl JournalStore {
         now: Moment,
     ) -> Outcome {
         self.memory.insert_if(key, mark, until, now, || {
-            let written = self.writer().append(key, until, now.wall);
+            let written = self.writer().append(key, until, now);
             written.map_err(|error| self.count(&error))
         })
     }
@@ -114,11 +115,11 @@ impl JournalStore {
         let now = now.into();
         self.memory.advance(now);
         // Where our clock was behind when something was lost, and has been set right, successors are to know how late that was.
-        let since = self.memory.since.moment_by(now);
+        let since = self.memory.since.both_by(now);
         let tended = self.keep_hold(now).and_then(|()| {
             let mut writer = self.writer();
             writer.vouch_from(since);
-            writer.tend(now.wall)
+            writer.tend(now)
         });
         match tended {
             Ok(()) => self.recovered(),
@@ -133,7 +134,7 @@ impl JournalStore {
         let mut hold = self.hold.lock().unwrap_or_else(PoisonError::into_inner);
         let mut writer = self.writer();
         if !hold.is_held() {
-            writer.bar(now.wall);
+            writer.bar(now);
             hold.take_again(|directory| writer.owns_all(directory))?;
         }
         if writer.is_barred() {
@@ -165,8 +166,8 @@ impl JournalStore {
     pub(super) fn complete_from(&self, moment: Moment) {
         self.memory.since.raise_by_our_clocks(moment);
         let mut writer = self.writer();
-        writer.vouch_from(moment.wall);
-        if let Err(error) = writer.tend(moment.wall) {
+        writer.vouch_from(moment);
+        if let Err(error) = writer.tend(moment) {
             let _: Outcome = self.count(&error);
         }
     }
@@ -196,6 +197,27 @@ fn slice(settings: &Settings<'_>) -> Duration {
     (settings.retention / PER_RETENTION).max(Duration::from_secs(1))
 }
 
+/// When a journal is opened.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    moment: Moment,
+    /// For how long the kernel has run; 0 where it does not tell, and then no journal is believed.
+    uptime: Duration,
+}
+
+impl Start {
+    /// For how long the kernel had run when our steady clock showed its zero, in milliseconds.
+    fn booted(self) -> i64 {
+        let uptime = i64::try_from(self.uptime.as_millis()).unwrap_or(i64::MAX);
+        uptime.saturating_sub(self.moment.steady.as_millis())
+    }
+
+    /// What our steady clock would have shown when the kernel had run for so many milliseconds.
+    fn when_up_for(self, millis: u64) -> UnixTime {
+        self.moment.steady.saturating_sub(self.uptime.saturating_sub(Duration::from_millis(millis)))
+    }
+}
+
 /// What a predecessor left, taken in.
 struct Past {
     memory: MemoryStore,
@@ -206,7 +228,8 @@ struct Past {
 }
 
 impl Past {
-    fn read(directory: &Path, hold: &Hold, settings: &Settings<'_>, now: UnixTime) -> io::Result<Self> {
+    fn read(directory: &Path, hold: &Hold, settings: &Settings<'_>, start: Start) -> io::Result<Self> {
+        let now = start.moment.wall;
         let here = Now { directory, lock: hold.seal()?, boot: boot_id(), terms: settings.terms_hash() };
         let found = recover::survey(directory)?;
         let newest = found.segments.last();
@@ -222,8 +245,11 @@ impl Past {
             tracing::warn!(directory = %directory.display(), "the replay journal does not vouch for the past: {doubt}");
             header.since = doubt::since_in_doubt(&header, now, settings.retention / PER_RETENTION);
             header.from = header.sequence.saturating_add(1);
+            header.begun = start.uptime.as_millis().try_into().unwrap_or(u64::MAX);
         }
-        memory.since = Since::new(header.since);
+        // The clock may have been behind when the journal was begun, and have been set right between two processes, or be set right yet.
+        memory.since = Since::told(header.since, start.when_up_for(header.begun));
+        header.since = memory.since.moment_by(start.moment);
         (header.origin, header.terms, header.lock) = (now, here.terms, here.lock);
         header.boot = here.boot.unwrap_or_default();
         let last = newest.zip(contents.last()).and_then(|(newest, content)| newest.reopen(content));
@@ -245,6 +271,7 @@ fn first_header(now: UnixTime) -> Header {
         from: 0,
         origin: now,
         since: now,
+        begun: 0,
         dropped: UnixTime::from_millis(i64::MIN),
         terms: 0,
         before: 0,

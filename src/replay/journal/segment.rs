@@ -50,6 +50,9 @@ pub(super) struct Header {
     pub(super) origin: UnixTime,
     /// The moment since which the journal holds every accepted proof.
     pub(super) since: UnixTime,
+    /// When it last began to hold every one anew, as milliseconds that the kernel had run for ([`crate::clock::Clock::uptime`]). Where the
+    /// wall clock was behind then and has been set right, this tells how late that was.
+    pub(super) begun: u64,
     /// The latest `until` that was in a dropped segment.
     pub(super) dropped: UnixTime,
     /// A hash of what decides `until`. Under other terms a proof that was dropped may be acceptable again.
@@ -104,6 +107,8 @@ impl Header {
         ];
         let numbers = numbers.iter().flat_map(|number| number.to_le_bytes());
         let body = MAGIC.iter().copied().chain(numbers).chain(self.boot).chain(self.secret);
+        // Last, where a version that did not know it left zeroes.
+        let body = body.chain(self.begun.to_le_bytes());
         let mut bytes = [0; END];
         bytes.iter_mut().zip(body).for_each(|(to, from)| *to = from);
         let sum = checksum(0, bytes.get(..END - 8).unwrap_or_default());
@@ -135,12 +140,15 @@ impl Header {
         let part = if flags & 1 == 0 { Part::Even } else { Part::Odd };
         let (born, times_tell) = (flags & 2 != 0, flags & 4 != 0);
         let (&boot, rest) = rest.split_first_chunk()?;
-        let (&secret, _) = rest.split_first_chunk()?;
+        let (&secret, rest) = rest.split_first_chunk()?;
+        let (&begun, _) = rest.split_first_chunk()?;
+        let begun = u64::from_le_bytes(begun);
         Some(Self {
             sequence,
             from,
             origin,
             since,
+            begun,
             dropped,
             terms,
             before,
@@ -249,6 +257,7 @@ mod tests {
             from: 3,
             origin: UnixTime::from_secs(1_700_000_000),
             since: UnixTime::from_secs(1_699_999_000),
+            begun: 86_400_000,
             dropped: UnixTime::from_secs(1_699_998_000),
             terms: 0x1234_5678_9ABC_DEF0,
             before: 41,

@@ -50,7 +50,7 @@ fn open(directory: &Path, now: i64) -> JournalStore {
 }
 
 fn since(store: &JournalStore) -> UnixTime {
-    store.memory.since.moment()
+    store.memory.since.moment_by(START.into())
 }
 
 /// The newest segment.
@@ -208,11 +208,70 @@ fn a_successor_is_told_how_late_a_start_by_a_clock_that_was_behind_was() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path(), -600);
     store.complete_from(Moment { wall: after(-600), steady: after(0) });
-    assert_eq!(since(&store), after(-600));
     store.tend(Moment { wall: after(10), steady: after(10) });
     store.writer().die();
     drop(store);
     assert_eq!(since(&open(directory.path(), 11)), after(0));
+}
+
+/// The same, but the process was killed before the clock was set right, and its successor began with the right one: world 52,947.
+#[test]
+fn a_successor_with_the_right_clock_knows_how_late_a_start_by_a_clock_that_was_behind_was() {
+    let (directory, clock) = (tempfile::tempdir().unwrap(), Clock::manual(after(0)));
+    let open = || {
+        let terms = Terms::new();
+        let settings =
+            Settings { plan: &terms.plan, retention: Duration::from_secs(70), terms: &terms.terms };
+        JournalStore::open(directory.path(), &settings, &clock).unwrap()
+    };
+    let vouches =
+        |store: &JournalStore, secs| store.memory.since.vouches_for(after(secs).into(), clock.moment());
+    clock.step(after(-4500));
+    let store = open();
+    store.complete_from(clock.moment());
+    assert_eq!((vouches(&store, -4501), vouches(&store, -4499)), (false, true));
+    store.writer().die();
+    drop(store);
+    clock.step(after(0));
+    clock.set(after(2));
+    let store = open();
+    assert!(!store.begins_empty());
+    assert_eq!((vouches(&store, -1), vouches(&store, 0)), (false, true));
+    store.tend(clock.moment());
+    store.writer().die();
+    drop(store);
+    clock.step(after(-100));
+    let store = open();
+    assert_eq!(
+        (vouches(&store, -103), vouches(&store, -102)),
+        (false, false),
+        "it may have been right before"
+    );
+    clock.step(after(2));
+    assert_eq!((vouches(&store, -1), vouches(&store, 0)), (false, true), "and each successor after it");
+    clock.step(after(3600));
+    assert_eq!((vouches(&store, 3597), vouches(&store, 3598)), (false, true));
+}
+
+/// Writing failed while the clock was behind: what came before that is not vouched for, whoever sets the clock right when.
+#[test]
+fn a_successor_knows_how_late_a_failed_write_was() {
+    let (directory, clock) = (tempfile::tempdir().unwrap(), Clock::manual(after(0)));
+    let terms = Terms::new();
+    let settings = Settings { plan: &terms.plan, retention: Duration::from_secs(70), terms: &terms.terms };
+    let open = || JournalStore::open(directory.path(), &settings, &clock).unwrap();
+    drop(open());
+    clock.step(after(-4500));
+    let store = open();
+    clock.set(after(-4490));
+    store.writer().give_up(clock.moment());
+    store.tend(clock.moment());
+    store.writer().die();
+    drop(store);
+    clock.step(after(11));
+    let store = open();
+    let vouches = |secs| store.memory.since.vouches_for(after(secs).into(), clock.moment());
+    assert_eq!((vouches(9), vouches(12)), (false, true));
 }
 
 #[test]

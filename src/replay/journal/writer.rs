@@ -2,7 +2,7 @@
 
 use super::pair::{BROKEN, ODD, Pair, WHOLE, path_of};
 use super::segment::{End, Header};
-use crate::clock::UnixTime;
+use crate::clock::{Moment, UnixTime};
 use crate::replay::ReplayKey;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,9 @@ use std::time::Duration;
 
 /// After a failed write a new segment is tried at most this often.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// While a clock is set right bit by bit, no segment is begun for each bit: successors know the moment by the kernel's clock, too.
+const SLEWED: Duration = Duration::from_secs(1);
 
 /// The end of the journal.
 #[derive(Debug)]
@@ -26,8 +29,10 @@ pub(super) struct Writer {
     latest: UnixTime,
     /// The segments before it.
     kept: Vec<Kept>,
-    failed_at: Option<UnixTime>,
+    failed_at: Option<Moment>,
     restamp: bool,
+    /// For how long the kernel had run when our steady clock showed its zero, in milliseconds.
+    booted: i64,
     /// The directory is not ours at the moment.
     barred: bool,
 }
@@ -52,13 +57,23 @@ impl Writer {
         kept: Vec<Kept>,
         last: Option<Pair>,
         slice: Duration,
+        booted: i64,
     ) -> io::Result<Self> {
-        let now = header.origin;
         let latest = UnixTime::from_millis(i64::MIN);
-        let (failed_at, restamp, barred) = (None, false, false);
-        let mut writer =
-            Self { directory, header, slice, open: None, last, latest, kept, failed_at, restamp, barred };
-        writer.next_segment(now)?;
+        let mut writer = Self {
+            directory,
+            header,
+            slice,
+            open: None,
+            last,
+            latest,
+            kept,
+            failed_at: None,
+            restamp: false,
+            booted,
+            barred: false,
+        };
+        writer.next_segment(writer.header.origin)?;
         Ok(writer)
     }
 
@@ -66,13 +81,13 @@ impl Writer {
     ///
     /// # Errors
     /// It is not written down. The journal vouches for what comes after the next segment's beginning only.
-    pub(super) fn append(&mut self, key: ReplayKey, until: UnixTime, now: UnixTime) -> io::Result<()> {
-        if self.barred || self.failed_at.is_some_and(|failed| now >= failed && now.since(failed) < RETRY) {
+    pub(super) fn append(&mut self, key: ReplayKey, until: UnixTime, now: Moment) -> io::Result<()> {
+        if self.barred || self.failed_at.is_some_and(|failed| now.steady.since(failed.steady) < RETRY) {
             return Err(io::Error::other("the journal could not be written a moment ago"));
         }
         let is_full = self.open.as_ref().is_some_and(Pair::is_full);
-        if is_full || self.is_due(now) || !self.header.has_room_for(until) {
-            self.next_segment(now).inspect_err(|_| self.give_up(now))?;
+        if is_full || self.is_due(now.wall) || !self.header.has_room_for(until) {
+            self.next_segment(now.wall).inspect_err(|_| self.give_up(now))?;
         }
         self.latest = self.latest.max(until);
         let written = match &mut self.open {
@@ -86,23 +101,31 @@ impl Writer {
     ///
     /// # Errors
     /// It could not be begun.
-    pub(super) fn tend(&mut self, now: UnixTime) -> io::Result<()> {
+    pub(super) fn tend(&mut self, now: Moment) -> io::Result<()> {
         if self.open.as_ref().is_some_and(|pair| !pair.is_there()) {
             self.give_up(now);
         }
-        let has_gone_back = now < self.header.origin.saturating_sub(self.slice);
+        let has_gone_back = now.wall < self.header.origin.saturating_sub(self.slice);
         let is_filling = self.open.as_ref().is_some_and(Pair::is_filling);
-        if is_filling || has_gone_back || self.is_due(now) {
-            self.next_segment(now).inspect_err(|_| self.give_up(now))?;
+        if is_filling || has_gone_back || self.is_due(now.wall) {
+            self.next_segment(now.wall).inspect_err(|_| self.give_up(now))?;
         }
         Ok(())
     }
 
-    /// Vouches for nothing before `since` any more; written down with the next segment, which is begun at the
+    /// Vouches for nothing before this moment any more; written down with the next segment, which is begun at the
     /// next chance. An earlier one changes nothing.
-    pub(super) fn vouch_from(&mut self, since: UnixTime) {
-        self.restamp |= since > self.header.since;
-        self.header.since = self.header.since.max(since);
+    pub(super) fn vouch_from(&mut self, since: Moment) {
+        let begun = self.uptime_at(since.steady);
+        let said = self.header.since.saturating_add(SLEWED);
+        self.restamp |= since.wall > said || begun > self.header.begun;
+        self.header.since = self.header.since.max(since.wall);
+        self.header.begun = self.header.begun.max(begun);
+    }
+
+    /// For how long the kernel had run when our steady clock showed this, in milliseconds.
+    fn uptime_at(&self, steady: UnixTime) -> u64 {
+        u64::try_from(steady.as_millis().saturating_add(self.booted)).unwrap_or(0)
     }
 
     /// What is written from the next segment on, which is begun at the next chance, is written under these terms; each is as long as this.
@@ -112,7 +135,7 @@ impl Writer {
     }
 
     /// Nothing is written until [`Writer::unbar`].
-    pub(super) fn bar(&mut self, now: UnixTime) {
+    pub(super) fn bar(&mut self, now: Moment) {
         self.give_up(now);
         self.barred = true;
     }
@@ -146,7 +169,7 @@ impl Writer {
     }
 
     /// The segment is marked, so that a successor does not take it for whole, and no longer written.
-    pub(super) fn give_up(&mut self, now: UnixTime) {
+    pub(super) fn give_up(&mut self, now: Moment) {
         if let Some(pair) = self.open.take() {
             // It may well fail, like what was written before.
             drop(pair.end(End::Succeeded));
@@ -204,15 +227,17 @@ impl Writer {
         let sequence = self.header.sequence.saturating_add(1);
         let dropped = self.kept.iter().take(expired).map(|kept| kept.latest).max();
         let oldest = self.kept.get(expired).map(|kept| kept.sequence);
-        let (from, since) = match self.failed_at {
-            Some(_) => (sequence, self.header.since.max(now)),
-            None => (oldest.unwrap_or(sequence).max(self.header.from), self.header.since),
+        let Header { since, begun, from, .. } = self.header;
+        let (from, since, begun) = match self.failed_at {
+            Some(failed) => (sequence, since.max(now), begun.max(self.uptime_at(failed.steady))),
+            None => (oldest.unwrap_or(sequence).max(from), since, begun),
         };
         Header {
             sequence,
             from,
             origin: now,
             since,
+            begun,
             dropped: dropped.map_or(self.header.dropped, |dropped| dropped.max(self.header.dropped)),
             before: self.last.as_ref().map_or(0, Pair::records),
             before_seal: 0,
