@@ -145,7 +145,7 @@ impl RedisStore {
             live: ArcSwapOption::empty(),
             secret: ArcSwap::from_pointee(Secret::random()),
             since: Since::new(UnixTime::EPOCH),
-            own_clock: OwnClock::new(settings.retention, clock.moment()),
+            own_clock: OwnClock::new(settings.retention),
             renew: AtomicBool::new(false),
             wake: Notify::new(),
             tending: tokio::sync::Mutex::new(()),

@@ -20,11 +20,18 @@ pub(super) struct OwnClock {
 struct Stretches {
     /// The longest that ever was asked for.
     retention: Duration,
+    /// The one of now, from the first proof on: what the clock showed while none was taken does not matter.
+    now: Option<Current>,
+    past: Vec<Stretch>,
+}
+
+/// A stretch that has not ended.
+#[derive(Clone, Copy, Debug)]
+struct Current {
     start: UnixTime,
     latest: UnixTime,
     /// The wall clock less the steady one, in milliseconds, at most.
     ahead: i64,
-    past: Vec<Stretch>,
 }
 
 /// A stretch that has ended.
@@ -38,10 +45,8 @@ struct Stretch {
 }
 
 impl OwnClock {
-    pub(super) const fn new(retention: Duration, now: Moment) -> Self {
-        let (start, ahead) = (now.wall, ahead(now));
-        let stretches = Stretches { retention, start, latest: start, ahead, past: Vec::new() };
-        Self { stretches: Mutex::new(stretches) }
+    pub(super) const fn new(retention: Duration) -> Self {
+        Self { stretches: Mutex::new(Stretches { retention, now: None, past: Vec::new() }) }
     }
 
     /// Proofs live for so long from now on.
@@ -67,13 +72,15 @@ impl OwnClock {
 impl Stretches {
     fn observe(&mut self, now: Moment, since: &Since) {
         let most = i64::try_from(CLOCK_DIFFERENCE.as_millis()).unwrap_or(i64::MAX);
-        if ahead(now).abs_diff(self.ahead) > most.unsigned_abs() {
-            let untils = (self.start, self.latest.saturating_add(self.retention));
-            self.past.push(Stretch { untils, ahead: self.ahead, mark: since.next() });
-            (self.start, self.latest, self.ahead) = (now.wall, now.wall, ahead(now));
+        let new = Current { start: now.wall, latest: now.wall, ahead: ahead(now) };
+        let mut current = *self.now.get_or_insert(new);
+        if new.ahead.abs_diff(current.ahead) > most.unsigned_abs() {
+            let untils = (current.start, current.latest.saturating_add(self.retention));
+            self.past.push(Stretch { untils, ahead: current.ahead, mark: since.next() });
             self.merge();
+            current = new;
         }
-        self.latest = self.latest.max(now.wall);
+        self.now = Some(Current { latest: current.latest.max(now.wall), ..current });
     }
 
     /// The two oldest become one, with the later of their clocks.
@@ -117,7 +124,9 @@ mod tests {
     struct Case(OwnClock, Since);
 
     fn begin() -> Case {
-        Case(OwnClock::new(RETENTION, START.into()), Since::new(START))
+        let case = Case(OwnClock::new(RETENTION), Since::new(START));
+        assert!(!case.doubts(60, 0, 0));
+        case
     }
 
     impl Case {
@@ -155,6 +164,15 @@ mod tests {
         assert!(!case.doubts(3660, 3600, 70));
         assert!(!case.doubts(131, 71, 71), "the clock is right again");
         assert!(case.doubts(60, 50, 71), "this may have been used before it went wrong");
+    }
+
+    /// A process began with a wrong clock, so it took no proofs until that was set right, and then challenged those with nonces of others. Where
+    /// that befell two replicas, a client that went from one to the other did not get through: world 42,155.
+    #[test]
+    fn what_the_clock_showed_before_the_first_proof_does_not_matter() {
+        let case = Case(OwnClock::new(RETENTION), Since::new(START));
+        assert!(!case.doubts(60, 0, 3600), "the process began with its clock an hour ahead");
+        assert!(!case.doubts(3660, 3600, 7200), "and a proof is good for as long as it was");
     }
 
     #[test]
