@@ -263,7 +263,7 @@ fn replay(criterion: &mut Criterion) {
 
 fn policy() -> Policy {
     Policy {
-        accept: Accept { dpop: true, bearer: false },
+        accept: Accept { dpop: true, mtls: false, bearer: false },
         public: false,
         mode: Mode::Enforce,
         nonce: NoncePolicy::Off,

@@ -121,23 +121,36 @@ pub enum BindingError {
     /// A DPoP-bound token on a route that takes none.
     #[error("DPoP-bound access tokens are not accepted here")]
     DpopNotAccepted,
+    /// A token that a certificate alone binds, on a route that takes none.
+    #[error("certificate-bound access tokens are not accepted here")]
+    MtlsNotAccepted,
     /// A token that is not bound to a key under the `DPoP` scheme (RFC 9449 section 7.1).
     #[error("the access token is not bound to a DPoP key")]
     Unbound,
     /// The proof's key is not `cnf.jkt` (RFC 9449 section 4.3 check 12).
     #[error("the proof's key is not the one the access token is bound to")]
     Key,
+    /// The token is bound to a certificate, and none was shown (RFC 8705 section 3).
+    #[error("the access token is bound to a client certificate, and none was shown")]
+    CertificateMissing,
+    /// The certificate is not the one of `cnf.x5t#S256` (RFC 8705 section 3).
+    #[error("the client certificate is not the one the access token is bound to")]
+    Certificate,
     /// A claim cannot become an identity header.
     #[error("a claim of the access token cannot be a header value")]
     Identity,
 }
 
 impl BindingError {
-    /// Whether a signature was checked before this was found out: the key is compared after the proof was verified.
+    /// Whether a signature may have been checked before this was found out: key and certificate are compared after the proof was verified.
     const fn cost_a_signature(self) -> bool {
         match self {
-            Self::Key | Self::Identity => true,
-            Self::Downgrade | Self::BearerNotAccepted | Self::DpopNotAccepted | Self::Unbound => false,
+            Self::Key | Self::CertificateMissing | Self::Certificate | Self::Identity => true,
+            Self::Downgrade
+            | Self::BearerNotAccepted
+            | Self::DpopNotAccepted
+            | Self::MtlsNotAccepted
+            | Self::Unbound => false,
         }
     }
 }
@@ -330,8 +343,11 @@ impl Denial {
             Self::Binding(BindingError::Downgrade) => (Kind::InvalidToken, "downgrade"),
             Self::Binding(BindingError::BearerNotAccepted) => (Kind::InvalidToken, "bearer_not_accepted"),
             Self::Binding(BindingError::DpopNotAccepted) => (Kind::InvalidToken, "dpop_not_accepted"),
+            Self::Binding(BindingError::MtlsNotAccepted) => (Kind::InvalidToken, "mtls_not_accepted"),
             Self::Binding(BindingError::Unbound) => (Kind::InvalidToken, "token_unbound"),
             Self::Binding(BindingError::Key) => (Kind::InvalidToken, "key_mismatch"),
+            Self::Binding(BindingError::CertificateMissing) => (Kind::InvalidToken, "certificate_missing"),
+            Self::Binding(BindingError::Certificate) => (Kind::InvalidToken, "certificate_mismatch"),
             Self::Binding(BindingError::Identity) => (Kind::InvalidToken, "identity_claim"),
             Self::ProofCount(ProofCountError::Missing) => (Kind::InvalidProof, "proof_missing"),
             Self::ProofCount(ProofCountError::Several) => (Kind::InvalidProof, "proof_several"),

@@ -28,6 +28,7 @@
 //! | [`hot_keys`] | keys that are seen often, their tables and the thread that makes them | what a proof says, tokens, HTTP |
 //! | [`uri`] | origins and paths as RFC 3986 has them | requests |
 //! | [`headers`] | names that are set, stripped or reserved; how a field is read | what the values say |
+//! | [`certificate`] | what names a client certificate, how fronts write one into a field | who is believed, TLS |
 //! | [`dpop`] | RFC 9449 section 4.3 | token contents, replay, routes, header maps, clocks |
 //! | [`token`] | RFC 9068 claims, key sets, what an issuer's answer about a token means (RFC 7662) | where keys and answers come from, DPoP, HTTP |
 //! | [`replay`] | a fixed-size key, `until`, `now` | what a proof is |
@@ -71,6 +72,7 @@
 pub mod admin;
 pub mod app;
 pub mod authorize;
+pub mod certificate;
 pub mod cli;
 pub mod client;
 pub mod clock;

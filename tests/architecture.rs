@@ -22,13 +22,18 @@ const DOORS: &[(&str, &[&str])] = &[
     ("token", &["clock", "jose", "names"]),
     ("replay", &["clock", "jose"]),
     ("route", &["names", "uri"]),
+    ("certificate", &["headers", "jose"]),
     ("denial", &["dpop", "token", "uri"]),
     ("identity", &["jose"]),
-    ("authorize", &["clock", "denial", "dpop", "headers", "identity", "jose", "replay", "token", "uri"]),
+    (
+        "authorize",
+        &["certificate", "clock", "denial", "dpop", "headers", "identity", "jose", "replay", "token", "uri"],
+    ),
     (
         "config",
         &[
             "authorize",
+            "certificate",
             "clock",
             "dpop",
             "headers",
@@ -47,12 +52,13 @@ const DOORS: &[(&str, &[&str])] = &[
     ("issuer", &["clock", "config", "jose", "net", "token"]),
     ("names", &[]),
     ("net", &[]),
-    ("server", &["clock", "names", "net"]),
+    ("server", &["certificate", "clock", "names", "net"]),
     ("upstream", &["clock", "config", "net"]),
     (
         "gate",
         &[
             "authorize",
+            "certificate",
             "clock",
             "config",
             "denial",
@@ -72,6 +78,7 @@ const DOORS: &[(&str, &[&str])] = &[
         "forward_auth",
         &[
             "authorize",
+            "certificate",
             "clock",
             "config",
             "denial",
@@ -85,7 +92,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "uri",
         ],
     ),
-    ("entrance", &["clock", "config", "names", "observe", "server"]),
+    ("entrance", &["certificate", "clock", "config", "names", "observe", "server"]),
     (
         "proxy",
         &[
@@ -114,7 +121,8 @@ const WIRING: &[&str] = &["app", "cli", "demo", "main", "lib"];
 const FOR_TESTS: &[&str] = &["simulation"];
 
 /// Rooms that compute and nothing else: they never wait, ask the time, open a file or a socket.
-const PURE: &[&str] = &["headers", "names", "jose", "uri", "dpop", "token", "route", "denial", "identity"];
+const PURE: &[&str] =
+    &["certificate", "headers", "names", "jose", "uri", "dpop", "token", "route", "denial", "identity"];
 /// Files of other rooms that do no more: their rooms do what they decide.
 const PURE_FILES: &[&str] = &["upstream/health/server.rs"];
 const IMPURE_WORDS: &[&str] = &["tokio", "hyper", "SystemTime", "std::fs", "std::net", "std::env"];

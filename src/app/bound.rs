@@ -114,7 +114,7 @@ impl Place {
 
 impl<'p> Begun<'p> {
     pub(super) fn new(plan: &'p ListenerPlan, place: Place) -> Result<Self, AppError> {
-        let tls = plan.tls.as_ref().map(|tls| Tls::new(Arc::clone(&tls.pair))).transpose();
+        let tls = plan.tls.as_ref().map(|tls| Tls::asking(Arc::clone(&tls.pair), &tls.clients)).transpose();
         let tls = tls.map_err(|source| AppError::Tls { name: plan.name.clone(), source })?;
         Ok(Self { plan, tls, place })
     }
@@ -185,7 +185,7 @@ impl Kept {
     pub(super) fn exchange(&self, plan: &ListenerPlan) {
         self.connections.trust(plan.trusted_proxies.clone());
         if let (Some(tls), Some(plan)) = (&self.tls, &plan.tls)
-            && let Err(error) = tls.exchange(Arc::clone(&plan.pair))
+            && let Err(error) = tls.exchange(Arc::clone(&plan.pair), &plan.clients)
         {
             tracing::error!(%error, "a certificate cannot be exchanged");
         }

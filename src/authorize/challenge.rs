@@ -115,7 +115,7 @@ mod tests {
 
     fn render(bearer: bool, denial: Denial, used: Option<AuthScheme>) -> Vec<String> {
         let policy = Policy {
-            accept: Accept { dpop: true, bearer },
+            accept: Accept { dpop: true, mtls: false, bearer },
             public: false,
             mode: Mode::Enforce,
             nonce: NoncePolicy::Off,

@@ -98,6 +98,7 @@ impl Authorizer {
             BindingError::Downgrade
             | BindingError::BearerNotAccepted
             | BindingError::DpopNotAccepted
+            | BindingError::MtlsNotAccepted
             | BindingError::Unbound => {
                 let scheme = refusal.scheme.map(|scheme| ("scheme", scheme.name().to_owned()));
                 let accepted: Vec<_> = policy.accept.schemes().map(AuthScheme::name).collect();
@@ -107,6 +108,13 @@ impl Authorizer {
             BindingError::Key => {
                 let key = proof(asked.headers).ok().and_then(|proof| self.proofs.claimed_key(proof));
                 key.map(|key| ("proof_jkt", key.to_string())).into_iter().collect()
+            }
+            // The same of its `x5t`.
+            BindingError::CertificateMissing | BindingError::Certificate => {
+                vec![match asked.certificate {
+                    Ok(shown) => ("certificate_x5t", shown.to_string()),
+                    Err(absence) => ("certificate", absence.to_string()),
+                }]
             }
             BindingError::Identity => {
                 let claim = |path: &str| refusal.token.as_ref()?.claim(path);
@@ -128,7 +136,12 @@ fn came_to_the_proof(refusal: &Refusal) -> bool {
         Denial::Proof(_)
             | Denial::InsufficientScope
             | Denial::Replay(_)
-            | Denial::Binding(BindingError::Key | BindingError::Identity)
+            | Denial::Binding(
+                BindingError::Key
+                    | BindingError::CertificateMissing
+                    | BindingError::Certificate
+                    | BindingError::Identity
+            )
     );
     bound && after && refusal.scheme == Some(AuthScheme::Dpop)
 }

@@ -4,6 +4,7 @@
 //! is a [`Verified`], which nobody can forward. [`Authorizer::spend`] uses the proof up and returns a [`Permit`], the only thing that can be
 //! forwarded. Nobody else can make either.
 
+mod certificate;
 mod challenge;
 mod credentials;
 mod findings;

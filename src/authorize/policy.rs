@@ -29,8 +29,10 @@ pub struct Policy {
 /// Which tokens a route takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accept {
-    /// DPoP-bound ones.
+    /// DPoP-bound ones, whatever else binds them.
     pub dpop: bool,
+    /// Those that a client certificate alone binds; they are sent as Bearer tokens (RFC 8705 section 3).
+    pub mtls: bool,
     /// Unbound ones.
     pub bearer: bool,
 }
@@ -48,7 +50,7 @@ impl Accept {
     /// The schemes whose challenges the route's refusals carry, DPoP first.
     pub fn schemes(self) -> impl Iterator<Item = AuthScheme> {
         let dpop = self.dpop.then_some(AuthScheme::Dpop);
-        let bearer = self.bearer.then_some(AuthScheme::Bearer);
+        let bearer = (self.bearer || self.mtls).then_some(AuthScheme::Bearer);
         dpop.into_iter().chain(bearer)
     }
 }

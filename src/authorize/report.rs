@@ -1,13 +1,15 @@
 //! What `keyproof explain` shows of what a route asks. Every verdict is that of the functions which [`Authorizer::verify`] calls; here is
 //! only what a reader is told about it.
 
+use super::certificate::HeldCertificate;
 use super::credentials::Credentials;
-use super::verify::{Asked, issuer_is_taken, missing_scope, rendered, required_key};
+use super::verify::{Asked, is_taken_as_sent, issuer_is_taken, missing_scope, rendered};
 use super::{Accept, Authorizer, Policy};
+use crate::certificate::CertificateThumbprint;
 use crate::clock::UnixTime;
 use crate::denial::Denial;
 use crate::jose::json::Value;
-use crate::jose::sha256;
+use crate::jose::{Sha256, sha256};
 use crate::token::{Confirmation, VerifiedToken};
 
 /// One check on the request by what its route asks.
@@ -52,10 +54,13 @@ impl Authorizer {
             (issuer_is_taken(policy, token).map_err(Denial::from), name.unwrap_or_default())
         }));
         checks.push(with_token("route accept", accepted(policy.accept), &|token| {
-            let key = required_key(credentials.scheme, token.confirmation(), policy.accept);
+            let taken = is_taken_as_sent(credentials.scheme, token.confirmation(), policy.accept);
             let found = format!("{}, sent as {}", bound(token.confirmation()), credentials.scheme.name());
-            (key.map(|_| ()), found)
+            (taken.map_err(Denial::from), found)
         }));
+        if let Some(expected) = token.as_ref().and_then(|token| certificate_of(token)) {
+            checks.push(certificate(&expected, asked));
+        }
         checks.push(with_token("route scopes", listed(&policy.scopes), &|token| {
             let found = token.claim("scope").and_then(Value::as_str).unwrap_or("none").to_owned();
             (missing_scope(policy, token).map_or(Ok(()), |_| Err(Denial::InsufficientScope)), found)
@@ -87,10 +92,28 @@ fn sent(credentials: Result<&Credentials<'_>, Denial>) -> PolicyCheck {
     PolicyCheck { what: "credentials", result: Some(result), expected, found }
 }
 
+/// The certificate that the token is bound to.
+fn certificate_of(token: &VerifiedToken) -> Option<Sha256> {
+    match token.confirmation() {
+        Confirmation::Certificate(expected) | Confirmation::KeyAndCertificate(_, expected) => Some(expected),
+        Confirmation::None | Confirmation::Key(_) => None,
+    }
+}
+
+fn certificate(expected: &Sha256, asked: &Asked<'_>) -> PolicyCheck {
+    let held = HeldCertificate::check(expected, asked.certificate).map_err(Denial::from);
+    let found = asked.certificate.map_or_else(|absence| absence.to_string(), |shown| shown.to_string());
+    let expected = format!("the certificate {}", CertificateThumbprint::new(*expected));
+    PolicyCheck { what: "certificate", result: Some(held.map(|_| ())), expected, found }
+}
+
 fn accepted(accept: Accept) -> String {
-    let bound = accept.dpop.then_some("a token bound to a key, sent as DPoP");
-    let bearer = accept.bearer.then_some("an unbound token, sent as Bearer");
-    bound.into_iter().chain(bearer).collect::<Vec<_>>().join(", or ")
+    let taken = [
+        accept.dpop.then_some("a token bound to a key, sent as DPoP"),
+        accept.mtls.then_some("a token bound to a certificate, sent as Bearer"),
+        accept.bearer.then_some("an unbound token, sent as Bearer"),
+    ];
+    taken.into_iter().flatten().collect::<Vec<_>>().join(", or ")
 }
 
 const fn bound(confirmation: Confirmation) -> &'static str {

@@ -35,7 +35,8 @@ impl Authorizer {
     ) -> impl Future<Output = Result<Permit, Refusal>> + 'a {
         let now = now.into();
         async move {
-            if let Evidence::Token { token, binding: Binding::Dpop(proof), .. } = &verified.0
+            if let Evidence::Token { token, binding, .. } = &verified.0
+                && let Some(proof) = binding.proof()
                 && let Err(error) = self.use_up(proof, Some(token), now, clock).await
             {
                 let (denial, token) = (Denial::Replay(error), Some(Arc::clone(token)));
@@ -192,8 +193,8 @@ impl Permit {
     /// The proof that was used up.
     pub const fn proof(&self) -> Option<&VerifiedProof> {
         match &self.0 {
-            Grant::Token { binding: Binding::Dpop(proof), .. } => Some(proof),
-            Grant::Token { binding: Binding::Bearer, .. } | Grant::Public | Grant::Observed(_) => None,
+            Grant::Token { binding, .. } => binding.proof(),
+            Grant::Public | Grant::Observed(_) => None,
         }
     }
 

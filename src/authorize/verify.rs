@@ -1,7 +1,9 @@
 //! The checks in a fixed order, so that an error is predictable.
 
+use super::certificate::HeldCertificate;
 use super::credentials::{Credentials, proof, refused_line};
 use super::{Accept, Authorizer, Policy};
+use crate::certificate::Shown;
 use crate::clock::Moment;
 use crate::denial::{BindingError, Denial};
 use crate::dpop::{Expected, TargetUri, VerifiedProof};
@@ -23,6 +25,8 @@ pub struct Asked<'a> {
     pub query: Option<&'a str>,
     /// The headers.
     pub headers: &'a HeaderMap,
+    /// The client's certificate.
+    pub certificate: &'a Shown,
     /// What the token's issuer said of it, where it was asked.
     pub introspected: Option<&'a Introspected>,
 }
@@ -73,7 +77,19 @@ pub(super) enum Evidence {
 #[derive(Debug)]
 pub(super) enum Binding {
     Bearer,
+    Mtls(HeldCertificate),
     Dpop(VerifiedProof),
+    DpopAndMtls(VerifiedProof, HeldCertificate),
+}
+
+impl Binding {
+    /// The proof, where a key was to be proved.
+    pub(super) const fn proof(&self) -> Option<&VerifiedProof> {
+        match self {
+            Self::Dpop(proof) | Self::DpopAndMtls(proof, _) => Some(proof),
+            Self::Bearer | Self::Mtls(_) => None,
+        }
+    }
 }
 
 impl Authorizer {
@@ -139,9 +155,16 @@ impl Authorizer {
         now: Moment,
     ) -> Result<(Binding, Rendered), Denial> {
         issuer_is_taken(policy, token)?;
-        let binding = match required_key(scheme, token.confirmation(), policy.accept)? {
-            None => Binding::Bearer,
-            Some(jkt) => Binding::Dpop(self.verify_proof(policy, asked, &jkt, hash, now)?),
+        is_taken_as_sent(scheme, token.confirmation(), policy.accept)?;
+        let holds = |expected: &Sha256| HeldCertificate::check(expected, asked.certificate);
+        let binding = match token.confirmation() {
+            Confirmation::None => Binding::Bearer,
+            Confirmation::Certificate(expected) => Binding::Mtls(holds(&expected)?),
+            Confirmation::Key(jkt) => Binding::Dpop(self.verify_proof(policy, asked, &jkt, hash, now)?),
+            Confirmation::KeyAndCertificate(jkt, expected) => {
+                let proof = self.verify_proof(policy, asked, &jkt, hash, now)?;
+                Binding::DpopAndMtls(proof, holds(&expected)?)
+            }
         };
         if missing_scope(policy, token).is_some() {
             return Err(Denial::InsufficientScope);
@@ -182,27 +205,27 @@ pub(super) fn rendered(policy: &Policy, token: &VerifiedToken) -> Result<Rendere
     Ok(policy.identity.render(|path| token.claim(path)).map_err(|_| BindingError::Identity)?)
 }
 
-/// The key that the client must prove to hold; `None` for a token that is bound to nothing. What the token says decides, never the scheme
+/// Whether the route takes a token that is bound so and was sent so. What the token says decides what has to be proved, never the scheme
 /// alone (RFC 9449 section 7.2).
-pub(super) fn required_key(
+pub(super) const fn is_taken_as_sent(
     scheme: AuthScheme,
     token: Confirmation,
     accept: Accept,
-) -> Result<Option<Thumbprint>, Denial> {
+) -> Result<(), BindingError> {
     match (scheme, token) {
         (AuthScheme::Bearer, Confirmation::Key(_) | Confirmation::KeyAndCertificate(..)) => {
-            Err(BindingError::Downgrade.into())
+            Err(BindingError::Downgrade)
         }
-        (AuthScheme::Bearer, Confirmation::None) if accept.bearer => Ok(None),
-        (AuthScheme::Bearer, Confirmation::None) => Err(BindingError::BearerNotAccepted.into()),
-        (AuthScheme::Dpop, Confirmation::None | Confirmation::Certificate(_)) => {
-            Err(BindingError::Unbound.into())
+        (AuthScheme::Bearer, Confirmation::None) if accept.bearer => Ok(()),
+        (AuthScheme::Bearer, Confirmation::None) => Err(BindingError::BearerNotAccepted),
+        (AuthScheme::Bearer, Confirmation::Certificate(_)) if accept.mtls => Ok(()),
+        (AuthScheme::Bearer, Confirmation::Certificate(_)) => Err(BindingError::MtlsNotAccepted),
+        (AuthScheme::Dpop, Confirmation::None | Confirmation::Certificate(_)) => Err(BindingError::Unbound),
+        (AuthScheme::Dpop, Confirmation::Key(_) | Confirmation::KeyAndCertificate(..)) if accept.dpop => {
+            Ok(())
         }
-        (AuthScheme::Dpop, Confirmation::Key(jkt)) if accept.dpop => Ok(Some(jkt)),
-        (AuthScheme::Dpop, Confirmation::Key(_)) => Err(BindingError::DpopNotAccepted.into()),
-        // Client certificates are not asked for yet, so what is bound to one cannot be checked: absence denies
-        // (RFC 8705 section 3).
-        (AuthScheme::Bearer, Confirmation::Certificate(_))
-        | (AuthScheme::Dpop, Confirmation::KeyAndCertificate(..)) => Err(TokenError::Confirmation.into()),
+        (AuthScheme::Dpop, Confirmation::Key(_) | Confirmation::KeyAndCertificate(..)) => {
+            Err(BindingError::DpopNotAccepted)
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod gateway;
 
+use crate::certificate::{Absence, CertificateThumbprint, Shown};
 use crate::clock::UnixTime;
 use crate::dpop::{
     AcceptanceWindow, Check, CheckOutcome, Expected, NonceMint, NoncePolicy, TargetUri, Verifier, shown,
@@ -10,12 +11,13 @@ use crate::dpop::{
 use crate::issuer::fetch;
 use crate::jose::json::{Limits, Object, Value};
 use crate::jose::{Algorithm, CompactJws, JoseHeader, Sha256, Thumbprint, sha256};
+use crate::net::pem;
 use crate::token::KeySet;
 use crate::uri::{CanonicalPath, Origin, Scheme};
 use gateway::Rehearsal;
 use http::Method;
 use std::io::{Error, ErrorKind, IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use url::Url;
@@ -45,6 +47,9 @@ pub(super) struct ExplainArgs {
     /// The gateway's configuration file: its routes, issuers and rules are those that count.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["max_age", "leeway", "algorithms"])]
     config: Option<PathBuf>,
+    /// The client certificate that came with the request, a PEM file, for a token that is bound to one.
+    #[arg(long, value_name = "FILE", requires = "config")]
+    cert: Option<PathBuf>,
     /// The issuer's JWK Set, to verify the token's signature with.
     #[arg(long, value_name = "FILE_OR_URL", requires = "token")]
     jwks: Option<String>,
@@ -119,9 +124,18 @@ struct Question {
     origin: Origin,
     path: String,
     keys: Option<KeySet>,
+    certificate: Shown,
     now: UnixTime,
     window: AcceptanceWindow,
     algorithms: Vec<Algorithm>,
+}
+
+/// The client's own certificate, which stands first in its file.
+fn client_certificate(file: &Path) -> std::io::Result<CertificateThumbprint> {
+    let unread = |why: &dyn std::fmt::Display| wrong(&format!("--cert: {}: {why}", file.display()));
+    let contents = std::fs::read(file).map_err(|error| unread(&error))?;
+    let chain = pem::certificates(&contents).map_err(|error| unread(&format!("it {error}")))?;
+    chain.first().map(|own| CertificateThumbprint::of(own)).ok_or_else(|| unread(&"no certificate"))
 }
 
 /// What an access token says, if it is a JWT.
@@ -143,6 +157,7 @@ impl Question {
         });
         let algorithm =
             |name: &String| Algorithm::from_name(name).ok_or_else(|| wrong("--algorithms: not an algorithm"));
+        let certificate = args.cert.as_deref().map(client_certificate).transpose()?;
         Ok(Self {
             proof: args.proof.as_deref().map(value).transpose()?.unwrap_or_default(),
             token: args.token.as_deref().map(value).transpose()?,
@@ -151,6 +166,7 @@ impl Question {
             origin,
             path,
             keys: keys.transpose()?,
+            certificate: certificate.ok_or(Absence::NotShown),
             now: at.transpose()?.unwrap_or(now),
             window: AcceptanceWindow {
                 max_age: Duration::from_secs(args.max_age),

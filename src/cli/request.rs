@@ -2,12 +2,13 @@
 
 mod show;
 
-use super::way::{WayArguments, WayError};
+use super::way::{CertificateArguments, WayArguments, WayError};
 use crate::client::token::{self, ClientCredentials, TokenEndpoint};
 use crate::client::{Call, ClientError, Credentials, HttpClient, Proof, Sent, exchange, proof, repeat};
 use crate::clock::Clock;
 use crate::headers::AuthScheme;
-use crate::jose::{Algorithm, KeyFileError, PrivateKey};
+use crate::jose::json::{Limits, Object, Value};
+use crate::jose::{Algorithm, CompactJws, KeyFileError, PrivateKey};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
@@ -77,6 +78,8 @@ pub(super) struct RequestArgs {
     header: Vec<(HeaderName, HeaderValue)>,
     #[command(flatten)]
     way: WayArguments,
+    #[command(flatten)]
+    own: CertificateArguments,
 
     /// Print the status line and the header lines too
     #[arg(short, long, help_heading = "Output")]
@@ -94,7 +97,8 @@ pub(super) struct RequestArgs {
     /// Send no proof at all
     #[arg(long, help_heading = "What a thief would send", conflicts_with_all = ["proof", "proof_for"])]
     no_proof: bool,
-    /// Present the token as Bearer, without a proof unless --proof or --proof-for is given
+    /// Present the token as Bearer, without a proof unless --proof or --proof-for is given; with --cert ask for one without a proof, too.
+    /// (A JWT that is bound to a certificate alone is always presented so)
     #[arg(long, help_heading = "What a thief would send")]
     bearer: bool,
     /// Send the very same request again, proof included, and print that answer too
@@ -148,9 +152,12 @@ pub(super) enum Failure {
 async fn answer(args: &RequestArgs, out: &mut impl Write, err: &mut impl Write) -> Result<bool, Failure> {
     let clock = Clock::system();
     let call = call(args)?;
-    let http = args.way.client().map_err(|error| match error {
+    let http = args.way.client_with(&args.own).map_err(|error| match error {
         WayError::Client(error) => Failure::Client(error),
-        WayError::Roots(_) | WayError::Proxies(_) => Failure::Usage(error.to_string()),
+        WayError::Roots(_)
+        | WayError::Certificate(_)
+        | WayError::CertificateKey(_)
+        | WayError::Proxies(_) => Failure::Usage(error.to_string()),
     })?;
     let mut shown = Shown { include: args.include, verbose: args.verbose, out, err };
     let key = key(args)?;
@@ -165,13 +172,14 @@ async fn answer(args: &RequestArgs, out: &mut impl Write, err: &mut impl Write) 
     };
     let given = args.proof.as_ref().map(|text| text_or_file("--proof", text)).transpose()?;
     let htu = proof::htu(args.proof_for.as_ref().unwrap_or(&call.uri));
-    let fresh = !args.no_proof && (!args.bearer || args.proof_for.is_some());
+    let bearer = args.bearer || is_bound_to_certificate_alone(&token);
+    let fresh = !args.no_proof && (!bearer || args.proof_for.is_some());
     let proof = match &given {
         Some(text) => Proof::Given(text),
         None if fresh => Proof::Fresh { key: &key, htu: &htu },
         None => Proof::None,
     };
-    let scheme = if args.bearer { AuthScheme::Bearer } else { AuthScheme::Dpop };
+    let scheme = if bearer { AuthScheme::Bearer } else { AuthScheme::Dpop };
     let mut sent = exchange(&http, &call, &Credentials { scheme, token: &token, proof }, &clock).await?;
     if args.repeat
         && let Some(last) = sent.last()
@@ -284,8 +292,18 @@ async fn fetch_token(
         (None, Some(issuer)) => token::discover(http, issuer).await?,
         (None, None) => return Err(Failure::Usage("no token: give --token or --issuer".to_owned())),
     };
+    // Who means to send a Bearer token with a certificate wants one that the certificate binds.
+    let key = (!(args.own.is_given() && args.bearer)).then_some(key);
     let token = token::fetch(http, &endpoint, &credentials, key, clock).await?;
     Ok((endpoint, token))
+}
+
+/// Whether a JWT says that a certificate binds it, and no key: such tokens are sent as Bearer tokens (RFC 8705 section 3).
+fn is_bound_to_certificate_alone(token: &str) -> bool {
+    let Ok(jws) = CompactJws::split(token) else { return false };
+    let Ok(claims) = Object::parse(&jws.payload, Limits::TOKEN) else { return false };
+    let cnf = claims.get("cnf").and_then(Value::as_object);
+    cnf.is_some_and(|cnf| cnf.get("x5t#S256").is_some() && cnf.get("jkt").is_none())
 }
 
 fn new_key_algorithm(name: &str) -> Result<Algorithm, String> {

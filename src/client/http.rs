@@ -9,6 +9,7 @@ use http::{HeaderMap, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{CertificateError, RootCertStore};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct Way {
     pub connect_to: Vec<ConnectTo>,
     /// Any certificate is taken.
     pub insecure: bool,
+    /// Our own certificate, and its key, where a server asks for one.
+    pub identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
 }
 
 /// What is the matter with a server's certificate.
@@ -121,7 +124,13 @@ impl HttpClient {
     /// # Errors
     /// [`ClientError::Tls`] if the TLS library refuses its own defaults.
     pub fn new(roots: RootCertStore, proxies: &Proxies) -> Result<Self, ClientError> {
-        Self::by(Way { roots, proxies: proxies.clone(), connect_to: Vec::new(), insecure: false })
+        Self::by(Way {
+            roots,
+            proxies: proxies.clone(),
+            connect_to: Vec::new(),
+            insecure: false,
+            identity: None,
+        })
     }
 
     /// A client for plain HTTP to a neighbour.
@@ -139,10 +148,13 @@ impl HttpClient {
     pub fn by(way: Way) -> Result<Self, ClientError> {
         // Named, not the process's default: nothing else decides what this client speaks.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(way.roots)
-            .with_no_client_auth();
+            .with_root_certificates(way.roots);
+        let mut tls = match way.identity {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+            None => builder.with_no_client_auth(),
+        };
         if way.insecure {
             tls.dangerous().set_certificate_verifier(Arc::new(Anybody(provider)));
         }

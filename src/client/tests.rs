@@ -139,7 +139,7 @@ async fn a_token_request_carries_a_proof_and_follows_one_nonce() {
         resources: Vec::new(),
     };
     let key = PrivateKey::generate(Algorithm::EdDsa).unwrap();
-    let token = token::fetch(&http(), &endpoint, &who, &key, &Clock::manual(NOW)).await.unwrap();
+    let token = token::fetch(&http(), &endpoint, &who, Some(&key), &Clock::manual(NOW)).await.unwrap();
     assert_eq!((token.access_token.as_str(), token.expires_in, token.challenged), ("at", Some(60), true));
     let received = received.lock().unwrap();
     assert!(received.iter().all(|(head, _)| head.headers.contains_key("user-agent")));
@@ -163,7 +163,7 @@ async fn a_refusal_by_the_token_endpoint_says_why() {
         resources: Vec::new(),
     };
     let key = PrivateKey::generate(Algorithm::Es256).unwrap();
-    let error = token::fetch(&http(), &endpoint, &who, &key, &Clock::manual(NOW)).await.unwrap_err();
+    let error = token::fetch(&http(), &endpoint, &who, Some(&key), &Clock::manual(NOW)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "the token endpoint answered 401 Unauthorized: invalid_client (who are you)"

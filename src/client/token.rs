@@ -1,4 +1,5 @@
-//! A DPoP-bound access token by client credentials (RFC 6749 section 4.4, RFC 9449 section 5).
+//! An access token by client credentials (RFC 6749 section 4.4): bound to a key (RFC 9449 section 5), or to the client's certificate alone
+//! (RFC 8705 section 3).
 
 use super::header_value;
 use super::http::{Answer, ClientError, HttpClient};
@@ -95,7 +96,8 @@ pub async fn discover(http: &HttpClient, issuer: &str) -> Result<TokenEndpoint, 
     found.map(|(_, endpoint)| endpoint).map_err(|tried| failed(tried.to_string()))
 }
 
-/// Gets a token bound to `key`; follows one `use_dpop_nonce` challenge (RFC 9449 section 8).
+/// Gets a token bound to `key`; follows one `use_dpop_nonce` challenge (RFC 9449 section 8). Without a key no proof is sent: what binds the
+/// token then is the server's to say.
 ///
 /// # Errors
 /// [`ClientError::Token`] with what the server said, or [`ClientError::Transport`].
@@ -103,18 +105,19 @@ pub async fn fetch(
     http: &HttpClient,
     endpoint: &TokenEndpoint,
     credentials: &ClientCredentials,
-    key: &PrivateKey,
+    key: Option<&PrivateKey>,
     clock: &Clock,
 ) -> Result<Token, ClientError> {
     let ask = async |nonce: Option<&str>| {
         let htu = proof::htu(&endpoint.uri);
         let new = NewProof { method: &Method::POST, htu: &htu, token: None, nonce };
-        http.send(request(endpoint, credentials, &proof::sign(key, &new, clock.now()))?).await
+        let proof = key.map(|key| proof::sign(key, &new, clock.now()));
+        http.send(request(endpoint, credentials, proof.as_deref())?).await
     };
     let first = ask(None).await?;
     match first.token_nonce_challenge() {
-        Some(nonce) => read_token(&ask(Some(nonce)).await?, true),
-        None => read_token(&first, false),
+        Some(nonce) if key.is_some() => read_token(&ask(Some(nonce)).await?, true),
+        Some(_) | None => read_token(&first, false),
     }
 }
 
@@ -153,7 +156,7 @@ fn read_metadata(issuer: &str, body: &[u8]) -> Result<TokenEndpoint, String> {
 fn request(
     endpoint: &TokenEndpoint,
     credentials: &ClientCredentials,
-    proof: &str,
+    proof: Option<&str>,
 ) -> Result<Request<Full<Bytes>>, ClientError> {
     let mut request = Request::new(Full::new(Bytes::from(form(endpoint, credentials))));
     *request.method_mut() = Method::POST;
@@ -161,7 +164,9 @@ fn request(
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(DPOP, header_value("DPoP", proof)?);
+    if let Some(proof) = proof {
+        headers.insert(DPOP, header_value("DPoP", proof)?);
+    }
     if let (Some(secret), false) = (&credentials.client_secret, endpoint.secret_in_body) {
         let basic = client_secret_basic(&credentials.client_id, secret);
         let mut value = header_value("Authorization", &basic)?;

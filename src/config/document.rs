@@ -12,6 +12,7 @@ use super::read::{Entries, List, Read, Spot, about, choice, did_you_mean, object
 use super::tree::{Node, Placed};
 use super::value::{Fields, OrOff, Pairs, Urls, word};
 use crate::authorize::Mode;
+use crate::certificate::Format;
 use crate::dpop::NoncePolicy;
 use crate::replay::OnStart;
 use serde_json::{Map, Value, json};
@@ -78,6 +79,21 @@ section! {
         /// The networks whose X-Forwarded-* and X-Original-* headers describe the request, such as 10.0.0.0/8. Required with forward_auth
         /// and ext_authz_grpc; on a proxy listener optional, for the client's address and an X-Forwarded-Host where the front rewrites Host.
         trusted_proxies: default(List<Text>, json!([])),
+        /// Where fronts that end TLS name the certificate which their client has shown. Believed from trusted_proxies only; removed from everybody
+        /// else's requests.
+        client_certificate: optional(ClientCertificate),
+    }
+}
+
+section! {
+    /// The header in which trusted_proxies name the certificate that their client has shown, for tokens that are bound to one (RFC 8705). A front
+    /// must set or remove it in every request.
+    ClientCertificate {
+        /// Its name.
+        header: default(Text, json!("Client-Cert")),
+        /// How the certificate is written. rfc9440: a byte sequence; xfcc: Envoy's X-Forwarded-Client-Cert, with Cert; pem_urlencoded: nginx's
+        /// $ssl_client_escaped_cert, HAProxy, AWS.
+        format: default(Spot<Format>, json!("rfc9440")),
     }
 }
 
@@ -99,8 +115,11 @@ section! {
         certificate: required(Text),
         /// The PEM file of its private key.
         private_key: required(Text),
-        /// The PEM file of the authorities whose client certificates are taken (RFC 8705).
+        /// The PEM file of the authorities whose client certificates are taken (RFC 8705). No client has to show one; one that is shown must be of
+        /// theirs.
         client_ca: optional(Text),
+        /// any, instead of client_ca: any client certificate is taken, self-signed ones too, as long as the client has its key.
+        client_certificates: optional(Spot<AnyClientCertificate>),
     }
 }
 
@@ -479,6 +498,16 @@ section! {
 }
 
 words! { ListenerMode { Proxy = "proxy", ForwardAuth = "forward_auth", ExtAuthzGrpc = "ext_authz_grpc", } }
+
+words! { Format { Rfc9440 = "rfc9440", Xfcc = "xfcc", PemUrlEncoded = "pem_urlencoded", } }
+
+choice! {
+    /// Which client certificates are taken without an authority's word.
+    AnyClientCertificate {
+        /// All of them.
+        Any = "any",
+    }
+}
 
 choice! {
     /// Where used proofs are remembered.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod certificates;
+mod client_certificates;
 mod fields;
 mod files;
 mod headers;
@@ -13,7 +14,6 @@ mod origins;
 mod proofs;
 mod replay;
 mod routes;
-mod unsupported;
 mod upstreams;
 
 use super::document::{Document, Limits};
@@ -21,6 +21,7 @@ use super::problem::Findings;
 use super::read::Read;
 use super::reading::{Files, Reading};
 use crate::authorize::Policy;
+use crate::certificate::{CertificateField, ClientCertificates};
 use crate::clock::UnixTime;
 use crate::dpop::AcceptanceWindow;
 use crate::jose::{Algorithm, Password, Secret};
@@ -88,6 +89,13 @@ pub struct Plan {
     pub effective: serde_json::Value,
 }
 
+impl Plan {
+    /// The names of the fields in which fronts name the certificates of their clients.
+    pub fn certificate_fields(&self) -> impl Iterator<Item = &HeaderName> {
+        self.listeners.iter().filter_map(|listener| Some(&listener.certificate_field.as_ref()?.name))
+    }
+}
+
 /// A listener.
 #[derive(Clone, Debug)]
 pub struct ListenerPlan {
@@ -101,6 +109,8 @@ pub struct ListenerPlan {
     pub address: ListenAddress,
     /// Absent: plain HTTP.
     pub tls: Option<TlsPlan>,
+    /// Where those proxies say which certificate their client has shown.
+    pub certificate_field: Option<CertificateField>,
     /// Whose `X-Forwarded-For` is believed for the client's address, and whose `X-Forwarded-Host` for the authority; at other doors, whose
     /// description of a request.
     pub trusted_proxies: Vec<ipnet::IpNet>,
@@ -151,6 +161,8 @@ pub enum ListenerMode {
 pub struct TlsPlan {
     /// The chain, the listener's own certificate first, and its key.
     pub pair: Arc<CertifiedKey>,
+    /// Which certificates clients may show.
+    pub clients: ClientCertificates,
 }
 
 /// An issuer.

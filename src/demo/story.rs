@@ -151,7 +151,7 @@ impl<'a> Story<'a> {
             resources: Vec::new(),
         };
         let endpoint = token::discover(&http, &stage.issuer).await?;
-        let token = token::fetch(&http, &endpoint, &credentials, &key, clock).await?;
+        let token = token::fetch(&http, &endpoint, &credentials, Some(&key), clock).await?;
         let uri: Uri = stage.url("/orders").parse().map_err(|_| ClientError::Url)?;
         let call = Call { method: Method::GET, uri, headers: HeaderMap::new(), body: Bytes::new() };
         Ok(Self { stage, clock: clock.clone(), http, key, token, call, recorded: None })

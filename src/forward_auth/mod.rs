@@ -41,6 +41,9 @@ pub struct Decisions {
     /// Every route's identity headers: each is in every answer that lets a request pass.
     identity: Vec<HeaderName>,
     protected: Protected,
+    /// The fields in which fronts name their clients' certificates. They are the fronts' own; other spellings of them are not.
+    certificates: Vec<HeaderName>,
+    other_certificates: Protected,
 }
 
 /// What the front is to do with a route's credentials.
@@ -92,12 +95,20 @@ impl Decisions {
             handing_on: plan.routes.iter().map(handing_on).collect(),
             identity,
             protected: Protected::new(names()),
+            certificates: plan.certificate_fields().cloned().collect(),
+            other_certificates: Protected::new(plan.certificate_fields()),
         }
     }
 
     /// What the gate says about the request that is described.
-    async fn about(&self, described: &Described<'_>, now: UnixTime, exchange: &mut Exchange) -> Verdict {
-        match self.ask(described, now, exchange).await {
+    async fn about(
+        &self,
+        described: &Described<'_>,
+        sender: &Sender,
+        now: UnixTime,
+        exchange: &mut Exchange,
+    ) -> Verdict {
+        match self.ask(described, sender, now, exchange).await {
             Ok(Admission::Forward(admitted)) => Verdict::Pass(self.passage(described.headers, admitted)),
             Ok(Admission::Preflight(answer, _)) => {
                 Verdict::Preflight(answer, self.nobodys(described.headers))
@@ -109,12 +120,14 @@ impl Decisions {
     async fn ask<'d>(
         &'d self,
         described: &'d Described<'_>,
+        sender: &'d Sender,
         now: UnixTime,
         exchange: &mut Exchange,
     ) -> Result<Admission<'d, 'd>, Box<Refused>> {
         exchange.asks_for(&described.method, described.target.clone());
         let origin = described.headers.get(ORIGIN);
-        let question = self.question(described).map_err(|fault| self.unclear(&fault, origin, exchange))?;
+        let question =
+            self.question(described, sender).map_err(|fault| self.unclear(&fault, origin, exchange))?;
         let admission = self.gate.decide(&question, now, exchange).await;
         admission.inspect_err(|refused| told_by(described, refused, exchange))
     }
@@ -142,14 +155,14 @@ impl Decisions {
             Ok(described) => described,
             Err(fault) => return examine(Understood::Nothing(fault.error.into(), &fault.fields)),
         };
-        match self.question(&described) {
+        match self.question(&described, sender) {
             Ok(question) => examine(Understood::Question(&question, described.scheme)),
             Err(fault) => examine(Understood::Nothing(fault.error.into(), &fault.fields)),
         }
     }
 
     /// What is described, as a question to the gate.
-    fn question<'q>(&self, described: &'q Described<'q>) -> Result<Question<'q>, Fault> {
+    fn question<'q>(&self, described: &'q Described<'q>, sender: &'q Sender) -> Result<Question<'q>, Fault> {
         Ok(Question {
             method: &described.method,
             authority: Ok(described.authority),
@@ -157,6 +170,7 @@ impl Decisions {
             path: described.target.path(),
             query: described.target.query(),
             headers: described.headers,
+            certificate: &sender.certificate,
         })
     }
 

@@ -45,11 +45,15 @@ impl Decisions {
         self.without(&[], asked)
     }
 
-    /// Every identity header but these, and the client's other spellings of them: an application may take them for the same header.
+    /// Every identity header but these, and the client's other spellings of them and of certificates: an application may take them for the
+    /// same header.
     fn without(&self, set: &[(HeaderName, HeaderValue)], asked: &HeaderMap) -> Vec<HeaderName> {
         let is_set = |name: &HeaderName| set.iter().any(|(other, _)| other == name);
         let mut gone: Vec<_> = self.identity.iter().filter(|name| !is_set(name)).cloned().collect();
-        for name in asked.keys().filter(|name| self.protected.covers(name.as_str())) {
+        let is_other = |name: &HeaderName| {
+            self.other_certificates.covers(name.as_str()) && !self.certificates.contains(name)
+        };
+        for name in asked.keys().filter(|name| self.protected.covers(name.as_str()) || is_other(name)) {
             if !is_set(name) && !gone.contains(name) {
                 gone.push(name.clone());
             }

@@ -173,6 +173,7 @@ impl Located<'_, '_> {
             target,
             query: question.query,
             headers: question.headers,
+            certificate: question.certificate,
             introspected: None,
         }
     }

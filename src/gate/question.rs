@@ -1,5 +1,6 @@
 //! What a door asks the gate.
 
+use crate::certificate::Shown;
 use crate::denial::AuthorityError;
 use crate::headers::{self, X_FORWARDED_HOST};
 use crate::uri::Scheme;
@@ -23,6 +24,8 @@ pub struct Question<'q> {
     pub query: Option<&'q str>,
     /// The headers: credentials, proof, and what a browser says.
     pub headers: &'q HeaderMap,
+    /// The client's certificate, as far as somebody who is believed says that it is the client's.
+    pub certificate: &'q Shown,
 }
 
 /// The authorities that a request names.

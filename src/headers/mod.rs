@@ -18,7 +18,7 @@ pub use names::{
 };
 pub use protected::Protected;
 pub use read::{Repeated, ascii, is_chunked_at_most, is_tchar, is_token, is_token68, lists, only, tokens};
-pub use reserved::is_reserved;
+pub use reserved::{is_reserved, may_carry_certificate};
 pub use strip::{Keep, strip_request, strip_response};
 pub use table::Kind;
 

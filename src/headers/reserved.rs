@@ -49,3 +49,8 @@ pub fn is_reserved(name: &str) -> bool {
     });
     elsewhere || letters.starts_with(b"xforwarded") || RESERVED.contains(&letters.as_slice())
 }
+
+/// Whether a front may name its client's certificate under this name: it is one of those that fronts do it under, or means nothing else.
+pub fn may_carry_certificate(name: &str) -> bool {
+    row(name).is_some_and(|row| row.kind == Kind::Certificate) || !is_reserved(name)
+}

@@ -6,7 +6,7 @@ use super::{AccessLog, Metrics};
 use crate::clock::{Stopwatch, UnixTime};
 use crate::denial::Denial;
 use crate::headers::X_REQUEST_ID;
-use crate::jose::Thumbprint;
+use crate::jose::{Sha256, Thumbprint};
 use crate::names::{ListenerId, RouteId, UpstreamId};
 use crate::token::{Confirmation, VerifiedToken};
 use crate::uri::CanonicalPath;
@@ -340,6 +340,13 @@ impl Record {
         }
     }
 
+    fn x5t(&self) -> Option<Sha256> {
+        match self.token.as_ref()?.confirmation() {
+            Confirmation::None | Confirmation::Key(_) => None,
+            Confirmation::Certificate(x5t) | Confirmation::KeyAndCertificate(_, x5t) => Some(x5t),
+        }
+    }
+
     /// How long the upstream took, or has taken so far where the client went away first.
     fn upstream_duration(&self, total: Duration) -> Option<Duration> {
         self.upstream?;
@@ -379,7 +386,7 @@ impl Record {
         let metrics = &*self.observer.metrics;
         let (decision, reason) = self.decision.labels().unwrap_or(("none", "-"));
         let claim = |name| self.token.as_ref()?.claim(name)?.as_str();
-        let mut jkt = [0_u8; 43];
+        let (mut jkt, mut x5t) = ([0_u8; 43], [0_u8; 43]);
         let line = Line {
             time: self.began.saturating_add(total),
             warn,
@@ -397,7 +404,8 @@ impl Record {
             binding: self.binding().as_str(),
             sub: claim("sub"),
             client_id: claim("client_id"),
-            jkt: self.jkt().and_then(|key| encode(key, &mut jkt)),
+            jkt: self.jkt().and_then(|key| encode(key.as_bytes(), &mut jkt)),
+            x5t: self.x5t().and_then(|certificate| encode(&certificate, &mut x5t)),
             skew: self.skew,
             findings: &self.findings,
             upstream: self.upstream.map(|upstream| metrics.upstream_name(upstream)),
@@ -424,8 +432,8 @@ impl Drop for Exchange {
 }
 
 /// The thumbprint as clients know it, in 43 characters on the stack.
-fn encode(jkt: Thumbprint, text: &mut [u8; 43]) -> Option<&[u8]> {
-    let length = URL_SAFE_NO_PAD.encode_slice(jkt.as_bytes(), text).ok()?;
+fn encode<'t>(thumbprint: &Sha256, text: &'t mut [u8; 43]) -> Option<&'t [u8]> {
+    let length = URL_SAFE_NO_PAD.encode_slice(thumbprint, text).ok()?;
     text.get(..length)
 }
 

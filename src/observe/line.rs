@@ -28,6 +28,7 @@ pub(super) struct Line<'a> {
     pub(super) sub: Option<&'a str>,
     pub(super) client_id: Option<&'a str>,
     pub(super) jkt: Option<&'a [u8]>,
+    pub(super) x5t: Option<&'a [u8]>,
     pub(super) skew: Option<f64>,
     /// What else is said of a refusal, by name.
     pub(super) findings: &'a [Finding],
@@ -111,6 +112,9 @@ impl Line<'_> {
         }
         if let Some(jkt) = self.jkt {
             to.plain(name!("jkt"), jkt);
+        }
+        if let Some(x5t) = self.x5t {
+            to.plain(name!("x5t"), x5t);
         }
         if let Some(skew) = self.skew {
             to.seconds(name!("skew"), skew);
@@ -240,6 +244,7 @@ mod tests {
             sub: Some("alice \"the\" first\n\u{2028}"),
             client_id: Some("app"),
             jkt: Some(b"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"),
+            x5t: None,
             skew: Some(-0.25),
             findings: &[],
             upstream: Some("legacy"),

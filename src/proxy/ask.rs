@@ -6,7 +6,7 @@ use crate::uri::Scheme;
 use http::request::Parts;
 
 /// The request as a question to the gate.
-pub(super) fn question<'q>(head: &'q Parts, sender: &Sender) -> Question<'q> {
+pub(super) fn question<'q>(head: &'q Parts, sender: &'q Sender) -> Question<'q> {
     Question {
         method: &head.method,
         authority: Authority::of(head, sender.trusted),
@@ -14,5 +14,6 @@ pub(super) fn question<'q>(head: &'q Parts, sender: &Sender) -> Question<'q> {
         path: head.uri.path(),
         query: head.uri.query(),
         headers: &head.headers,
+        certificate: &sender.certificate,
     }
 }

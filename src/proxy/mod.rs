@@ -98,8 +98,9 @@ impl Proxy {
             let before = before.and_then(|before| before.upstreams.get(plan.id));
             (plan.id, Upstream::after(before, plan, &clock))
         };
-        let protected =
-            Arc::new(Protected::new(plan.routes.iter().flat_map(|route| route.policy.identity.names())));
+        let identity = plan.routes.iter().flat_map(|route| route.policy.identity.names());
+        let certificates = plan.certificate_fields();
+        let protected = Arc::new(Protected::new(identity.chain(certificates)));
         let names = Arc::clone(&protected);
         let trailers = TrailerFilter::new(move |fields| strip_request_trailers(fields, &names));
         Self {

@@ -6,6 +6,7 @@ use super::drain::{Ending, LastCall};
 use super::listen::Arrival;
 use super::malformed::{Traffic, Watched, check_http2};
 use super::takeover::Takeover;
+use super::tls::ClientCertificate;
 use crate::names::ListenerId;
 use crate::net::Ahead;
 use bytes::Bytes;
@@ -49,6 +50,8 @@ pub struct Peer {
     pub listener: ListenerId,
     /// Whether the connection is TLS.
     pub tls: bool,
+    /// The certificate that it was begun with. Whether it still counts is not said here.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// What is spoken on it.
     pub protocol: Protocol,
     /// When the listener stops.
@@ -94,27 +97,27 @@ pub trait Door: Send + Sync + 'static {
 pub(super) async fn run<S: Serve>(socket: TcpStream, address: SocketAddr, arrival: &Arrival<S>) {
     // Only latency is at stake, and the connection works without.
     socket.set_nodelay(true).ok();
-    let peer = |protocol| {
+    let peer = |protocol, certificate| {
         let (listener, ending) = (arrival.listener, arrival.drain.ending());
-        Arc::new(Peer { address, listener, tls: arrival.tls.is_some(), protocol, ending })
+        Arc::new(Peer { address, listener, tls: arrival.tls.is_some(), certificate, protocol, ending })
     };
     let Some(tls) = &arrival.tls else {
-        if let Some(begun) = http1(socket, peer(Protocol::Http1), arrival).await {
-            http2(begun, peer(Protocol::Http2), arrival).await;
+        if let Some(begun) = http1(socket, peer(Protocol::Http1, None), arrival).await {
+            http2(begun, peer(Protocol::Http2, None), arrival).await;
         }
         return;
     };
     // A drain does not cut it off: the client's first request may come with its end.
-    let handshake = tokio::time::timeout(arrival.limits.handshake, tls.acceptor().accept(socket));
-    let socket = match handshake.await {
-        Ok(Ok(socket)) => socket,
+    let handshake = tokio::time::timeout(arrival.limits.handshake, tls.accept(socket));
+    let (socket, certificate) = match handshake.await {
+        Ok(Ok(accepted)) => accepted,
         Ok(Err(error)) => return arrival.refusals(address).handshake(&error),
         Err(late) => return arrival.refusals(address).handshake(&late),
     };
     // By ALPN alone (RFC 9113 section 3.2).
     if socket.get_ref().1.alpn_protocol() == Some(b"h2") {
-        http2(Begun { socket, read: Bytes::new() }, peer(Protocol::Http2), arrival).await;
-    } else if let Some(begun) = http1(socket, peer(Protocol::Http1), arrival).await {
+        http2(Begun { socket, read: Bytes::new() }, peer(Protocol::Http2, certificate), arrival).await;
+    } else if let Some(begun) = http1(socket, peer(Protocol::Http1, certificate), arrival).await {
         arrival.refusals(address).malformed(&"HTTP/2 over TLS without ALPN");
         refuse_http2(begun.socket).await;
     }

@@ -21,4 +21,4 @@ pub use handed_over::{HandedOver, HandedOverError};
 pub use listen::Listener;
 pub use sender::Sender;
 pub use takeover::{ClientSocket, Takeover};
-pub use tls::Tls;
+pub use tls::{ClientCertificate, Clients, Tls};

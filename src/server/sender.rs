@@ -1,6 +1,7 @@
 //! Who sent a request, as far as we believe it.
 
 use super::Peer;
+use crate::certificate::{Absence, Shown};
 use http::HeaderMap;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -14,14 +15,16 @@ pub struct Sender {
     pub tls: bool,
     /// The TCP peer's address.
     pub peer: IpAddr,
+    /// The certificate of the client, as far as somebody who is believed says that it is the client's.
+    pub certificate: Shown,
 }
 
 impl Sender {
-    /// The sender behind this peer; `trusted` are the proxies of its listener.
+    /// The sender behind this peer, so far without a certificate; `trusted` are the proxies of its listener.
     pub fn of(peer: &Peer, trusted: &[IpNet]) -> Self {
         let address = peer.address.ip().to_canonical();
         let trusted = trusted.iter().any(|network| network.contains(&address));
-        Self { trusted, tls: peer.tls, peer: address }
+        Self { trusted, tls: peer.tls, peer: address, certificate: Err(Absence::NotAsked) }
     }
 
     /// The same where the peer, which is believed, names the other end of its own connection.

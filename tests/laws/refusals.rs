@@ -19,14 +19,14 @@ proptest! {
     /// Every reason there is, on every kind of route, whatever the client tried.
     #[test]
     fn every_challenge_can_be_read_to_the_letter(
-        accept in prop::sample::select(vec![(true, false), (false, true), (true, true)]),
+        accept in prop::sample::select(vec![(true, false, false), (false, false, true), (true, false, true), (false, true, false), (true, true, false)]),
         // RFC 6749 section 3.3: any scope that a route may be configured with.
         scopes in prop::collection::vec("[!#-\\[\\]-~]{1,12}", 0..4),
         used in prop::sample::select(vec![None, Some(AuthScheme::Dpop), Some(AuthScheme::Bearer)]),
         algorithms in prop::sample::subsequence(
             vec![Algorithm::Es256, Algorithm::EdDsa, Algorithm::Ps256, Algorithm::Es384], 1..4),
     ) {
-        let accept = Accept { dpop: accept.0, bearer: accept.1 };
+        let accept = Accept { dpop: accept.0, mtls: accept.1, bearer: accept.2 };
         let policy = Policy { accept, scopes, ..policy(NoncePolicy::Off) };
         let challenges = Challenges::new(&algorithms);
         for (denial, _) in all() {

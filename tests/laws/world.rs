@@ -5,6 +5,7 @@
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, header::HOST};
 use keyproof::authorize::{Accept, Asked, Authorizer, Mode, Permit, Policy, Refusal};
+use keyproof::certificate::Absence;
 use keyproof::clock::{Clock, UnixTime};
 use keyproof::dpop::{AcceptanceWindow, NonceMint, NoncePolicy, TargetUri, Verifier};
 use keyproof::headers::DPOP;
@@ -66,7 +67,7 @@ pub(crate) fn usual() -> Authorizer {
 pub(crate) fn policy(nonce: NoncePolicy) -> Policy {
     let header = (HeaderName::from_static("x-auth-subject"), "sub".to_owned());
     Policy {
-        accept: Accept { dpop: true, bearer: false },
+        accept: Accept { dpop: true, mtls: false, bearer: false },
         public: false,
         mode: Mode::Enforce,
         nonce,
@@ -123,7 +124,14 @@ pub(crate) fn ask(
     now: UnixTime,
 ) -> Result<Permit, Refusal> {
     let target = TargetUri { origin: &ORIGIN, path: "/orders" };
-    let asked = Asked { method: &Method::GET, target, query: None, headers, introspected: None };
+    let asked = Asked {
+        method: &Method::GET,
+        target,
+        query: None,
+        headers,
+        certificate: &Err(Absence::NotAsked),
+        introspected: None,
+    };
     let verified = authorizer.verify(policy, &asked, now)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(authorizer.spend(verified, now, &Clock::manual(now)))

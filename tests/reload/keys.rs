@@ -63,8 +63,21 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
         (
             "listeners[].tls.client_ca",
             PUBLIC,
-            "name: public, address: \"127.0.0.1:0\", tls: { certificate: tls.crt, private_key: tls.key, client_ca: tls.crt } }",
-            Refused("a client certificate is not supported yet"),
+            "name: public, address: \"127.0.0.1:0\", tls: { certificate: tls.crt, private_key: tls.key, client_ca: none.crt } }",
+            Refused("cannot read \"none.crt\""),
+        ),
+        ("listeners[].tls.client_certificates", PUBLIC, PUBLIC, Elsewhere),
+        (
+            "listeners[].client_certificate.header",
+            PUBLIC,
+            "name: public, address: \"127.0.0.1:0\", trusted_proxies: [127.0.0.1], client_certificate: { header: Host } }",
+            Refused("\"Host\" has a meaning of its own and cannot carry a certificate"),
+        ),
+        (
+            "listeners[].client_certificate.format",
+            PUBLIC,
+            "name: public, address: \"127.0.0.1:0\", trusted_proxies: [127.0.0.1], client_certificate: { format: xfcc } }",
+            Refused("only the format rfc9440 has a header of its own"),
         ),
         (
             "listeners[].mode",

@@ -175,8 +175,20 @@ impl Http {
 
 /// A `CheckRequest` about this `HttpRequest`, whose client has this address.
 pub fn check_request(http: Message, client: &str) -> Message {
+    check_request_of(http, source(client))
+}
+
+/// The same where the client has shown this certificate.
+pub fn check_request_from(http: Message, client: &str, certificate: &str) -> Message {
+    check_request_of(http, source(client).bytes(4, "spiffe://a.test/b").bytes(5, certificate))
+}
+
+fn source(client: &str) -> Message {
     let address = Message::default().number(1, 0).bytes(2, client).number(3, 54321);
-    let source = Message::default().message(1, Message::default().message(1, address));
+    Message::default().message(1, Message::default().message(1, address))
+}
+
+fn check_request_of(http: Message, source: Message) -> Message {
     let time = Message::default().message(1, Message::default().number(1, 1_700_000_000));
     let extension = Message::default().bytes(1, "virtual_host").bytes(2, "all");
     let attributes = Message::default()

@@ -18,6 +18,7 @@ pub const ROUTES: &str = r#"
   - { name: orders, match: { path: /orders, methods: [GET] }, upstream: legacy, scopes: ["orders:read"] }
   - { name: nonce, match: { path: /nonce }, upstream: legacy, nonce: required }
   - { name: bearer, match: { path: /bearer }, upstream: legacy, accept: [bearer] }
+  - { name: mtls, match: { path: /mtls }, upstream: legacy, accept: [mtls] }
   - { name: public, match: { path: /public }, upstream: legacy, public: true }"#;
 
 /// Makes a request to this gateway.
@@ -31,7 +32,7 @@ pub enum Case {
     Started(&'static str, Make),
     /// By this request to a gateway with these settings, after a good one.
     AfterAGoodOne(&'static str, Make),
-    /// Where the trouble itself is made: in `tests/replay` and `tests/tokens`; or at another door: in `tests/doors`.
+    /// Where the trouble itself is made: in `tests/replay`, `tests/tokens` and `tests/certificates`; or at another door: in `tests/doors`.
     Elsewhere,
 }
 
@@ -129,6 +130,11 @@ cases! {
         sent(|house| get("/orders", &[("authorization", &format!("Bearer {}", house.token(json!({ "cnf": null }))))]));
     Denial::Binding(BindingError::DpopNotAccepted) => Denial::Binding(BindingError::DpopNotAccepted),
         sent(|house| get("/bearer", &[("authorization", &format!("DPoP {}", house.token(json!({}))))]));
+    Denial::Binding(BindingError::MtlsNotAccepted) => Denial::Binding(BindingError::MtlsNotAccepted),
+        sent(|house| get("/bearer", &[("authorization", &bound_to_a_certificate(house))]));
+    Denial::Binding(BindingError::CertificateMissing) => Denial::Binding(BindingError::CertificateMissing),
+        sent(|house| get("/mtls", &[("authorization", &bound_to_a_certificate(house))]));
+    Denial::Binding(BindingError::Certificate) => Denial::Binding(BindingError::Certificate), Case::Elsewhere;
     Denial::Binding(BindingError::Unbound) => Denial::Binding(BindingError::Unbound),
         with_token(|house| house.token(json!({ "cnf": null })));
     Denial::Binding(BindingError::Key) => Denial::Binding(BindingError::Key),
@@ -216,6 +222,11 @@ pub const DOWN: &str = r#"  - { name: down, issuer: "https://down.test", audienc
 
 fn with_proof(token: &str, proof: &str) -> String {
     get("/orders", &[("authorization", &format!("DPoP {token}")), ("dpop", proof)])
+}
+
+/// Credentials with a token that a certificate binds.
+fn bound_to_a_certificate(house: &House) -> String {
+    format!("Bearer {}", house.token(json!({ "cnf": { "x5t#S256": "a".repeat(42) + "A" } })))
 }
 
 /// A good request whose proof has this `jti`; the same token every time.

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Empty, Full, combinators::BoxBody};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use keyproof::certificate::ClientCertificates;
 use keyproof::net::pem;
 use keyproof::server::{Drained, Limits, Tls};
 use keyproof::upstream::UpstreamError;
@@ -396,7 +397,7 @@ async fn a_certificate_is_exchanged_while_it_serves() {
     assert_eq!(tls.not_after().unwrap().as_secs(), 1_893_456_000);
     old.handshake(gateway.address, &[]).await.unwrap();
 
-    tls.exchange(new.pair()).unwrap();
+    tls.exchange(new.pair(), &ClientCertificates::NotAsked).unwrap();
     assert_eq!(tls.not_after().unwrap().as_secs(), 1_924_992_000);
     new.handshake(gateway.address, &[]).await.unwrap();
     old.handshake(gateway.address, &[]).await.expect_err("the old certificate");

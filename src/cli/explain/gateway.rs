@@ -61,6 +61,7 @@ impl Rehearsal {
             path: url.path(),
             query: url.query(),
             headers: &headers,
+            certificate: &question.certificate,
         };
         let (origin, path, route) = match gate::route_of(&self.plan, &asked) {
             Ok(found) => found,
@@ -70,8 +71,14 @@ impl Rehearsal {
             }
         };
         let target = TargetUri { origin: &origin, path: &path };
-        let asked =
-            Asked { method: asked.method, target, query: asked.query, headers: &headers, introspected: None };
+        let asked = Asked {
+            method: asked.method,
+            target,
+            query: asked.query,
+            headers: &headers,
+            certificate: &question.certificate,
+            introspected: None,
+        };
         let mut rows = vec![Row::new("route", CheckOutcome::Passed, self.served(), route.name.clone())];
         rows.extend(self.checks(question, route, &asked));
         Ok((self.summary(route), rows))
@@ -148,6 +155,7 @@ impl Rehearsal {
         }
         let mut accept: Vec<&str> = Vec::new();
         accept.extend(policy.accept.dpop.then_some("dpop"));
+        accept.extend(policy.accept.mtls.then_some("mtls"));
         accept.extend(policy.accept.bearer.then_some("bearer"));
         let issuers = policy.issuers.iter().filter_map(|id| self.authorizer.issuers.issuer(*id));
         let issuers: Vec<_> = issuers.map(|issuer| issuer.rules.name.as_str()).collect();

@@ -16,6 +16,7 @@ pub(super) fn args(proof: &str, method: &str, url: &str, at: Option<f64>) -> Exp
         token: None,
         method: method.to_owned(),
         url: url.to_owned(),
+        cert: None,
         jwks: None,
         at,
         max_age: 60,

@@ -28,6 +28,7 @@ fn the_arguments_agree_with_each_other() {
         &["--token", "t"][..],
         &["--issuer", "http://127.0.0.1:1", "--client-id", "me"],
         &["--token-endpoint", "http://127.0.0.1:1/t", "--client-id", "me", "--client-secret", "s"],
+        &["--token", "t", "--cert", "a.pem", "--cert-key", "a.key"],
         &["--token", "t", "--bearer", "--repeat", "-iv", "-d", "x", "-H", "a: b", "-H", "a: c"],
     ] {
         parse(good).unwrap();
@@ -39,6 +40,7 @@ fn the_arguments_agree_with_each_other() {
         &["--token", "t", "--no-proof", "--proof", "p"],
         &["--token", "t", "--key", "a", "--save-key", "b"],
         &["--token", "t", "--algorithm", "RS256"],
+        &["--token", "t", "--cert-key", "a.key"],
         &["--token", "t", "-H", "no colon"],
     ] {
         parse(bad).unwrap_err();
@@ -53,6 +55,7 @@ async fn arguments_that_cannot_be_used_exit_with_64() {
         (&["--token", "@/nowhere/token"], "--token: /nowhere/token"),
         (&["--token", "t", "--key", "/nowhere/key"], "--key: /nowhere/key"),
         (&["--token", "t", "--cacert", "/nowhere/ca"], "--cacert: /nowhere/ca"),
+        (&["--token", "t", "--cert", "/nowhere/cert"], "--cert: /nowhere/cert"),
     ] {
         let (out, err, code) = run_with(arguments).await;
         assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(64)), "{arguments:?}");

@@ -1,6 +1,6 @@
 //! The files that the configuration names: read once here, so that `check` finds what `serve` would.
 
-use super::{Surroundings, certificates};
+use super::{Surroundings, certificates, client_certificates};
 use crate::config::document::Tls;
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
@@ -78,14 +78,15 @@ pub(super) fn tls(tls: &Tls, around: &Surroundings<'_>, findings: &mut Findings)
             .filter(|(_, chain)| certificates::servable(name, chain, findings));
     }
     let key = tls.private_key.as_ref().and_then(|name| pem(name, around.files, pem::private_key, findings));
+    let clients = client_certificates::asked(tls, around.files, findings);
     let ((_, chain), (_, key)) = (chain?, key?);
     let (certificate_name, name) = (tls.certificate.as_ref()?, tls.private_key.as_ref()?);
     certificates::note(certificate_name, &chain, around, findings);
     let pair = pair(chain, &key, name, findings)?;
-    Some(TlsPlan { pair: Arc::new(pair) })
+    Some(TlsPlan { pair: Arc::new(pair), clients: clients? })
 }
 
-/// Who vouches for the servers of an upstream.
+/// Who vouches for a peer: for the servers of an upstream or of an issuer, for clients.
 pub(super) fn authorities(
     name: &Text,
     files: &Files<'_>,
@@ -94,8 +95,7 @@ pub(super) fn authorities(
     let (_, found) = pem(name, files, pem::certificates, findings)?;
     if let Some(place) = found.iter().position(|certificate| anchor_from_trusted_cert(certificate).is_err()) {
         let what = format!("{}: certificate {} cannot be read", name.path(), place.saturating_add(1));
-        let help =
-            "name a PEM file with the certificates of the authorities that issue the servers' certificates";
+        let help = "name a PEM file with the certificates of the authorities that issue the other side's certificates";
         findings.problem(&name.place, what, help);
         return None;
     }

@@ -1,6 +1,6 @@
 //! Listeners.
 
-use super::{ListenAddress, ListenerMode, ListenerPlan, Surroundings, files, names, unsupported};
+use super::{ListenAddress, ListenerMode, ListenerPlan, Surroundings, client_certificates, files, names};
 use crate::config::document::{Document, Listener};
 use crate::config::problem::Findings;
 use crate::config::read::Spot;
@@ -17,7 +17,7 @@ pub(super) fn plan(
     ids: &mut Register<ListenerId>,
     findings: &mut Findings,
 ) -> Vec<ListenerPlan> {
-    unsupported::note(document, findings);
+    client_certificates::warn_of_none(document, findings);
     let Some(listeners) = &document.listeners else { return Vec::new() };
     if listeners.is_empty() {
         findings.problem(
@@ -27,11 +27,12 @@ pub(super) fn plan(
         );
     }
     names::check("listener", listeners.items.iter().map(|listener| &listener.name), findings);
-    listeners.items.iter().filter_map(|listener| one(listener, around, ids, findings)).collect()
+    listeners.items.iter().filter_map(|listener| one(listener, document, around, ids, findings)).collect()
 }
 
 fn one(
     listener: &Listener,
+    document: &Document,
     around: &Surroundings<'_>,
     ids: &mut Register<ListenerId>,
     findings: &mut Findings,
@@ -40,21 +41,33 @@ fn one(
     let tls = listener.tls.as_ref().map(|tls| files::tls(tls, around, findings));
     let trusted_proxies: Vec<IpNet> =
         listener.trusted_proxies.items.iter().filter_map(|text| network(text, findings)).collect();
-    if listener.mode.value != ListenerMode::Proxy {
-        who_may_ask(listener, findings);
-    }
+    let certificate_field = client_certificates::field(listener, document, findings);
+    who_is_trusted(listener, findings);
     let (text, address) = address?;
     if listener.tls.is_none() {
         warn_of_plain_http(text, &address, findings);
     }
     let name = listener.name.as_ref()?.value.clone();
     let mode = listener.mode.value;
-    Some(ListenerPlan { id: ids.id(&name), name, mode, address, tls: tls.flatten(), trusted_proxies })
+    Some(ListenerPlan {
+        id: ids.id(&name),
+        name,
+        mode,
+        address,
+        tls: tls.flatten(),
+        certificate_field,
+        trusted_proxies,
+    })
 }
 
-/// Who is trusted here says what a client asked for: nobody by default, and not a whole data centre.
-fn who_may_ask(listener: &Listener, findings: &mut Findings) {
-    if listener.trusted_proxies.is_empty() {
+/// Who is trusted says what a client asked for, or which certificate it showed: nobody by default, and not a whole data centre.
+fn who_is_trusted(listener: &Listener, findings: &mut Findings) {
+    let says = match (listener.mode.value, &listener.client_certificate) {
+        (ListenerMode::ForwardAuth | ListenerMode::ExtAuthzGrpc, _) => "what a client asked for",
+        (ListenerMode::Proxy, Some(_)) => "which certificate a client has",
+        (ListenerMode::Proxy, None) => return,
+    };
+    if listener.mode.value != ListenerMode::Proxy && listener.trusted_proxies.is_empty() {
         findings.problem(
             &listener.trusted_proxies.place,
             "a listener that answers other proxies trusts none of them",
@@ -67,10 +80,7 @@ fn who_may_ask(listener: &Listener, findings: &mut Findings) {
             IpNet::V6(network) => network.prefix_len() < 64,
         };
         if text.value.parse().is_ok_and(wide) {
-            let what = format!(
-                "{} is a wide network: whoever is in it can say what a client asked for",
-                text.shown()
-            );
+            let what = format!("{} is a wide network: whoever is in it can say {says}", text.shown());
             findings.warn(
                 &text.place,
                 what,

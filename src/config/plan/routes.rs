@@ -212,7 +212,7 @@ fn policy(route: &Route, document: &Document, ids: &mut Names, findings: &mut Fi
     Policy {
         issuers,
         introspection,
-        accept: Accept { dpop: takes(Token::Dpop), bearer: takes(Token::Bearer) },
+        accept: Accept { dpop: takes(Token::Dpop), mtls: takes(Token::Mtls), bearer: takes(Token::Bearer) },
         public: route.public.value,
         mode: route.mode.value,
         nonce: route.nonce.value,

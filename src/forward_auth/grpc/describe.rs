@@ -4,6 +4,7 @@
 //! say the same. The client's own `X-Forwarded-*` describe nothing here.
 
 use super::messages::{Attributes, CheckRequest, Field, HttpRequest};
+use crate::certificate::{Format, Shown};
 use crate::denial::DescriptionError::{Contradictory, Malformed, Missing, Repeated};
 use crate::forward_auth::described::{Described, Fault, ToldBy, is_same_authority, method, scheme, target};
 use crate::gate::Authority;
@@ -23,6 +24,8 @@ pub(super) struct Asked {
     pseudo: Vec<(&'static str, Bytes)>,
     /// The other end of the front's own connection.
     pub(super) source: Option<IpAddr>,
+    /// The certificate that the client has shown to the front.
+    pub(super) certificate: Shown,
 }
 
 const PSEUDO: [&str; 4] = [":method", ":path", ":authority", ":scheme"];
@@ -34,6 +37,8 @@ impl Asked {
     /// They cannot be headers, or are there in two ways.
     pub(super) fn of(request: CheckRequest) -> Result<Self, Fault> {
         let Attributes { source, request } = request.attributes.unwrap_or_default();
+        let certificate = source.as_ref().map_or(&[][..], |source| &source.certificate);
+        let certificate = Format::PemUrlEncoded.read(certificate);
         let mut http = request
             .and_then(|request| request.http)
             .ok_or_else(|| Fault::in_field(Missing, "attributes.request.http"))?;
@@ -47,7 +52,7 @@ impl Asked {
         // More than a map has room for are no headers either, and no reason to panic: the front might let pass what it could not ask about.
         let room = HeaderMap::try_with_capacity(fields.len());
         let headers = room.map_err(|_| Fault::in_field(Malformed, name))?;
-        let mut asked = Self { http, headers, pseudo: Vec::new(), source: None };
+        let mut asked = Self { http, headers, pseudo: Vec::new(), source: None, certificate };
         for field in fields {
             asked.take(field).ok_or_else(|| Fault::in_field(Malformed, name))?;
         }

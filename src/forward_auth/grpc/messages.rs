@@ -28,6 +28,9 @@ pub(super) struct Attributes {
 pub(super) struct Source {
     #[prost(message, optional, tag = "1")]
     pub(super) address: Option<Address>,
+    /// PEM, percent-encoded, where Envoy is told to send it (`include_peer_certificate`).
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(super) certificate: Bytes,
 }
 
 /// `envoy.config.core.v3.Address`.

@@ -163,6 +163,8 @@ impl ExtAuthz {
             Ok(asked) => asked,
             Err(fault) => return Ok(self.refuse(&fault, None, exchange)),
         };
+        // What the front says of the client: it has ended the client's TLS.
+        let sender = &Sender { certificate: asked.certificate, ..*sender };
         exchange.client(self.client(&asked, listener, sender));
         exchange.is_about(&asked.headers);
         let described = asked.described();
@@ -179,7 +181,7 @@ impl ExtAuthz {
         };
         // The message was waited for.
         let now = self.decisions.entrance.now();
-        let verdict = self.decisions.about(&described, now, exchange).await;
+        let verdict = self.decisions.about(&described, sender, now, exchange).await;
         exchange.status(verdict.status());
         Ok(answer::of(verdict))
     }

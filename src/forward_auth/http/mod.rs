@@ -61,7 +61,7 @@ impl ForwardAuth {
             Ok(described) => described,
             Err(fault) => return self.0.refuse(&fault, head.headers.get(ORIGIN), exchange),
         };
-        match self.0.about(&described, now, exchange).await {
+        match self.0.about(&described, sender, now, exchange).await {
             Verdict::Pass(passage) => {
                 let answer = answer::allow(passage, exchange.request_id());
                 // Those who are here too have their turn first. So answers go out in bunches: each by itself would wake its receiver, at up

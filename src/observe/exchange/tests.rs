@@ -129,6 +129,6 @@ fn the_level_is_warn_for_trouble_of_our_own_alone() {
 #[test]
 fn a_thumbprint_is_written_as_clients_know_it() {
     let mut text = [0; 43];
-    let encoded = encode(Thumbprint::new([0xff; 32]), &mut text).unwrap();
+    let encoded = encode(&[0xff; 32], &mut text).unwrap();
     assert_eq!(encoded, b"__________________________________________8");
 }

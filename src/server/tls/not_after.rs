@@ -1,8 +1,8 @@
 //! When a certificate expires (RFC 5280 section 4.1), read without a parser for the rest of it.
 
+use crate::certificate::{SEQUENCE, element};
 use crate::clock::UnixTime;
 
-const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -29,24 +29,6 @@ pub(super) fn of(certificate: &[u8]) -> Option<UnixTime> {
             moment(digits(text.get(..4)?)?, text.get(4..)?)
         }
     }
-}
-
-/// The contents of the element at the front, which has this tag, and what follows it.
-fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (first, rest) = der.split_first()?;
-    let (length, rest) = rest.split_first()?;
-    let (length, rest) = match *length {
-        short @ 0..=0x7F => (usize::from(short), rest),
-        long @ 0x81..=0x84 => {
-            let (octets, rest) = rest.split_at_checked(usize::from(long & 0x7F))?;
-            let length = octets
-                .iter()
-                .try_fold(0usize, |sum, octet| sum.checked_mul(256)?.checked_add((*octet).into()))?;
-            (length, rest)
-        }
-        _ => return None,
-    };
-    (*first == tag).then(|| rest.split_at_checked(length)).flatten()
 }
 
 fn digits(text: &[u8]) -> Option<i64> {

@@ -72,6 +72,7 @@ fn asks_for_more(policy: &Policy, than: &Policy) -> bool {
         && (than.public
             || (than.accept.bearer && !policy.accept.bearer)
             || (than.accept.dpop && !policy.accept.dpop)
+            || (than.accept.mtls && !policy.accept.mtls)
             || (required(policy) && !required(than))
             || (enforced(policy) && !enforced(than))
             || policy.scopes.iter().any(|scope| !than.scopes.contains(scope))
