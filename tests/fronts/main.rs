@@ -4,6 +4,8 @@
 
 // `cfg(test)` is always set here; it says that these modules, helpers included, are tests.
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod front;
@@ -53,6 +55,42 @@ mod each {
     async fn envoy_over_grpc() {
         table::holds(&kinds::ENVOY_GRPC).await;
         table::proofs_are_refused(&kinds::ENVOY_GRPC_JOINING).await;
+    }
+}
+
+/// Those that end TLS name their client's certificate.
+#[cfg(test)]
+mod ends_tls {
+    use super::certificates;
+
+    #[tokio::test]
+    async fn nginx() {
+        certificates::are_believed(&certificates::NGINX).await;
+    }
+
+    #[tokio::test]
+    async fn haproxy() {
+        certificates::are_believed(&certificates::HAPROXY).await;
+    }
+
+    #[tokio::test]
+    async fn caddy() {
+        certificates::are_believed(&certificates::CADDY).await;
+    }
+
+    #[tokio::test]
+    async fn caddy_new() {
+        certificates::are_believed(&certificates::CADDY_NEW).await;
+    }
+
+    #[tokio::test]
+    async fn envoy() {
+        certificates::are_believed(&certificates::ENVOY).await;
+    }
+
+    #[tokio::test]
+    async fn envoy_over_grpc() {
+        certificates::are_believed(&certificates::ENVOY_GRPC).await;
     }
 }
 

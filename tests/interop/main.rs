@@ -51,7 +51,7 @@ fn dpop_with_plain_fetch_gets_through_and_its_traffic_is_worthless() {
 
 #[test]
 fn every_client_follows_a_nonce_that_both_servers_require() {
-    let Some(world) = World::start(&Needs { nonce: true }) else { return };
+    let Some(world) = World::start(&Needs { nonce: true, ..Needs::default() }) else { return };
     for script in ["oauth4webapi.mjs", "openid-client.mjs", "dpop.mjs"] {
         let journey = travel(&world, script, "/strict", "ES256");
         the_upstream_saw_who_asks(&journey.seen, "/strict");
@@ -65,7 +65,7 @@ fn every_client_follows_a_nonce_that_both_servers_require() {
 #[test]
 fn keyproof_request_gets_its_token_from_a_server_that_is_not_ours() {
     for nonce in [false, true] {
-        let Some(world) = World::start(&Needs { nonce }) else { return };
+        let Some(world) = World::start(&Needs { nonce, ..Needs::default() }) else { return };
         for client in ["basic", "post"] {
             let answered = world.request(&[
                 "GET",
@@ -112,6 +112,59 @@ fn an_opaque_token_gets_through_until_it_is_revoked() {
     assert_eq!(told, ["basic", "orders:read", world.issuer.as_str()]);
     let stolen = world.request(&["GET", &world.url("/orders/7"), "-i", "--token", token]);
     assert!(stolen.out.starts_with("HTTP/1.1 401"), "{}", stolen.out);
+}
+
+/// RFC 8705: the token passes with the certificate that it was issued to, and with no other.
+#[test]
+fn a_token_that_is_bound_to_a_certificate_is_worthless_without_it() {
+    let Some(world) = World::start(&Needs { certificates: true, ..Needs::default() }) else { return };
+    let (own, other) = (world.client("own"), world.client("other"));
+    let argument = serde_json::json!({
+        "issuer": world.issuer, "clientId": "mtls", "resource": RESOURCE, "scope": "orders:read",
+        "url": world.url("/bound"), "ca": std::fs::read_to_string(world.file("tls.crt")).unwrap(),
+        "clients": { "own": own, "other": other },
+    });
+    let printed: Value = serde_json::from_str(&world.node.run("mtls.mjs", &argument)).unwrap();
+    let log = world.log();
+    assert_eq!(
+        (&printed["status"], &printed["other"], &printed["none"]),
+        (&200.into(), &401.into(), &401.into()),
+        "{printed}\n{log}"
+    );
+    assert!(printed["tokenType"].as_str().unwrap().eq_ignore_ascii_case("Bearer"));
+    let seen: Value = serde_json::from_str(printed["body"].as_str().unwrap()).unwrap();
+    assert_eq!(seen["headers"]["x-auth-client"], "mtls");
+    assert!(log.contains("certificate_mismatch") && log.contains("certificate_missing"), "{log}");
+
+    // The same with our own client, which presents such a token as Bearer by itself.
+    let [cacert, cert, key] =
+        ["tls.crt", "own.crt", "own.key"].map(|name| world.file(name).display().to_string());
+    let url = world.url("/bound");
+    let with = |more: &[&str]| world.request(&[&["GET", &url, "--cacert", &cacert][..], more].concat());
+    let issued = [
+        "--issuer",
+        &world.issuer,
+        "--client-id",
+        "mtls",
+        "--client-secret",
+        "mtls-secret",
+        "--resource",
+        RESOURCE,
+        "--scope",
+        "orders:read",
+        "--bearer",
+    ];
+    let answered = with(&[&["--cert", &cert, "--cert-key", &key][..], &issued].concat());
+    assert_eq!(answered.code, 0, "{}{}", answered.out, answered.err);
+    let token = printed["token"].as_str().unwrap();
+    let answered = with(&["--cert", &cert, "--cert-key", &key, "--token", token]);
+    assert_eq!(answered.code, 0, "{}{}", answered.out, answered.err);
+    let stolen = with(&["--token", token, "-i"]);
+    assert!(
+        stolen.code == 1 && stolen.out.contains("401") && stolen.out.contains("invalid_token"),
+        "{}",
+        stolen.out
+    );
 }
 
 /// Runs a client script from discovery to the API's answer, which must be a success.

@@ -1,12 +1,14 @@
 // A real authorization server on a free port of loopback: oidc-provider with DPoP, resource indicators and JWT access tokens; for the
 // resource with /opaque behind it opaque ones, which it can be asked about and which it revokes.
-// Argument: JSON { resource, requireNonce }. Prints one line of JSON, { issuer }, when it listens; ends when stdin does.
+// With tls it speaks https, asks for client certificates, and binds the tokens of the client mtls to what was shown (RFC 8705).
+// Argument: JSON { resource, requireNonce, tls: { cert, key } or null }. Prints one line of JSON, { issuer }, when it listens; ends when stdin does.
 import { randomBytes } from 'node:crypto'
 import http from 'node:http'
+import https from 'node:https'
 import { exportJWK, generateKeyPair } from 'jose'
 import { Provider } from 'oidc-provider'
 
-const { resource, requireNonce } = JSON.parse(process.argv[2])
+const { resource, requireNonce, tls } = JSON.parse(process.argv[2])
 
 async function signingKey(alg, kid) {
   const { privateKey } = await generateKeyPair(alg, { extractable: true })
@@ -25,9 +27,10 @@ function client(id, more) {
   }
 }
 
-const server = http.createServer()
+// Whose certificate it is does not matter: tokens are bound to it, and the secret says who the client is.
+const server = tls ? https.createServer({ ...tls, requestCert: true, rejectUnauthorized: false }) : http.createServer()
 server.listen(0, '127.0.0.1', async () => {
-  const issuer = `http://127.0.0.1:${server.address().port}`
+  const issuer = `${tls ? 'https' : 'http'}://127.0.0.1:${server.address().port}`
   const provider = new Provider(issuer, {
     jwks: { keys: [await signingKey('ES256', 'es'), await signingKey('Ed25519', 'ed')] },
     clientDefaults: { id_token_signed_response_alg: 'ES256' },
@@ -35,6 +38,7 @@ server.listen(0, '127.0.0.1', async () => {
       client('basic'),
       client('post', { token_endpoint_auth_method: 'client_secret_post' }),
       client('gateway'),
+      ...(tls ? [client('mtls', { dpop_bound_access_tokens: false, tls_client_certificate_bound_access_tokens: true })] : []),
     ],
     scopes: ['orders:read', 'orders:write'],
     features: {
@@ -43,6 +47,11 @@ server.listen(0, '127.0.0.1', async () => {
       introspection: { enabled: true },
       revocation: { enabled: true },
       dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => requireNonce },
+      mTLS: {
+        enabled: Boolean(tls),
+        certificateBoundAccessTokens: true,
+        getCertificate: (ctx) => ctx.req.socket.getPeerX509Certificate(),
+      },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo(_ctx, asked) {

@@ -5,6 +5,7 @@ use crate::wire::{self, Response, Upstream, Wire};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub(crate) const RESOURCE: &str = "https://orders.example/api";
 pub(crate) struct Needs {
     /// The authorization server demands a nonce too.
     pub(crate) nonce: bool,
+    /// Both servers speak https and ask for client certificates.
+    pub(crate) certificates: bool,
 }
 
 /// Everything that runs, until it is dropped.
@@ -25,6 +28,7 @@ pub(crate) struct Needs {
 pub(crate) struct World {
     pub(crate) node: Node,
     pub(crate) issuer: String,
+    scheme: &'static str,
     wire: Wire,
     upstream: Upstream,
     gateway: SocketAddr,
@@ -44,8 +48,10 @@ impl World {
     /// Starts everything and waits until the gateway is ready; `None` where node is missing.
     pub(crate) fn start(needs: &Needs) -> Option<Self> {
         let node = Node::find()?;
-        let mut provider =
-            node.start("provider.mjs", &json!({ "resource": RESOURCE, "requireNonce": needs.nonce }));
+        let files = tempfile::tempdir().unwrap();
+        let tls = needs.certificates.then(|| certificate(files.path(), "tls"));
+        let mut provider = node
+            .start("provider.mjs", &json!({ "resource": RESOURCE, "requireNonce": needs.nonce, "tls": tls }));
         let mut line = String::new();
         BufReader::new(provider.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let issuer = serde_json::from_str::<Value>(&line).unwrap()["issuer"].as_str().unwrap().to_owned();
@@ -53,8 +59,8 @@ impl World {
         let upstream = Upstream::start();
         let (gateway, admin) = (free_address(), free_address());
         let wire = Wire::to(gateway);
-        let files = tempfile::tempdir().unwrap();
         let configuration = configuration(gateway, admin, wire.address, &issuer, upstream.address);
+        let configuration = if needs.certificates { securely(&configuration) } else { configuration };
         std::fs::write(files.path().join("keyproof.yaml"), configuration).unwrap();
         std::fs::write(files.path().join("introspection"), "gateway-secret\n").unwrap();
         let log = std::fs::File::create(files.path().join("log")).unwrap();
@@ -66,15 +72,26 @@ impl World {
             .stderr(log)
             .spawn()
             .unwrap();
+        let scheme = if needs.certificates { "https" } else { "http" };
         let mut world =
-            Self { node, issuer, wire, upstream, gateway, files, processes: vec![serve, provider] };
+            Self { node, issuer, scheme, wire, upstream, gateway, files, processes: vec![serve, provider] };
         world.wait_until_ready(admin);
         Some(world)
     }
 
     /// The public URL of a path: that of the wire.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.wire.address)
+        format!("{}://{}{path}", self.scheme, self.wire.address)
+    }
+
+    /// A file of this world.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    /// A client that nobody vouches for: its certificate and its key, which are in `NAME.crt` and `NAME.key`, too.
+    pub(crate) fn client(&self, name: &str) -> Value {
+        certificate(self.files.path(), name)
     }
 
     /// The last request that a client sent, to the letter.
@@ -137,6 +154,24 @@ impl Drop for World {
 /// An address that was free a moment ago: the file must name it before the gateway listens.
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Writes a certificate for loopback and its key into a folder.
+fn certificate(folder: &Path, name: &str) -> Value {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    std::fs::write(folder.join(format!("{name}.crt")), &cert).unwrap();
+    std::fs::write(folder.join(format!("{name}.key")), &key).unwrap();
+    json!({ "cert": cert, "key": key })
+}
+
+/// The same with https on both sides, and a route for certificates.
+fn securely(configuration: &str) -> String {
+    let tls = "  - name: public\n    tls: { certificate: tls.crt, private_key: tls.key, client_certificates: any }\n";
+    let text = configuration.replacen("  - name: public\n", tls, 1);
+    let text = text.replacen("public_origins: [\"http:", "public_origins: [\"https:", 1);
+    let text = text.replacen("    audiences:", "    ca: tls.crt\n    audiences:", 1);
+    text + "  - { name: bound, match: { path: /bound }, upstream: echo, accept: [mtls], scopes: [\"orders:read\"] }\n"
 }
 
 fn configuration(
