@@ -30,6 +30,10 @@ async fn reason(house: &House, client: &Client, path: &str, scheme: &str, token:
     reason
 }
 
+/// What binds the token, how it is sent; what must be in `accept`, or why it never is taken; why not where that is missing; whether the
+/// certificate counts.
+type Row = (Value, &'static str, Result<&'static str, &'static str>, &'static str, bool);
+
 #[tokio::test]
 async fn each_token_needs_its_scheme_its_place_in_accept_and_every_one_of_its_bindings() {
     let house = house(&Authority::new("nobody"), ANY, ROUTES).await;
@@ -42,9 +46,7 @@ async fn each_token_needs_its_scheme_its_place_in_accept_and_every_one_of_its_bi
         ("other", Client::new(&house.certificate, Some(&other))),
         ("none", Client::new(&house.certificate, None)),
     ];
-    // What binds the token, how it is sent; what must be in `accept`, or why it never is taken; why not where that is missing; whether the
-    // certificate counts.
-    let table: [(Value, &str, Result<&str, &str>, &str, bool); 8] = [
+    let table: [Row; 8] = [
         (Value::Null, "Bearer", Ok("bearer"), "bearer_not_accepted", false),
         (Value::Null, "DPoP", Err("token_unbound"), "", false),
         (certificate.clone(), "Bearer", Ok("mtls"), "mtls_not_accepted", true),

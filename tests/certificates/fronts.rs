@@ -63,12 +63,13 @@ fn base64(bytes: &[u8]) -> String {
     bytes.chunks(3).map(group).collect()
 }
 
-#[tokio::test]
-async fn each_format_names_one_certificate_or_none() {
-    let (alice, mallory) = (Identity::self_signed(), Identity::self_signed());
-    let (a, m) = (&alice.der, &mallory.der);
+/// What stands in the lines of the header, and what becomes of the request.
+type Case = (Vec<String>, &'static str);
+
+/// What a listener says of its header, and what is read of it where a token is bound to the certificate `a`.
+fn cases(a: &CertificateDer<'_>, m: &CertificateDer<'_>) -> [(&'static str, Vec<Case>); 3] {
     let missing = "certificate_missing";
-    let table: [(&str, Vec<(Vec<String>, &str)>); 3] = [
+    [
         (
             "{ }",
             vec![
@@ -130,8 +131,13 @@ async fn each_format_names_one_certificate_or_none() {
                 (vec![rfc9440(a)], missing),
             ],
         ),
-    ];
-    for (field, cases) in table {
+    ]
+}
+
+#[tokio::test]
+async fn each_format_names_one_certificate_or_none() {
+    let (alice, mallory) = (Identity::self_signed(), Identity::self_signed());
+    for (field, cases) in cases(&alice.der, &mallory.der) {
         let house = behind_a_front(field).await;
         let name = ["x-forwarded-client-cert", "x-ssl-client-cert", "client-cert"];
         let name = name.into_iter().find(|name| field.to_lowercase().contains(name)).unwrap_or("client-cert");

@@ -1,9 +1,8 @@
 //! Tokens that are bound to a client certificate (RFC 8705), before the whole gateway.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    clippy::panic,
     reason = "helpers of tests are tests"
 )]
 

@@ -125,6 +125,17 @@ impl World {
         std::fs::read_to_string(self.files.path().join("log")).unwrap()
     }
 
+    /// Waits until the gateway has logged this.
+    pub(crate) fn logs(&self, text: &str) {
+        for _ in 0..600 {
+            if self.log().contains(text) {
+                return;
+            }
+            sleep(Duration::from_millis(50));
+        }
+        panic!("{text} is not in the log:\n{}", self.log());
+    }
+
     fn wait_until_ready(&mut self, admin: SocketAddr) {
         for _ in 0..600 {
             if let Some(code) = self.processes[0].try_wait().unwrap() {
