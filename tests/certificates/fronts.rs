@@ -1,12 +1,13 @@
 //! Certificates that a front names in a header.
 
+use crate::base64::encode as base64;
 use crate::client::Client;
 use crate::handshake::house;
 use crate::identity::{Authority, Identity};
 use keyproof::jose::sha256;
 use rustls::pki_types::CertificateDer;
 use serde_json::json;
-use support::gateway::{House, get};
+use support::gateway::{House, get, request};
 
 const ROUTES: &str = r#"
   - { name: orders, match: { path: /orders }, upstream: legacy, accept: [mtls] }
@@ -47,20 +48,6 @@ fn escaped_by_aws(der: &CertificateDer<'_>) -> String {
 fn xfcc(der: &CertificateDer<'_>) -> String {
     let hash: String = sha256(&[der]).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("Hash={hash};Cert=\"{}\";Subject=\"CN=\\\"a, b; Cert=c\\\"\";URI=", escaped(der))
-}
-
-/// base64, by nobody's library.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let group = |group: &[u8]| {
-        let bits = (0..3).fold(0, |bits, at| bits << 8 | usize::from(*group.get(at).unwrap_or(&0)));
-        let digit = |at: usize| match at > group.len() {
-            true => '=',
-            false => char::from(DIGITS[bits >> (18 - 6 * at) & 63]),
-        };
-        (0..4).map(digit).collect::<String>()
-    };
-    bytes.chunks(3).map(group).collect()
 }
 
 /// What stands in the lines of the header, and what becomes of the request.
@@ -184,8 +171,17 @@ async fn whoever_is_not_the_front_names_no_certificate_and_no_spelling_of_it_rea
             assert_eq!(house.send(get("/orders", &headers)).await.status, 401, "{spelling}");
             assert_eq!(house.send(get("/public", &headers)).await.status, 200, "{spelling}");
         }
+        // Nor as a trailer, nor does it help to name it in Connection.
+        let named = get("/public", &[("connection", field), (field, &value)]);
+        assert_eq!(house.send(named).await.status, 200);
+        let head = request(
+            "POST",
+            "/public",
+            &[("transfer-encoding", "chunked"), ("te", "trailers"), ("trailer", field)],
+        );
+        assert_eq!(house.send(format!("{head}2\r\nok\r\n0\r\n{field}: {value}\r\n\r\n")).await.status, 200);
         let seen = house.upstream.seen();
-        assert_eq!(seen.len(), 2 + spellings.len());
+        assert_eq!(seen.len(), 4 + spellings.len());
         for seen in seen {
             assert!(seen.headers.iter().all(|(_, found)| *found != value), "{seen:?}");
         }

@@ -60,6 +60,14 @@ impl Identity {
         Self { key: Self::self_signed().key, ..self.clone() }
     }
 
+    /// Its certificate and its key, as files have them.
+    pub(crate) fn pem(&self) -> (String, String) {
+        let block = |label: &str, der: &[u8]| {
+            format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", crate::base64::encode(der))
+        };
+        (block("CERTIFICATE", &self.der), block("PRIVATE KEY", &self.key))
+    }
+
     /// `cnf` of a token that is bound to it.
     pub(crate) fn cnf(&self) -> Value {
         json!({ "x5t#S256": self.thumbprint() })

@@ -3,12 +3,16 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     reason = "helpers of tests are tests"
 )]
 
+mod base64;
 #[cfg(test)]
 mod bindings;
 mod client;
+#[cfg(test)]
+mod command;
 #[cfg(test)]
 mod doors;
 #[cfg(test)]

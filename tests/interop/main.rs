@@ -119,12 +119,25 @@ fn an_opaque_token_gets_through_until_it_is_revoked() {
 fn a_token_that_is_bound_to_a_certificate_is_worthless_without_it() {
     let Some(world) = World::start(&Needs { certificates: true, ..Needs::default() }) else { return };
     let (own, other) = (world.client("own"), world.client("other"));
-    let argument = serde_json::json!({
-        "issuer": world.issuer, "clientId": "mtls", "resource": RESOURCE, "scope": "orders:read",
-        "url": world.url("/bound"), "ca": std::fs::read_to_string(world.file("tls.crt")).unwrap(),
-        "clients": { "own": own, "other": other },
-    });
-    let printed: Value = serde_json::from_str(&world.node.run("mtls.mjs", &argument)).unwrap();
+    let travel = |resource: &str| -> Value {
+        let argument = serde_json::json!({
+            "issuer": world.issuer, "clientId": "mtls", "resource": resource, "scope": "orders:read",
+            "url": world.url("/bound"), "ca": std::fs::read_to_string(world.file("tls.crt")).unwrap(),
+            "clients": { "own": own, "other": other },
+        });
+        serde_json::from_str(&world.node.run("mtls.mjs", &argument)).unwrap()
+    };
+    // Nobody can read it but its issuer, which says what it is bound to.
+    let opaque = travel(&format!("{RESOURCE}/opaque"));
+    assert!(!opaque["token"].as_str().unwrap().contains('.'), "{opaque}");
+    assert_eq!(
+        (&opaque["status"], &opaque["other"]),
+        (&200.into(), &401.into()),
+        "{opaque}\n{}",
+        world.log()
+    );
+
+    let printed = travel(RESOURCE);
     let log = world.log();
     assert_eq!(
         (&printed["status"], &printed["other"], &printed["none"]),

@@ -13,6 +13,10 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Clients are told by name whom we trust, so that they can choose a certificate. Names of so many bytes are too many for the message: clients are
+/// told none then, which means that they choose for themselves (RFC 8446 section 4.2.4).
+const MAX_NAMES: usize = 16 * 1024;
+
 /// A client's certificate, which it has the key of: the handshake proved that.
 #[derive(Debug)]
 pub struct ClientCertificate {
@@ -69,7 +73,11 @@ impl Clients {
             ClientCertificates::Any => Some(Arc::new(AnyCertificate(provider()))),
             ClientCertificates::Of(authorities) => {
                 let roots = Arc::new(net::tls::roots(authorities.certificates()));
-                let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+                let names = roots.subjects().iter().map(|name| name.as_ref().len()).sum::<usize>();
+                let mut builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+                if names > MAX_NAMES {
+                    builder = builder.clear_root_hint_subjects();
+                }
                 let verifier = builder.allow_unauthenticated().build();
                 Some(verifier.map_err(|error| Error::General(error.to_string()))?)
             }
