@@ -23,6 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     inner: Client<net::Connector, Full<Bytes>>,
+    shows_certificate: bool,
 }
 
 /// How to get there, and whom to believe.
@@ -151,6 +152,7 @@ impl HttpClient {
         let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(way.roots);
+        let shows_certificate = way.identity.is_some();
         let mut tls = match way.identity {
             Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
             None => builder.with_no_client_auth(),
@@ -161,7 +163,12 @@ impl HttpClient {
         let connector = net::connector_to(&way.proxies, tls, way.connect_to);
         // A silent second try would look like a replay: a proof is sent once or not at all.
         let inner = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector);
-        Ok(Self { inner })
+        Ok(Self { inner, shows_certificate })
+    }
+
+    /// Whether it has a certificate of its own, for servers that ask for one.
+    pub const fn shows_certificate(&self) -> bool {
+        self.shows_certificate
     }
 
     /// Sends one request and reads its answer whole. `User-Agent` and `Accept` are added where they are missing.

@@ -87,7 +87,7 @@ pub async fn discover(http: &HttpClient, issuer: &str) -> Result<TokenEndpoint, 
             let uri = place.as_str().parse().map_err(|_| "not a URL".to_owned())?;
             let answer = http.send(get(uri)).await.map_err(|error| error.to_string())?;
             match answer.status {
-                StatusCode::OK => read_metadata(&issuer, &answer.body),
+                StatusCode::OK => read_metadata(&issuer, &answer.body, http.shows_certificate()),
                 status => Err(format!("answered {status}")),
             }
         }
@@ -134,16 +134,25 @@ struct Metadata {
     issuer: Option<String>,
     token_endpoint: Option<String>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    mtls_endpoint_aliases: Option<Aliases>,
 }
 
-fn read_metadata(issuer: &str, body: &[u8]) -> Result<TokenEndpoint, String> {
+/// Where clients with a certificate go instead (RFC 8705 section 5).
+#[derive(Deserialize)]
+struct Aliases {
+    token_endpoint: Option<String>,
+}
+
+fn read_metadata(issuer: &str, body: &[u8], with_certificate: bool) -> Result<TokenEndpoint, String> {
     let metadata: Metadata =
         serde_json::from_slice(body).map_err(|e| format!("the metadata cannot be read: {e}"))?;
     let named = metadata.issuer.ok_or("the metadata names no issuer")?;
     if named != issuer {
         return Err(format!("the metadata is of another issuer: {named}"));
     }
-    let endpoint = metadata.token_endpoint.ok_or("the metadata names no token_endpoint")?;
+    let alias = metadata.mtls_endpoint_aliases.filter(|_| with_certificate);
+    let alias = alias.and_then(|aliases| aliases.token_endpoint);
+    let endpoint = alias.or(metadata.token_endpoint).ok_or("the metadata names no token_endpoint")?;
     let uri = endpoint.parse().map_err(|_| "its token_endpoint is not a URL".to_owned())?;
     // Absent means client_secret_basic alone (RFC 8414 section 2).
     let secret_in_body = metadata.token_endpoint_auth_methods_supported.is_some_and(|methods| {
@@ -252,16 +261,16 @@ mod tests {
     #[test]
     fn metadata_of_another_issuer_is_refused() {
         let body = br#"{"issuer":"https://evil.example","token_endpoint":"https://evil.example/token"}"#;
-        assert!(read_metadata("https://id.example.com", body).unwrap_err().contains("another issuer"));
+        assert!(read_metadata("https://id.example.com", body, false).unwrap_err().contains("another issuer"));
         let null = br#"{"issuer":null,"token_endpoint":"https://evil.example/token"}"#;
-        assert!(read_metadata("https://id.example.com", null).unwrap_err().contains("no issuer"));
+        assert!(read_metadata("https://id.example.com", null, false).unwrap_err().contains("no issuer"));
     }
 
     #[test]
     fn the_secret_goes_where_the_metadata_says() {
         let metadata = |methods: &str| {
             let text = format!(r#"{{"issuer":"i","token_endpoint":"https://i/t"{methods}}}"#);
-            read_metadata("i", text.as_bytes()).unwrap().secret_in_body
+            read_metadata("i", text.as_bytes(), false).unwrap().secret_in_body
         };
         assert!(!metadata(""));
         assert!(!metadata(r#","token_endpoint_auth_methods_supported":null"#));
@@ -269,6 +278,22 @@ mod tests {
             r#","token_endpoint_auth_methods_supported":["client_secret_post","client_secret_basic"]"#
         ));
         assert!(metadata(r#","token_endpoint_auth_methods_supported":["client_secret_post"]"#));
+    }
+
+    /// RFC 8705 section 5.
+    #[test]
+    fn a_client_with_a_certificate_goes_where_one_is_asked_for() {
+        let aliases = r#""mtls_endpoint_aliases":{"token_endpoint":"https://mtls.i/t"}"#;
+        for (aliases, with_certificate, expected) in [
+            (aliases, true, "https://mtls.i/t"),
+            (aliases, false, "https://i/t"),
+            (r#""mtls_endpoint_aliases":{}"#, true, "https://i/t"),
+            (r#""mtls_endpoint_aliases":null"#, true, "https://i/t"),
+        ] {
+            let text = format!(r#"{{"issuer":"i","token_endpoint":"https://i/t",{aliases}}}"#);
+            let endpoint = read_metadata("i", text.as_bytes(), with_certificate).unwrap();
+            assert_eq!(endpoint.uri, expected, "{aliases}");
+        }
     }
 
     #[test]

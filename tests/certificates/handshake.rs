@@ -69,6 +69,36 @@ async fn a_certificate_is_taken_from_whoever_has_its_key_and_for_whom_somebody_v
     }
 }
 
+/// It would be kept with the connection and in every ticket.
+#[tokio::test]
+async fn a_chain_that_nobody_vouches_for_is_short() {
+    let house = house(&Authority::new("ours"), ANY, ROUTES).await;
+    let alice = Identity::self_signed();
+    for (others, passes) in [(2, true), (60, false)] {
+        let client = Client::new(&house.certificate, Some(&alice.with_others(others)));
+        let answered = client.ask(house.gateway, &with_token_of(&house, &alice)).await;
+        assert_eq!(answered.is_ok_and(|answer| answer.status == 200), passes, "{others}");
+    }
+}
+
+/// More authorities than the message has room for names: clients are told none of them.
+#[tokio::test]
+async fn there_may_be_as_many_authorities_as_the_file_has_room_for() {
+    let ours = Authority::new("ours");
+    let house = house(&ours, CLIENT_CA, ROUTES).await;
+    let many = Authority::many(800);
+    std::fs::write(house.folder().join("clients.crt"), many + &ours.pem()).unwrap();
+    house.reload().await.unwrap();
+    let client = ours.client();
+    for version in [&TLS12, &TLS13] {
+        for (identity, status) in [(Some(&client), 200), (None, 401)] {
+            let connection = Client::of(&house.certificate, version, identity);
+            let answer = connection.ask(house.gateway, &with_token_of(&house, &client)).await.unwrap();
+            assert_eq!(answer.status, status, "{:?}", version.version);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_stolen_token_is_refused_and_the_log_says_why() {
     let house = house(&Authority::new("ours"), ANY, ROUTES).await;

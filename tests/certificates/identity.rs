@@ -14,6 +14,8 @@ pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 #[derive(Clone)]
 pub(crate) struct Identity {
     pub(crate) der: CertificateDer<'static>,
+    /// What else it shows.
+    others: Vec<CertificateDer<'static>>,
     key: Vec<u8>,
 }
 
@@ -27,6 +29,19 @@ impl Authority {
 
     pub(crate) fn pem(&self) -> String {
         self.0.pem()
+    }
+
+    /// So many with long names, in PEM.
+    pub(crate) fn many(count: usize) -> String {
+        let key = KeyPair::generate().unwrap();
+        let one = |number: usize| {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(rcgen::DnType::CommonName, format!("{number:064}"));
+            params.distinguished_name.push(rcgen::DnType::OrganizationName, format!("{number:064}"));
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.self_signed(&key).unwrap().pem()
+        };
+        (0..count).map(one).collect()
     }
 
     /// A client that it vouches for.
@@ -44,7 +59,7 @@ impl Authority {
         let mut params = CertificateParams::new(vec!["client.test".to_owned()]).unwrap();
         params.extended_key_usages = vec![usage];
         let certificate = params.signed_by(&key, &self.0).unwrap();
-        Identity { der: certificate.der().clone(), key: key.serialize_der() }
+        Identity { der: certificate.der().clone(), others: Vec::new(), key: key.serialize_der() }
     }
 }
 
@@ -52,12 +67,17 @@ impl Identity {
     /// One that nobody vouches for.
     pub(crate) fn self_signed() -> Self {
         let made = rcgen::generate_simple_self_signed(vec!["client.test".to_owned()]).unwrap();
-        Self { der: made.cert.der().clone(), key: made.signing_key.serialize_der() }
+        Self { der: made.cert.der().clone(), others: Vec::new(), key: made.signing_key.serialize_der() }
     }
 
     /// Its certificate in the hands of somebody who has another key.
     pub(crate) fn stolen(&self) -> Self {
         Self { key: Self::self_signed().key, ..self.clone() }
+    }
+
+    /// The same with so many certificates after its own.
+    pub(crate) fn with_others(&self, count: usize) -> Self {
+        Self { others: vec![Self::self_signed().der; count], ..self.clone() }
     }
 
     /// Its certificate and its key, as files have them.
@@ -81,6 +101,7 @@ impl Identity {
     pub(crate) fn certified_key(&self) -> Arc<CertifiedKey> {
         let key = PrivatePkcs8KeyDer::from(self.key.clone()).into();
         let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
-        Arc::new(CertifiedKey::new(vec![self.der.clone()], key))
+        let chain = [std::slice::from_ref(&self.der), &self.others].concat();
+        Arc::new(CertifiedKey::new(chain, key))
     }
 }

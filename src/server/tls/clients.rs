@@ -17,6 +17,9 @@ use std::time::Duration;
 /// told none then, which means that they choose for themselves (RFC 8446 section 4.2.4).
 const MAX_NAMES: usize = 16 * 1024;
 
+/// How long a chain may be that nobody vouches for, in bytes: it is kept with the connection and in tickets, and anybody may show one.
+const MAX_CHAIN: usize = 16 * 1024;
+
 /// A client's certificate, which it has the key of: the handshake proved that.
 #[derive(Debug)]
 pub struct ClientCertificate {
@@ -127,9 +130,13 @@ impl ClientCertVerifier for AnyCertificate {
     fn verify_client_cert(
         &self,
         certificate: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
+        others: &[CertificateDer<'_>],
         _: pki_types::UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        let length = |sum: usize, certificate: &CertificateDer<'_>| sum.saturating_add(certificate.len());
+        if others.iter().fold(certificate.len(), length) > MAX_CHAIN {
+            return Err(CertificateError::BadEncoding.into());
+        }
         match webpki::EndEntityCert::try_from(certificate) {
             Ok(_) => Ok(ClientCertVerified::assertion()),
             Err(_) => Err(CertificateError::BadEncoding.into()),
