@@ -69,6 +69,11 @@ mod ends_tls {
     }
 
     #[tokio::test]
+    async fn nginx_that_asks() {
+        certificates::are_believed(&certificates::NGINX_ASKS).await;
+    }
+
+    #[tokio::test]
     async fn haproxy() {
         certificates::are_believed(&certificates::HAPROXY).await;
     }

@@ -17,26 +17,32 @@ use tokio_rustls::TlsConnector;
 const ROUTES: &str = r#"
   - { name: orders, match: { path: /orders }, upstream: legacy, accept: [mtls] }
   - { name: public, match: { path: /public }, upstream: legacy, public: true }"#;
+const DECISIONS: &str = "mode: forward_auth, trusted_proxies: [127.0.0.1/32]";
 const PUBLIC: &str = "name: public, address: \"127.0.0.1:0\"";
 
 /// A front, and where it says it.
 pub(crate) struct Names {
     kind: &'static Kind,
-    /// Its file in `certificates/`.
+    /// Its file in `certificates/`; or in `deploy/front`, where it asks as that has it.
     file: &'static str,
     /// What the listener says; `None`: it asks over gRPC.
     field: Option<&'static str>,
+    asks: bool,
 }
 
 pub(crate) const NGINX: Names = Names {
     kind: &kinds::NGINX,
     file: "nginx.conf",
     field: Some("{ header: X-SSL-Client-Cert, format: pem_urlencoded }"),
+    asks: false,
 };
+/// With what is commented out in the shipped file.
+pub(crate) const NGINX_ASKS: Names = Names { asks: true, ..NGINX };
 pub(crate) const HAPROXY: Names = Names {
     kind: &kinds::HAPROXY,
     file: "haproxy.cfg",
     field: Some("{ header: Client-Cert, format: rfc9440 }"),
+    asks: false,
 };
 pub(crate) const CADDY: Names = Names { kind: &kinds::CADDY, file: "Caddyfile", ..HAPROXY };
 pub(crate) const CADDY_NEW: Names = Names { kind: &kinds::CADDY_NEW, ..CADDY };
@@ -44,25 +50,32 @@ pub(crate) const ENVOY: Names = Names {
     kind: &kinds::ENVOY,
     file: "envoy.yaml",
     field: Some("{ header: X-Forwarded-Client-Cert, format: xfcc }"),
+    asks: false,
 };
-pub(crate) const ENVOY_GRPC: Names = Names { kind: &kinds::ENVOY_GRPC, file: "envoy-grpc.yaml", field: None };
+pub(crate) const ENVOY_GRPC: Names =
+    Names { kind: &kinds::ENVOY_GRPC, file: "envoy-grpc.yaml", field: None, asks: false };
 
 /// Whoever has the certificate passes, whoever has not does not, and what a client writes itself says nothing.
 pub(crate) async fn are_believed(front: &'static Names) {
     let house = House::with_doors(ROUTES, "").await;
     if let Some(field) = front.field {
-        let trusting = format!("{PUBLIC}, trusted_proxies: [127.0.0.1/32], client_certificate: {field}");
-        house.reload_with(PUBLIC, &trusting).await;
+        let (listener, trust) = if front.asks {
+            (DECISIONS, DECISIONS.to_owned())
+        } else {
+            (PUBLIC, format!("{PUBLIC}, trusted_proxies: [127.0.0.1/32]"))
+        };
+        house.reload_with(listener, &format!("{trust}, client_certificate: {field}")).await;
     }
     let [alice, mallory] = clients(house.folder());
     let address = free_address();
-    let behind = if front.field.is_some() { house.gateway } else { (front.kind.asks)(&house) };
+    let forwards = front.field.is_some() && !front.asks;
+    let behind = if forwards { house.gateway } else { (front.kind.asks)(&house) };
     let edit = |name: &str, text: String| {
         if name != front.file {
             return text;
         }
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fronts/certificates").join(name);
-        let text = std::fs::read_to_string(own).unwrap();
+        let text = if front.asks { with_certificates(&text) } else { std::fs::read_to_string(own).unwrap() };
         text.replace("8443", &address.port().to_string())
             .replace("FOLDER", &house.folder().display().to_string())
     };
@@ -89,11 +102,20 @@ pub(crate) async fn are_believed(front: &'static Names) {
             assert_eq!(answered, status, "{}, {lies:?}:\n{}", front.kind.name, running.said());
         }
     }
-    if front.field.is_some() {
+    if forwards {
         let seen = house.upstream.seen();
         let named = seen.iter().flat_map(|seen| &seen.headers).find(|(name, _)| name.contains("cert"));
         assert_eq!(named, None, "what fronts say of certificates ends here");
     }
+}
+
+/// What ends TLS in nginx's shipped file, and the line that it has for that.
+fn with_certificates(shipped: &str) -> String {
+    let tls = "listen 127.0.0.1:8443 ssl; ssl_certificate FOLDER/tls.crt; ssl_certificate_key FOLDER/tls.key; \
+        ssl_client_certificate FOLDER/clients.crt; ssl_verify_client optional; listen 127.0.0.1:8080;";
+    let line = "proxy_set_header X-SSL-Client-Cert";
+    assert!(shipped.contains(&format!("# {line}")), "the line is there");
+    shipped.replacen("listen 127.0.0.1:8080;", tls, 1).replacen(&format!("# {line}"), line, 1)
 }
 
 type Client = (CertificateDer<'static>, Vec<u8>);
