@@ -421,6 +421,7 @@ const fn token_row(error: TokenError) -> (Kind, &'static str) {
         TokenError::Signature => "token_signature",
         TokenError::KeysUnavailable(_) => return (Kind::Unavailable, "keys_unavailable"),
         TokenError::Inactive => "token_inactive",
+        TokenError::Denied(_) => "denied",
         // It is brought before anybody is refused; where nobody brings it, nobody can tell.
         TokenError::NotIntrospected(_) | TokenError::IntrospectionUnavailable(_) => {
             return (Kind::Unavailable, "introspection_unavailable");

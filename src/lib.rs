@@ -30,7 +30,7 @@
 //! | [`headers`] | names that are set, stripped or reserved; how a field is read | what the values say |
 //! | [`certificate`] | what names a client certificate, how fronts write one into a field | who is believed, TLS |
 //! | [`dpop`] | RFC 9449 section 4.3 | token contents, replay, routes, header maps, clocks |
-//! | [`token`] | RFC 9068 claims, key sets, what an issuer's answer about a token means (RFC 7662) | where keys and answers come from, DPoP, HTTP |
+//! | [`token`] | RFC 9068 claims, key sets, what an issuer's answer about a token means (RFC 7662), who is denied | where keys and answers come from, DPoP, HTTP |
 //! | [`replay`] | a fixed-size key, `until`, `now` | what a proof is |
 //! | [`route`] | host, path, method | connections, tokens |
 //! | [`denial`] | the errors of the rooms above; statuses, codes, labels | bodies, metrics |

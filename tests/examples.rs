@@ -249,6 +249,7 @@ fn make_named_files(document: &Value, folder: &Path) {
             "certificate" => made.cert.pem(),
             "private_key" => made.signing_key.serialize_pem(),
             "jwks_file" => r#"{"keys":[]}"#.to_owned(),
+            "denied_file" => "# empty".to_owned(),
             _ => "a".repeat(64),
         };
         let path = folder.join(name);

@@ -25,7 +25,7 @@ pub(super) struct Generation {
     pub(super) terms: Terms,
     pub(super) stop: StopPlan,
     pub(super) mint: Arc<NonceMint>,
-    issuers: Arc<Issuers>,
+    pub(super) issuers: Arc<Issuers>,
     introspection: Arc<Introspection>,
     proofs: Verifier,
     names: Names,
@@ -47,6 +47,7 @@ impl Generation {
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), &plan.names));
         let observer = Arc::new(Observer { metrics, log: process.log.clone() });
         let issuers = Issuers::named(plan.issuers.iter().map(rules));
+        issuers.deny(plan.deny_list());
         let proofs = Verifier::new(plan.proof_algorithms.clone(), plan.window, Arc::clone(&mint));
         Self::build(plan, process, Parts { before: None, observer, issuers, proofs, mint })
     }

@@ -11,8 +11,9 @@ use super::wishes::{Asked, Rejected, Wishes};
 use super::{AppError, history, notify};
 use crate::admin::{self, Access, Configuration, Outcome};
 use crate::clock::UnixTime;
-use crate::config::{self, Attempt, Plan, Renewal};
+use crate::config::{self, Attempt, Plan, Problem, Renewal};
 use crate::observe::rfc3339;
+use crate::token::Issuers;
 use arc_swap::ArcSwap;
 use std::io;
 use std::sync::Arc;
@@ -130,11 +131,7 @@ impl Running {
         self.watch.has_seen(seen);
         let mut outcome = Ok(());
         if let Some((plan, warnings)) = plan {
-            let current = self.current.load_full();
-            let entered = match Candidate::build(current, plan, warnings, &self.process).await {
-                Some(candidate) => self.enter(candidate).await,
-                None => Err(Rejected::Stopping),
-            };
+            let entered = self.enter_renewed(plan, warnings).await;
             outcome = self.record(entered);
         }
         if !problems.0.is_empty() {
@@ -142,6 +139,18 @@ impl Running {
         }
         self.renew_what_waits().await;
         outcome
+    }
+
+    async fn enter_renewed(&mut self, plan: Plan, warnings: Vec<Problem>) -> Result<(), Rejected> {
+        if plan.differs_in_who_is_denied_alone(&self.plan) {
+            // Nothing else has to be made anew for that, and nothing else can stand in its way.
+            let issuers = Arc::clone(&self.current.load().issuers);
+            deny(&self.plan, &plan, &issuers);
+            self.become_known(Arc::new(plan));
+            return Ok(());
+        }
+        let candidate = Candidate::build(self.current.load_full(), plan, warnings, &self.process).await;
+        self.enter(candidate.ok_or(Rejected::Stopping)?).await
     }
 
     /// Where a file is no good, what waits has it as it was read before; that it is no good was told of what runs.
@@ -195,12 +204,13 @@ impl Running {
     }
 
     fn swap(&mut self, plan: Arc<Plan>, generation: &Arc<Generation>, next: Next) {
-        let Self { process, current, listeners, admin, facts, .. } = self;
+        let Self { process, current, listeners, admin, .. } = self;
         let forgets = history::forgets(&self.plan, &plan);
         process.adapt_store(&plan, &generation.mint);
         process.adapt_hot_keys(&plan);
         forgets.note(process);
         let files_changed = !plan.reading.has_same_files(&self.plan.reading);
+        deny(&self.plan, &plan, &generation.issuers);
         current.store(Arc::clone(generation));
         if forgets.any() {
             tracing::info!(
@@ -222,9 +232,14 @@ impl Running {
         if files_changed {
             generation.keys.look_at_files_again();
         }
-        let number = facts.configuration.load().number.saturating_add(1);
-        let now = process.clock.now();
-        facts.configuration.store(Arc::new(shown(&plan, number, now, None)));
+        self.become_known(plan);
+    }
+
+    /// From now on this is what runs.
+    fn become_known(&mut self, plan: Arc<Plan>) {
+        let number = self.facts.configuration.load().number.saturating_add(1);
+        let now = self.process.clock.now();
+        self.facts.configuration.store(Arc::new(shown(&plan, number, now, None)));
         let same_text = plan.reading.digest() == self.plan.reading.digest();
         self.watch.turn_to(&plan, same_text);
         self.plan = plan;
@@ -262,6 +277,16 @@ impl Running {
         let last = Some(Outcome { at, rejected: why });
         self.facts.configuration.store(Arc::new(Configuration { last, ..Configuration::clone(&shown) }));
         outcome.map_err(Arc::new)
+    }
+}
+
+/// Puts in force whom the next plan denies: for requests and streams that began under one before it too.
+fn deny(before: &Plan, next: &Plan, issuers: &Issuers) {
+    let list = next.deny_list();
+    if list != before.deny_list() {
+        let entries = list.len();
+        tracing::info!(entries, "denied_file: another list is in force");
+        issuers.deny(list);
     }
 }
 

@@ -11,6 +11,7 @@ mod findings;
 mod policy;
 mod report;
 mod spend;
+mod standing;
 mod verify;
 
 pub use challenge::Challenges;
@@ -18,6 +19,7 @@ pub use credentials::Credentials;
 pub use policy::{Accept, Mode, Policy};
 pub use report::PolicyCheck;
 pub use spend::Permit;
+pub use standing::Standing;
 pub use verify::{Asked, Refusal, Verified};
 
 use crate::dpop::Verifier;

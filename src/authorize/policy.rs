@@ -1,9 +1,10 @@
 //! What a route asks of a request.
 
+use crate::denial::Denial;
 use crate::dpop::NoncePolicy;
 use crate::headers::AuthScheme;
 use crate::identity::IdentityMap;
-use crate::token::IssuerId;
+use crate::token::{IssuerId, TokenError};
 
 /// What a route asks of a request.
 #[derive(Clone, Debug)]
@@ -44,6 +45,17 @@ pub enum Mode {
     Enforce,
     /// It is recorded, and the request forwarded without identity headers.
     Observe,
+}
+
+impl Mode {
+    /// Whether a request is forwarded in spite of this refusal. Whom the operator denies is never let through: that was said of here and now,
+    /// not of how things will be.
+    pub const fn overlooks(self, denial: Denial) -> bool {
+        match self {
+            Self::Enforce => false,
+            Self::Observe => !matches!(denial, Denial::Token(TokenError::Denied(_))),
+        }
+    }
 }
 
 impl Accept {

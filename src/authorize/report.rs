@@ -10,7 +10,7 @@ use crate::clock::UnixTime;
 use crate::denial::Denial;
 use crate::jose::json::Value;
 use crate::jose::{Sha256, sha256};
-use crate::token::{Confirmation, VerifiedToken};
+use crate::token::{Confirmation, DeniedBy, VerifiedToken};
 
 /// One check on the request by what its route asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,12 @@ impl Authorizer {
             let name = self.issuers.issuer(token.issuer()).map(|issuer| issuer.rules.name.clone());
             (issuer_is_taken(policy, token).map_err(Denial::from), name.unwrap_or_default())
         }));
+        if self.issuers.denied().any() {
+            checks.push(with_token("denied_file", "no entry that denies it".to_owned(), &|token| {
+                let by = self.issuers.denied().by(token).map_or("none", DeniedBy::name).to_owned();
+                (self.issuers.not_denied(token).map_err(Denial::from), by)
+            }));
+        }
         checks.push(with_token("route accept", accepted(policy.accept), &|token| {
             let taken = is_taken_as_sent(credentials.scheme, token.confirmation(), policy.accept);
             let found = format!("{}, sent as {}", bound(token.confirmation()), credentials.scheme.name());

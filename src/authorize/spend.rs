@@ -1,14 +1,14 @@
 //! Using the proof up: the one atomic insert, and what may be forwarded after it.
 
 use super::verify::{Binding, Evidence};
-use super::{Authorizer, Mode, Policy, Refusal, Verified};
-use crate::clock::{Clock, Moment, UnixTime};
+use super::{Authorizer, Policy, Refusal, Verified};
+use crate::clock::{Clock, Moment};
 use crate::denial::{Denial, ReplayError};
 use crate::dpop::{Nonce, NonceMint, VerifiedProof};
 use crate::headers::AuthScheme;
 use crate::identity::Rendered;
 use crate::replay::{FirstUse, OnStart, Outcome};
-use crate::token::{IssuerId, VerifiedToken};
+use crate::token::VerifiedToken;
 use std::sync::Arc;
 
 /// Permission to forward one request. It exists only behind [`Authorizer::spend`] or, on a route that only observes, [`Permit::observe`].
@@ -141,20 +141,9 @@ impl Permit {
     /// On a route that only observes, lets through what would have been refused, as nobody.
     ///
     /// # Errors
-    /// The refusal, handed back, on a route that enforces.
+    /// The refusal, handed back, on a route that enforces, and where it is one that is always enforced.
     pub fn observe(policy: &Policy, refusal: Refusal) -> Result<Self, Refusal> {
-        match policy.mode {
-            Mode::Observe => Ok(Self(Grant::Observed(refusal))),
-            Mode::Enforce => Err(refusal),
-        }
-    }
-
-    /// When the token that it was given for expires, by its own word, and who issued it; `None` without a verified token.
-    pub fn expires(&self) -> Option<(IssuerId, UnixTime)> {
-        match &self.0 {
-            Grant::Token { token, .. } => Some((token.issuer(), token.expires())),
-            Grant::Public | Grant::Observed(_) => None,
-        }
+        if policy.mode.overlooks(refusal.denial) { Ok(Self(Grant::Observed(refusal))) } else { Err(refusal) }
     }
 
     /// The identity headers to set: none but those of a verified token. They are handed out once.

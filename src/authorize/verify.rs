@@ -2,7 +2,7 @@
 
 use super::certificate::HeldCertificate;
 use super::credentials::{Credentials, proof, refused_line};
-use super::{Accept, Authorizer, Policy};
+use super::{Accept, Authorizer, Mode, Policy};
 use crate::certificate::Shown;
 use crate::clock::Moment;
 use crate::denial::{BindingError, Denial};
@@ -136,6 +136,7 @@ impl Authorizer {
                 if !self.issuers.asks_about_all(verified.issuer()) {
                     return Ok(verified);
                 }
+                self.denied_in_spite_of_others(policy, &verified)?;
                 // One issuer's tokens are shown to no other, and not to one whose tokens the route does not take.
                 issuer_is_taken(policy, &verified)?;
                 verified.issuer()
@@ -144,7 +145,15 @@ impl Authorizer {
         self.issuers.introspected(issuer, hash, asked.introspected, now)
     }
 
-    /// Whether the client may use this token here: whose it is, then the binding, then what it allows.
+    /// Where other refusals are overlooked, those that would come before it must not hide that a token is denied.
+    fn denied_in_spite_of_others(&self, policy: &Policy, token: &VerifiedToken) -> Result<(), TokenError> {
+        match policy.mode {
+            Mode::Enforce => Ok(()),
+            Mode::Observe => self.issuers.not_denied(token),
+        }
+    }
+
+    /// Whether the client may use this token here: whose it is, whether it is denied, then the binding, then what it allows.
     fn verify_holder(
         &self,
         policy: &Policy,
@@ -154,7 +163,9 @@ impl Authorizer {
         hash: &Sha256,
         now: Moment,
     ) -> Result<(Binding, Rendered), Denial> {
+        self.denied_in_spite_of_others(policy, token)?;
         issuer_is_taken(policy, token)?;
+        self.issuers.not_denied(token)?;
         is_taken_as_sent(scheme, token.confirmation(), policy.accept)?;
         let holds = |expected: &Sha256| HeldCertificate::check(expected, asked.certificate);
         let binding = match token.confirmation() {

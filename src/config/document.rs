@@ -52,6 +52,10 @@ section! {
         public_origins: required(List<Text>),
         /// Who issues access tokens; needed unless every route is public.
         issuers: default(List<Issuer>, json!([])),
+        /// A file of whom the gateway refuses, whatever the issuer says, one on each line: jkt:THUMBPRINT, x5t:THUMBPRINT, jti:ID of a token,
+        /// client:NAME, sub:NAME, or client:ISSUER NAME, sub:ISSUER NAME; # begins a comment. In force within 5 s of a change. A file without
+        /// an entry needs a line "# empty".
+        denied_file: optional(Text),
         /// What a DPoP proof must be.
         dpop: default(Dpop, json!({})),
         /// How used proofs are remembered.
@@ -414,7 +418,7 @@ section! {
         encoded_slashes: default(Spot<EncodedSlashes>, json!("refuse")),
         /// The protocols, such as websocket, that requests may switch to (HTTP/1.1 alone): both sides then send what they like.
         upgrades: default(List<Text>, json!([])),
-        /// token_expiry: a tunnel, or an answer that is still running, is cut at exp plus the issuer's leeway.
+        /// token_expiry: a tunnel, or an answer that is still running, is cut at exp plus the issuer's leeway, or within 5 s once it is denied.
         streams_end: default(Spot<StreamsEnd>, json!("never")),
         /// How long the upstream may take with this route's requests. Absent: as the upstream says.
         timeouts: default(RouteTimeouts, json!({})),

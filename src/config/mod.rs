@@ -17,8 +17,8 @@ mod variables;
 pub use again::{Attempt, Renewal, files_again, load_again};
 pub use document::schema;
 pub use plan::{
-    AdminPlan, Authorization, Balance, CheckPlan, ClientAuthentication, ConnectionPlan, CorsPlan, EjectPlan,
-    FieldPlan, HealthPlan, IntrospectionPlan, IssuerPlan, KeySource, ListenAddress, ListenerMode,
+    AdminPlan, Authorization, Balance, CheckPlan, ClientAuthentication, ConnectionPlan, CorsPlan, DeniedPlan,
+    EjectPlan, FieldPlan, HealthPlan, IntrospectionPlan, IssuerPlan, KeySource, ListenAddress, ListenerMode,
     ListenerPlan, OnStart, Plan, PrefixPlan, RedisPlan, ReplayPlan, RoutePlan, ServerPlan, StopPlan,
     TimeoutPlan, TlsIdentity, TlsPlan, UpstreamHost, UpstreamPlan, UpstreamProtocol, UpstreamTlsPlan,
 };

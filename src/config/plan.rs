@@ -3,6 +3,7 @@
 mod admin;
 mod certificates;
 mod client_certificates;
+mod denied;
 mod fields;
 mod files;
 mod headers;
@@ -29,7 +30,7 @@ use crate::names::{IssuerId, ListenerId, Names, RouteId, UpstreamId};
 use crate::net::Proxies;
 pub use crate::replay::{OnStart, RedisPlan, ReplayPlan};
 use crate::route::{Matcher, Table};
-use crate::token::IssuerRules;
+use crate::token::{DenyList, IssuerRules};
 use crate::uri::Origin;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::CertificateDer;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
+pub use denied::DeniedPlan;
 pub use introspection::{ClientAuthentication, IntrospectionPlan};
 pub use upstreams::{
     Balance, CheckPlan, ConnectionPlan, EjectPlan, HealthPlan, ServerPlan, TimeoutPlan, TlsIdentity,
@@ -61,6 +63,8 @@ pub struct Plan {
     pub origins: Vec<Origin>,
     /// The issuers.
     pub issuers: Vec<IssuerPlan>,
+    /// Whom the operator denies, where a file says so.
+    pub denied: Option<DeniedPlan>,
     /// Which algorithms a proof may use.
     pub proof_algorithms: Vec<Algorithm>,
     /// For how many keys of proofs verification is prepared.
@@ -279,6 +283,19 @@ pub struct CorsPlan {
     pub origins: Vec<String>,
 }
 
+impl Plan {
+    /// All that is denied; nothing where no file says so.
+    pub fn deny_list(&self) -> Arc<DenyList> {
+        self.denied.as_ref().map(|denied| Arc::clone(&denied.list)).unwrap_or_default()
+    }
+
+    /// Whether this plan and another of the same configuration file differ in nothing but who is denied.
+    pub fn differs_in_who_is_denied_alone(&self, other: &Self) -> bool {
+        let (Some(own), Some(others)) = (&self.denied, &other.denied) else { return false };
+        own.file == others.file && self.reading.differs_in_this_file_alone(&other.reading, &own.file)
+    }
+}
+
 pub(super) use files::contents;
 
 /// What a listener's certificate is judged by.
@@ -307,6 +324,7 @@ pub(super) fn make(
     let admin = admin::plan(document, files, findings);
     let stop = stop(&document.limits, findings);
     let issuers = issuers::plan(document, files, &mut names.issuers, findings);
+    let denied = denied::plan(document, files, &mut names.issuers, findings);
     let proofs = proofs::plan(&document.dpop, files, findings);
     let replay = replay::plan(&document.replay, files, running, findings);
     let upstreams = upstreams::plan(document, files, &mut names.upstreams, findings);
@@ -321,6 +339,7 @@ pub(super) fn make(
         admin: admin?,
         origins,
         issuers,
+        denied,
         proof_algorithms: proofs.algorithms,
         hot_keys: proofs.hot_keys,
         window: proofs.window,

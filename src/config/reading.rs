@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What files hold, by their names.
-type Contents = BTreeMap<PathBuf, Arc<[u8]>>;
+type Contents<T = Arc<[u8]>> = BTreeMap<PathBuf, T>;
 
 /// The files that a configuration names, as one reading finds them.
 #[derive(Debug)]
@@ -115,11 +115,23 @@ impl Reading {
 
     /// Whether the plan would be the same with this one's files: the configuration file is.
     pub fn has_same_files(&self, other: &Self) -> bool {
-        let used = |reading: &Self| {
-            let files = reading.files.iter().map(|found| (found.path.clone(), found.used.clone()));
-            files.collect::<BTreeMap<_, _>>()
-        };
-        used(self) == used(other)
+        self.used_but(None) == other.used_but(None)
+    }
+
+    /// Whether both are the same but for what is in this file, which one setting alone names.
+    pub fn differs_in_this_file_alone(&self, other: &Self, file: &Path) -> bool {
+        let is_named_once =
+            |reading: &Self| reading.files.iter().filter(|found| found.path == file).count() == 1;
+        self.digest() == other.digest()
+            && is_named_once(self)
+            && is_named_once(other)
+            && self.used_but(Some(file)) == other.used_but(Some(file))
+            && self.used(file) != other.used(file)
+    }
+
+    fn used_but(&self, file: Option<&Path>) -> Contents<Option<Arc<[u8]>>> {
+        let others = self.files.iter().filter(|found| Some(found.path.as_path()) != file);
+        others.map(|found| (found.path.clone(), found.used.clone())).collect()
     }
 
     fn used(&self, path: &Path) -> Option<Arc<[u8]>> {
@@ -171,9 +183,9 @@ fn seen(files: &[Found]) -> Seen {
     Seen(files.iter().map(|found| (found.path.clone(), hash(found))).collect())
 }
 
-/// The section that a setting stands in: `listeners[0].tls` of `listeners[0].tls.certificate`.
+/// The section that a setting stands in: `listeners[0].tls` of `listeners[0].tls.certificate`. One that stands in none is by itself.
 fn section(place: &str) -> &str {
-    place.rsplit_once('.').map_or("", |(section, _)| section)
+    place.rsplit_once('.').map_or(place, |(section, _)| section)
 }
 
 impl fmt::Debug for Found {

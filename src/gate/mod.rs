@@ -19,7 +19,7 @@ pub use locate::{Site, route_of};
 pub use question::{Authority, Question};
 pub use refused::Refused;
 
-use crate::authorize::{Authorizer, Challenges, Permit, Policy, Refusal};
+use crate::authorize::{Authorizer, Challenges, Permit, Policy, Refusal, Standing};
 use crate::clock::{Clock, Moment, UnixTime};
 use crate::config::{CorsPlan, Plan, RoutePlan};
 use crate::denial::{Denial, Kind};
@@ -227,6 +227,11 @@ impl Gate {
     pub fn route_of(&self, question: &Question<'_>) -> Result<RouteId, Denial> {
         let place = self.map.locate(question)?;
         self.map.route(&place, question.method)
+    }
+
+    /// What to ask while the answer to a permitted request runs; `None` without a verified token.
+    pub fn standing(&self, permit: &Permit) -> Option<Standing> {
+        self.authorizer.standing(permit)
     }
 
     /// Whether several of our origins have this authority, so that only the scheme tells them apart.

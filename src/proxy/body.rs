@@ -1,7 +1,7 @@
 //! The body of an answer, streamed: frame by frame, never collected, never boxed.
 
 use super::trailers::strip_trailers;
-use super::until::Until;
+use super::until::{End, Until};
 use crate::upstream::{UpstreamBody, UpstreamBodyError};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -28,9 +28,9 @@ pub enum BodyError {
     /// The upstream's failed.
     #[error(transparent)]
     Upstream(#[from] UpstreamBodyError),
-    /// It outlived the token that it was sent for.
-    #[error("the token has expired")]
-    Expired,
+    /// The token that it was sent for is no longer good.
+    #[error("{}", .0.told())]
+    Token(End),
 }
 
 /// The body of an answer: the gateway's own, or the upstream's as it comes.
@@ -135,9 +135,10 @@ impl<R: Rider> Body for ResponseBody<R> {
             Source::Empty => None,
             Source::Full(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             Source::Upstream(body) => {
-                let is_over = this.until.as_mut().is_some_and(|until| until.poll(cx).is_ready());
-                let next =
-                    if is_over { Some(Err(BodyError::Expired)) } else { ready!(poll_upstream(body, cx)) };
+                let next = match this.until.as_mut().map(|until| until.poll(cx)) {
+                    Some(Poll::Ready(end)) => Some(Err(BodyError::Token(end))),
+                    Some(Poll::Pending) | None => ready!(poll_upstream(body, cx)),
+                };
                 if let Some(Err(error)) = next {
                     // hyper throws away what it has not sent when a body fails: it sends what came before, if it is told to wait first.
                     this.source = Source::Broken(Some(error));

@@ -2,7 +2,7 @@
 
 use super::grpc;
 use super::trailers::request_announcement;
-use super::until::{EXPIRED, Until};
+use super::until::Until;
 use super::{
     Body, BodyError, Forwarding, Origination, Proxy, ResponseBody, Rider, respond, set_forwarded,
     strip_answer, upgrade,
@@ -270,15 +270,17 @@ impl Proxy {
         response
     }
 
-    /// Until when what is sent on this route for this permit may run, where the route limits that. What only was observed is not cut: it would
-    /// not have been without the gateway.
+    /// Until when what is sent on this route for this permit may run, where the route limits that. What only was observed does not end with its
+    /// token's time, as it would not have without the gateway, but it does once the token is denied.
     fn until(&self, route: RouteId, permit: &Permit) -> Option<Box<Until>> {
         if !self.forwarding.get(route)?.ends_with_token {
             return None;
         }
-        let (issuer, expires) = permit.expires()?;
-        let leeway = self.leeways.get(issuer).copied().unwrap_or_default();
-        Some(Until::new(self.entrance.clock().clone(), expires.saturating_add(leeway)))
+        let standing = self.gate.standing(permit)?;
+        let end = standing.expires().map(|(issuer, expires)| {
+            expires.saturating_add(self.leeways.get(issuer).copied().unwrap_or_default())
+        });
+        Some(Until::new(self.entrance.clock().clone(), end, standing))
     }
 }
 
@@ -291,7 +293,7 @@ impl Rider for Exchange {
     fn broken(&mut self, why: &BodyError) {
         match why {
             BodyError::Upstream(why) => self.cut(Some(why.result()), Some(why.label())),
-            BodyError::Expired => self.cut(None, Some(EXPIRED)),
+            BodyError::Token(end) => self.cut(None, Some(end.told())),
         }
     }
 }

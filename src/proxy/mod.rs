@@ -13,6 +13,7 @@ mod upgrade;
 pub use body::{BodyError, ResponseBody, Rider};
 pub use forwarded::{Origination, set_forwarded};
 pub use trailers::{strip_answer, takes_trailers};
+pub use until::End;
 
 use crate::authorize::Mode;
 use crate::clock::UnixTime;

@@ -1,7 +1,7 @@
 //! A switch to another protocol (RFC 9110 section 7.8), as WebSocket asks for it (RFC 6455 section 4.1): forwarded only where the route lists
 //! the protocol, and a tunnel only after the server's 101.
 
-use super::until::{EXPIRED, Until};
+use super::until::{End, Until};
 use super::{Body, Proxy, ResponseBody, ask};
 use crate::denial::{Denial, UnsupportedError};
 use crate::headers::lists;
@@ -100,19 +100,19 @@ pub(super) fn opened(
         let mut client = Client { socket, exchange };
         let end = tokio::select! {
             biased;
-            end = tunnel.carry(&mut client) => Some(end),
-            () = expiry(until) => None,
+            end = tunnel.carry(&mut client) => Ok(end),
+            end = end_of_token(until) => Err(end),
         };
         match end {
-            Some(end) => client.exchange.cut(end.result(), end.label()),
-            None => client.exchange.cut(None, Some(EXPIRED)),
+            Ok(end) => client.exchange.cut(end.result(), end.label()),
+            Err(end) => client.exchange.cut(None, Some(end.told())),
         }
     }));
     response
 }
 
-/// Done when the time is over, if it ever is.
-async fn expiry(until: Option<Box<Until>>) {
+/// Done when the token is no longer good, if that matters.
+async fn end_of_token(until: Option<Box<Until>>) -> End {
     match until {
         Some(mut until) => poll_fn(|cx| until.poll(cx)).await,
         None => pending().await,

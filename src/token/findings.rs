@@ -17,6 +17,9 @@ impl Issuers {
         if error == TokenError::TooLong {
             return vec![("length", token.len().to_string()), ("length_expected", MAX_TOKEN.to_string())];
         }
+        if let TokenError::Denied(by) = error {
+            return vec![("denied_by", by.name().to_owned())];
+        }
         let Ok(jws) = CompactJws::split(token) else { return Vec::new() };
         let header = JoseHeader::of_token(jws.header_segment).ok();
         let claims = Object::parse(&jws.payload, Limits::TOKEN).unwrap_or_default();
@@ -76,7 +79,8 @@ impl Reading<'_> {
             | TokenError::Inactive
             | TokenError::NotIntrospected(_)
             | TokenError::IntrospectionUnavailable(_)
-            | TokenError::IntrospectionBusy(_) => Vec::new(),
+            | TokenError::IntrospectionBusy(_)
+            | TokenError::Denied(_) => Vec::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::answers::Answers;
 use super::cache::{TokenCache, weight_of};
 use super::issuer::Published;
-use super::{Claim, Issuer, IssuerId, IssuerRules, VerifiedToken, check};
+use super::{Claim, Denied, DeniedBy, DenyList, Issuer, IssuerId, IssuerRules, VerifiedToken, check};
 use crate::clock::UnixTime;
 use crate::jose::{Algorithm, CompactJws, HeaderError, JoseHeader, PublicKey, Sha256, json};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ pub struct Issuers {
     issuers: Vec<Issuer>,
     verified: Arc<TokenCache>,
     pub(super) answers: Arc<Answers>,
+    denied: Arc<Denied>,
     /// How many editions of rules there were.
     editions: Arc<AtomicU64>,
 }
@@ -93,6 +94,9 @@ pub enum TokenError {
     /// The issuer is being asked as many questions as it may be, or as this client's address may cause.
     #[error("the issuer is being asked too many questions")]
     IntrospectionBusy(IssuerId),
+    /// The operator denies it, or whose it is.
+    #[error("the access token is denied")]
+    Denied(DeniedBy),
 }
 
 impl TokenError {
@@ -120,7 +124,9 @@ impl TokenError {
             | Self::Inactive
             | Self::NotIntrospected(_)
             | Self::IntrospectionUnavailable(_)
-            | Self::IntrospectionBusy(_) => false,
+            | Self::IntrospectionBusy(_)
+            // One that is denied was verified, and is remembered: it costs a signature once.
+            | Self::Denied(_) => false,
         }
     }
 }
@@ -139,6 +145,7 @@ impl Issuers {
             issuers,
             verified: Arc::new(TokenCache::new()),
             answers: Arc::new(Answers::new()),
+            denied: Arc::default(),
             editions: Arc::default(),
         }
     }
@@ -162,6 +169,7 @@ impl Issuers {
             issuers: rules.into_iter().map(issuer).collect(),
             verified: Arc::clone(&self.verified),
             answers: Arc::clone(&self.answers),
+            denied: Arc::clone(&self.denied),
             editions: Arc::clone(&self.editions),
         }
     }
@@ -174,6 +182,24 @@ impl Issuers {
     /// The issuer with this identity.
     pub fn issuer(&self, id: IssuerId) -> Option<&Issuer> {
         self.issuers.iter().find(|issuer| issuer.id == id)
+    }
+
+    /// Puts this list in force, for these issuers, those that came before them and those that will come after.
+    pub fn deny(&self, list: Arc<DenyList>) {
+        self.denied.put(list);
+    }
+
+    /// The list in force.
+    pub const fn denied(&self) -> &Arc<Denied> {
+        &self.denied
+    }
+
+    /// That nobody denies this token: the last of the checks on a token itself, and one that no memory of it spares.
+    ///
+    /// # Errors
+    /// [`TokenError::Denied`].
+    pub fn not_denied(&self, token: &VerifiedToken) -> Result<(), TokenError> {
+        self.denied.by(token).map_or(Ok(()), |by| Err(TokenError::Denied(by)))
     }
 
     /// What the claim is called, for the log.

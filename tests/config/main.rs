@@ -189,6 +189,9 @@ fn material() -> tempfile::TempDir {
     write("secrets/empty", b"\n");
     write("secrets/admin", format!("{}\n", "a".repeat(64)).as_bytes());
     write("secrets/spaced", b"two words, which no Bearer token has, however many more of them there are\n");
+    write("secrets/denied", DENIED.as_bytes());
+    write("secrets/denied_badly", DENIED_BADLY.as_bytes());
+    write("secrets/denied_nobody", b"# soon\n");
     write("long", &vec![b'a'; 1024 * 1024 + 1]);
     folder
 }
@@ -263,6 +266,32 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
+
+/// Every kind of line of a list.
+const DENIED: &str = "\
+# somebody's phone
+jkt:0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I  # its key
+
+  x5t:0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I
+jti:0b6c
+client:batch-7
+client:main my client
+sub:auth0|62
+sub:main alice
+";
+
+/// Lines that are none.
+const DENIED_BADLY: &str = "\
+alice
+jkt:
+jkt:d1970e08e459358cbe0d6a6aab7d236722461d33747761e0941577ba282e0382
+x5t:D1:97:0E
+jti:main 0b6c
+client:other batch-7
+sub: # nobody
+client:good
+kid:one
+";
 
 /// Made with `openssl x509 -req -signkey` and no extensions.
 const VERSION_1: &str = "\

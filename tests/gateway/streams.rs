@@ -116,6 +116,76 @@ async fn a_tunnel_ends_with_its_token() {
     assert!(line["error"].as_str().unwrap().starts_with("token_expired"), "{line}");
 }
 
+/// A list that is put in place meanwhile cuts what was begun before it: an answer and a tunnel, of the denied client alone, on routes that say so,
+/// in either mode. Nobody asks for a reload.
+#[tokio::test]
+async fn what_runs_is_cut_once_its_token_is_denied() {
+    let upstream = ByHand::bind().await;
+    let house = house(&upstream).await;
+    std::fs::write(house.folder().join("denied"), "# empty").unwrap();
+    let long = r#"  - { name: long, match: { path: /long }, upstream: legacy }
+  - { name: seen, match: { path: /seen }, upstream: legacy, streams_end: token_expiry, mode: observe }"#;
+    house.reload_with("routes:\n", &format!("denied_file: denied\nroutes:\n{long}\n")).await;
+    let asks = |path: &str, subject: &str, headers: &[(&str, &str)]| {
+        let token = house.token(json!({ "sub": subject }));
+        let proof = house.proof(&token, json!({ "htu": format!("https://api.test{path}") }));
+        let authorization = format!("DPoP {token}");
+        get(path, &[headers, &[("authorization", &*authorization), ("dpop", &*proof)]].concat())
+    };
+    let mut streams = Vec::new();
+    let observed = {
+        let token = house.token(json!({ "sub": "mallory" }));
+        // A stale proof: it would have been refused.
+        let proof = house.proof(&token, json!({ "iat": 1, "htu": "https://api.test/seen" }));
+        get("/seen", &[("authorization", &format!("DPoP {token}")), ("dpop", &proof)])
+    };
+    for text in [
+        asks("/orders", "mallory", &[]),
+        asks("/orders", "alice", &[]),
+        asks("/long", "mallory", &[]),
+        asks("/seen", "mallory", &[]),
+        observed,
+    ] {
+        let (mut client, mut server) = ask(&house, &upstream, text).await;
+        server.send(format!("{EVENTS}1\r\na\r\n")).await;
+        assert!(client.read_until(b"1\r\na\r\n").await.is_some());
+        streams.push((client, server));
+    }
+    let switch = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+    let (mut tunnel, mut behind) = ask(&house, &upstream, asks("/orders", "mallory", &switch)).await;
+    behind
+        .send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        .await;
+    assert_eq!(tunnel.answer().await.unwrap().status, 101);
+
+    std::fs::write(house.folder().join("denied"), "sub:main mallory").unwrap();
+    let [(cut, cut_behind), (alice, alices), (long, longs), (seen, _), (observed, _)] = &mut streams[..]
+    else {
+        panic!("five streams")
+    };
+    let ends = async {
+        assert!(tunnel.closes().await && behind.closes().await, "the tunnel");
+        assert!(cut.closes().await && cut_behind.closes().await, "the answer");
+        assert!(seen.closes().await, "the answer where refusals are overlooked");
+        assert!(observed.closes().await, "the same where one was");
+    };
+    tokio::time::timeout(Duration::from_secs(5), ends).await.expect("within five seconds");
+    for (client, server) in [(alice, alices), (long, longs)] {
+        server.send("1\r\nb\r\n").await;
+        assert_eq!(client.read_exactly(6).await.unwrap(), b"1\r\nb\r\n", "it runs on");
+    }
+    for status in [200, 101] {
+        let line = house.log.line(|line| line["status"] == status && line["error"].is_string()).await;
+        assert!(line["error"].as_str().unwrap().starts_with("denied: "), "{line}");
+    }
+    let results = ["upstream=\"legacy\"", "result=\"reset\""];
+    assert_eq!(
+        house.metric("keyproof_upstream_requests_total", &results).await,
+        0.0,
+        "not the upstream's fault"
+    );
+}
+
 const FIELDS: &str = r#"  - name: orders
     match: { path: /orders }
     upstream: legacy

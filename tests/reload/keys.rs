@@ -183,6 +183,7 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str, Shows)> {
         ("issuers[].introspection.timeout", KEYS, KEYS, Elsewhere),
         ("issuers[].introspection.concurrency", KEYS, KEYS, Elsewhere),
         ("issuers[].introspection.signed", KEYS, KEYS, Elsewhere),
+        ("denied_file", "routes:\n", "denied_file: denied\nroutes:\n", Good(200, 401)),
         (
             "dpop.hot_keys",
             dpop,
@@ -444,6 +445,7 @@ fn keys(schema: &Value, path: &str, known: &mut BTreeSet<String>) {
 /// A gateway whose configuration has what the rows replace, and two origins.
 async fn house() -> House {
     let house = House::with(ROUTES, "dpop: { max_age: 60s }\nreplay: { store: memory }").await;
+    std::fs::write(house.folder().join("denied"), "sub:alice").unwrap();
     let origins = "public_origins: [\"https://api.test\", \"https://other.test\"] # ";
     house.reload_with("public_origins: [", origins).await;
     house

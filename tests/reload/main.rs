@@ -10,6 +10,7 @@ mod addresses;
 mod admin;
 mod certificates;
 mod configuration;
+mod denied;
 mod files;
 mod health;
 mod hot_keys;

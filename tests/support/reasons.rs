@@ -9,7 +9,7 @@ use keyproof::denial::{
 };
 use keyproof::dpop::ProofError;
 use keyproof::jose::{Algorithm, PrivateKey};
-use keyproof::token::{Claim, IssuerId, TokenError};
+use keyproof::token::{Claim, DeniedBy, IssuerId, TokenError};
 use keyproof::uri::PathError;
 use serde_json::{Value, json};
 
@@ -123,6 +123,7 @@ cases! {
     Denial::Token(TokenError::NotIntrospected(_) | TokenError::IntrospectionUnavailable(_)) =>
         Denial::Token(TokenError::IntrospectionUnavailable(IssuerId(1))), Case::Elsewhere;
     Denial::Token(TokenError::IntrospectionBusy(_)) => Denial::Token(TokenError::IntrospectionBusy(IssuerId(1))), Case::Elsewhere;
+    Denial::Token(TokenError::Denied(_)) => Denial::Token(TokenError::Denied(DeniedBy::Key)), Case::Elsewhere;
 
     Denial::Binding(BindingError::Downgrade) => Denial::Binding(BindingError::Downgrade),
         sent(|house| get("/bearer", &[("authorization", &format!("Bearer {}", house.token(json!({}))))]));

@@ -6,6 +6,8 @@
     reason = "helpers of tests are tests"
 )]
 
+#[cfg(test)]
+mod denied;
 mod endpoint;
 #[cfg(test)]
 mod introspection;

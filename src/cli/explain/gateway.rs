@@ -38,6 +38,7 @@ impl Rehearsal {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let issuers =
             Arc::new(Issuers::named(plan.issuers.iter().map(|issuer| (issuer.id, issuer.rules.clone()))));
+        issuers.deny(plan.deny_list());
         match jwks {
             Some(source) => publish(&issuers, &document(source)?)?,
             None => runtime.block_on(obtain_keys(&plan, &issuers)),

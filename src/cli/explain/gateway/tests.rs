@@ -101,6 +101,23 @@ fn failed(text: &str) -> Vec<&str> {
     lines.map(|(head, _)| head.get(5..).unwrap_or_default().trim()).collect()
 }
 
+/// By the list of the same configuration: a row of its own, and the verdict.
+#[test]
+fn a_token_that_is_denied_is_told_so() {
+    let house = House::build();
+    let yaml = std::fs::read_to_string(house.config()).unwrap();
+    std::fs::write(house.config(), format!("denied_file: denied\n{yaml}")).unwrap();
+    for (list, denied) in [("client:main shop", true), ("client:okta shop", false), ("# empty", false)] {
+        std::fs::write(house.folder.path().join("denied"), list).unwrap();
+        let (passed, text) = house.with_token(json!({}), json!({}));
+        assert_eq!(passed, !denied, "{list}: {text}");
+        let expected: &[&str] = if denied { &["denied_file", "verdict"] } else { &[] };
+        assert_eq!(failed(&text), expected, "{list}");
+        assert_eq!(text.contains("401 invalid_token: the access token is denied (denied)"), denied, "{text}");
+        assert_eq!(text.contains("denied_file"), list != "# empty", "{list}: {text}");
+    }
+}
+
 #[test]
 fn a_good_request_passes_every_check_that_can_be_made() {
     let (passed, text) = House::build().with_token(json!({}), json!({}));
