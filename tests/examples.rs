@@ -30,6 +30,25 @@ fn every_configuration_shown_passes_check() {
     }
 }
 
+/// What a page shows is a part of a configuration: with the rest of the smallest one it passes too.
+#[test]
+fn every_part_of_a_configuration_shown_passes_check() {
+    let minimal = yaml(&read("config/minimal.yaml"));
+    let mut count = 0;
+    for (place, text) in files("docs").iter().flat_map(|file| fenced(file, "yaml")) {
+        let mut whole = minimal.clone();
+        whole.as_object_mut().unwrap().extend(yaml(&text).as_object().unwrap().clone());
+        let folder = tempfile::tempdir().unwrap();
+        make_named_files(&whole, folder.path());
+        let file = folder.path().join("keyproof.yaml");
+        std::fs::write(&file, whole.to_string()).unwrap();
+        let problems = keyproof::config::load(&file).err();
+        assert!(problems.is_none(), "{place}:\n{}", problems.unwrap());
+        count += 1;
+    }
+    assert!(count >= 12, "only {count} parts were found");
+}
+
 /// The settings that are commented out are known settings: with all of them in, no key is unknown and no value wrong.
 #[test]
 fn what_is_commented_out_in_the_reference_are_settings() {
@@ -92,12 +111,14 @@ fn every_command_mentioned_exists() {
 #[test]
 fn every_link_leads_somewhere() {
     let mut count = 0;
-    for file in ["README.md", "CHANGELOG.md", "SECURITY.md", "tests/fuzz/README.md"] {
+    let pages = files("docs").into_iter().filter(|file| file.ends_with(".md"));
+    let others = ["README.md", "CHANGELOG.md", "SECURITY.md", "tests/fuzz/README.md"].map(str::to_owned);
+    for file in others.into_iter().chain(pages) {
         for target in
-            read(file).split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned))
+            read(&file).split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned))
         {
             let path = target.split('#').next().unwrap();
-            let here = root().join(file).parent().unwrap().join(path);
+            let here = root().join(&file).parent().unwrap().join(path);
             assert!(target.starts_with("https://") || here.exists(), "{file} links to {target}");
             count += 1;
         }

@@ -110,6 +110,24 @@ mod tests {
         for other in ["https://id.test/", "https://ID.test", "https://id.test:443", "http://id.test"] {
             assert_eq!(of(good, other), Err(MetadataError::Issuer("https://id.test".to_owned())));
         }
+        // Entra: metadata of a tenant are for that tenant, and those of all tenants are for none.
+        let entra = |tenant: &str| {
+            let issuer = format!("https://login.test/{tenant}/v2.0");
+            format!(r#"{{"issuer":"{issuer}","jwks_uri":"https://login.test/common/keys"}}"#)
+        };
+        let tenant = "https://login.test/8a3c/v2.0";
+        assert_eq!(of(&entra("8a3c"), tenant), Ok("https://login.test/common/keys".to_owned()));
+        for other in ["{tenantid}", "9188", "8A3C"] {
+            let named = format!("https://login.test/{other}/v2.0");
+            assert_eq!(of(&entra(other), tenant), Err(MetadataError::Issuer(named)));
+        }
+        // Auth0 and Entra's version 1 end with a slash, and keys may be at another host.
+        for issuer in ["https://id.test/", "https://sts.test/8a3c/"] {
+            let document = format!(r#"{{"issuer":"{issuer}","jwks_uri":"https://keys.test/k"}}"#);
+            assert_eq!(of(&document, issuer), Ok("https://keys.test/k".to_owned()));
+            let bare = issuer.trim_end_matches('/');
+            assert_eq!(of(&document, bare), Err(MetadataError::Issuer(issuer.to_owned())));
+        }
         let with =
             |issuer: &str, uri: &str| of(&format!(r#"{{"issuer":"{issuer}","jwks_uri":"{uri}"}}"#), issuer);
         assert_eq!(with("https://id.test", "http://id.test/keys"), Err(MetadataError::Insecure));

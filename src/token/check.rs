@@ -3,7 +3,7 @@
 use super::claims::member_at;
 use super::{Claim, Confirmation, IssuerId, IssuerRules, TokenError};
 use crate::clock::UnixTime;
-use crate::jose::json::Object;
+use crate::jose::json::{Object, Value};
 use crate::jose::{Sha256, Thumbprint, decode};
 
 /// How strictly a token's claims are read.
@@ -26,6 +26,9 @@ pub(super) struct Checked {
 /// Claims that only ID tokens (OpenID Connect Core section 3.3.2.11), logout tokens and security events (RFC
 /// 8417) have.
 const MARKS_OF_OTHER_JWTS: [&str; 4] = ["at_hash", "c_hash", "s_hash", "events"];
+/// What ID tokens and refresh tokens are called, in the claims that name a token's kind.
+const OTHER_TOKENS: [&str; 8] =
+    ["refresh", "refresh_token", "refresh+jwt", "offline", "rt+jwt", "id", "id_token", "id+jwt"];
 
 /// What kind of access token this `typ` makes it for this issuer; `None` if none.
 /// Without `typ` a token counts as `JWT` (RFC 7519 section 5.1 makes it optional), which few issuers are
@@ -49,7 +52,7 @@ pub(super) fn media_type(typ: &str) -> &str {
 
 /// Checks every registered claim but `iss`, which found the rules.
 ///
-/// A `JWT`-typed token that has a claim of ID, logout or event tokens is refused; one that has none of these
+/// A `JWT`-typed token that has a claim of ID, logout or event tokens, or is called one, is refused; one that has none of these
 /// cannot be told from an access token but by its audience, which is why `at+jwt` is the default.
 pub(super) fn claims(
     claims: &Object<'_>,
@@ -70,11 +73,23 @@ pub(super) fn claims(
     Ok(Checked { confirmation: confirmation(claims)?, expires, not_before })
 }
 
+/// Whether this value of `typ` or `token_use` (Keycloak, Amazon Cognito) names a token that is no access token.
+pub(super) fn is_another_token(kind: &str) -> bool {
+    OTHER_TOKENS.iter().any(|other| other.eq_ignore_ascii_case(media_type(kind)))
+}
+
+/// The claim that only tokens of other kinds have, or that names such a kind.
+pub(super) fn mark_of_another_jwt(claims: &Object<'_>) -> Option<&'static str> {
+    let has = |mark: &&str| claims.get(mark).is_some();
+    let names = |name: &&str| claims.get(name).and_then(Value::as_str).is_some_and(is_another_token);
+    let mut marks = MARKS_OF_OTHER_JWTS.into_iter();
+    marks.find(has).or_else(|| ["typ", "token_use"].into_iter().find(names))
+}
+
 /// A `JWT` is no token of another kind, as far as its claims tell.
 pub(super) fn no_other_jwt(claims: &Object<'_>, kind: TokenType) -> Result<(), TokenError> {
-    let marked =
-        kind == TokenType::Legacy && MARKS_OF_OTHER_JWTS.iter().any(|mark| claims.get(mark).is_some());
-    if marked { Err(TokenError::Type) } else { Ok(()) }
+    let is_other = kind == TokenType::Legacy && mark_of_another_jwt(claims).is_some();
+    if is_other { Err(TokenError::Type) } else { Ok(()) }
 }
 
 /// `iat` is not in the future (RFC 7519 section 4.1.6 lets it be checked for that).

@@ -1,6 +1,6 @@
 //! A second look at a token that was refused, for the log: what it says, and what was expected. Nothing in it was verified.
 
-use super::{Issuer, IssuerId, IssuerRules, Issuers, MAX_TOKEN, TokenError};
+use super::{Issuer, IssuerId, IssuerRules, Issuers, MAX_TOKEN, TokenError, check};
 use crate::jose::json::{Limits, Object, Value};
 use crate::jose::{CompactJws, JoseHeader};
 
@@ -44,10 +44,13 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn about(&self, error: TokenError) -> Vec<Finding> {
         match error {
-            TokenError::Type => vec![
+            TokenError::Type => [
                 ("typ", self.header_member(|header| header.typ.as_ref())),
                 ("typ_expected", self.expected(|rules| &rules.token_types)),
-            ],
+            ]
+            .into_iter()
+            .chain(check::mark_of_another_jwt(&self.claims).map(|claim| ("claim", claim.to_owned())))
+            .collect(),
             TokenError::Algorithm => vec![
                 ("alg", self.header_member(|header| header.alg.as_ref())),
                 ("alg_expected", self.expected_algorithms()),

@@ -263,10 +263,6 @@ impl Issuers {
 /// The type of a signed answer (RFC 9701 section 5).
 const SIGNED: &str = "token-introspection+jwt";
 
-/// What ID tokens and refresh tokens are called by servers that answer `active` for them too.
-const OTHER_TOKENS: [&str; 8] =
-    ["refresh", "refresh_token", "refresh+jwt", "offline", "rt+jwt", "id", "id_token", "id+jwt"];
-
 /// An opaque token: what the answer says is all that is known of it.
 fn described(
     issuer: &Issuer,
@@ -333,7 +329,7 @@ fn kind_of_token(answer: &Object<'_>) -> Result<Option<Confirmation>, TokenError
     for name in ["typ", "token_use"] {
         let Some(kind) = answer.get(name) else { continue };
         let kind = kind.as_str().ok_or(TokenError::Type)?;
-        if OTHER_TOKENS.iter().any(|other| other.eq_ignore_ascii_case(check::media_type(kind))) {
+        if check::is_another_token(kind) {
             return Err(TokenError::Type);
         }
     }

@@ -392,6 +392,9 @@ fn refused_legacy_claims() -> Vec<Row> {
         ("iat is a number or absent", json!({ "iat": "1" }), E::ClaimType(Claim::Iat)),
         ("an ID token (RFC 8725 section 3.12)", json!({ "at_hash": "x" }), E::Type),
         ("a logout token (RFC 8725 section 3.12)", json!({ "events": {} }), E::Type),
+        ("an ID token of Cognito", json!({ "token_use": "id" }), E::Type),
+        ("an ID token of Keycloak", json!({ "typ": "ID" }), E::Type),
+        ("a refresh token of Keycloak", json!({ "typ": "Offline" }), E::Type),
     ]
 }
 
@@ -709,6 +712,37 @@ fn a_kid_that_two_keys_share_is_told_apart_by_algorithm() {
     assert!(verify(&issuers, &sign(&json!({}), &json!({}))).is_ok());
     let token = ed.sign(&header(&json!({ "alg": "EdDSA" })), &claims(&json!({})));
     assert!(verify(&issuers, &token).is_ok());
+}
+
+/// Sets as they are found: a key twice, two of one kind under one name (RFC 7517 section 4.5 only asks for distinct ones), a certificate of
+/// another key beside it, and members that say nothing here.
+#[test]
+fn what_else_stands_in_a_set_decides_nothing() {
+    let issuers = issuers();
+    let main = issuers.issuer(MAIN).unwrap();
+    let key = |private: &PrivateKey, more: Value| {
+        let mut jwk: Value = serde_json::from_str(&private.public_jwk()).unwrap();
+        jwk["kid"] = json!("k1");
+        jwk.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        jwk
+    };
+    let of_another = json!({ "x5c": ["MIIB"], "x5t": "AAAA", "x5t#S256": "AAAA", "x5u": "https://evil.test/x", "exp": 1, "nbf": 1, "iss": "x" });
+    for (story, keys) in [
+        ("twice", vec![key(&KEY, json!({})), key(&KEY, json!({}))]),
+        ("another first", vec![key(&OTHER_KEY, json!({})), key(&KEY, json!({}))]),
+        ("another last", vec![key(&KEY, json!({})), key(&OTHER_KEY, json!({}))]),
+        ("a certificate of another key", vec![key(&KEY, of_another)]),
+        ("no alg, no use", vec![key(&KEY, json!({ "alg": null, "use": null }))]),
+        ("everything", vec![key(&KEY, json!({ "alg": "ES256", "use": "sig", "key_ops": ["verify"] }))]),
+    ] {
+        let set = KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap();
+        assert!(set.left_out().is_empty(), "{story}");
+        main.publish(set);
+        assert!(verify(&issuers, &sign(&json!({}), &json!({}))).is_ok(), "{story}");
+        let forged =
+            PrivateKey::generate(Algorithm::Es256).unwrap().sign(&header(&json!({})), &claims(&json!({})));
+        assert_eq!(verify(&issuers, &forged).map(|_| ()), Err(TokenError::Signature), "{story}");
+    }
 }
 
 proptest! {

@@ -8,6 +8,8 @@
 
 #[cfg(test)]
 mod denied;
+#[cfg(test)]
+mod dialects;
 mod endpoint;
 #[cfg(test)]
 mod introspection;

@@ -102,6 +102,33 @@ mod tests {
         for (issuer, expected) in [
             ("https://id.test", vec![oauth.to_owned(), openid.to_owned()]),
             ("https://id.test/", vec![oauth.to_owned(), openid.to_owned()]),
+            // Okta: where the second place answers. Keycloak is the same with /realms/main.
+            (
+                "https://id.test/oauth2/default",
+                vec![
+                    format!("{oauth}/oauth2/default"),
+                    format!("/oauth2/default{openid}"),
+                    format!("{openid}/oauth2/default"),
+                ],
+            ),
+            // Entra, version 2.
+            (
+                "https://id.test/6f3a/v2.0",
+                vec![
+                    format!("{oauth}/6f3a/v2.0"),
+                    format!("/6f3a/v2.0{openid}"),
+                    format!("{openid}/6f3a/v2.0"),
+                ],
+            ),
+            // Amazon Cognito: one segment.
+            (
+                "https://id.test/eu-central-1_aBcD",
+                vec![
+                    format!("{oauth}/eu-central-1_aBcD"),
+                    format!("/eu-central-1_aBcD{openid}"),
+                    format!("{openid}/eu-central-1_aBcD"),
+                ],
+            ),
             // Keycloak.
             (
                 "https://id.test/realms/main",
