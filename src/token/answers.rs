@@ -52,3 +52,29 @@ impl Answers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jose::sha256;
+    use crate::names::IssuerId;
+    use crate::token::TokenError;
+
+    /// Strangers make tokens up at no cost: what is remembered of them is bounded, and pushes nothing out that is good.
+    #[test]
+    fn refused_answers_are_bounded() {
+        let answers = Answers::new();
+        let until = UnixTime::from_secs(1);
+        let hash = |number: usize| sha256(&[&number.to_be_bytes()]);
+        let refused = Introspected { issuer: IssuerId(0), edition: 0, said: Err(TokenError::Inactive) };
+        for number in 0..3 * MAX_REFUSED {
+            answers.keep(hash(number), Remembered { answer: refused.clone(), until });
+        }
+        let remembered = |at: UnixTime| {
+            (0..3 * MAX_REFUSED).filter(|number| answers.find(&hash(*number), at).is_some()).count()
+        };
+        let now = UnixTime::from_secs(0);
+        assert!((MAX_REFUSED / 2..=MAX_REFUSED).contains(&remembered(now)), "{}", remembered(now));
+        assert_eq!(remembered(until), 0, "and none longer than it may be believed");
+    }
+}

@@ -261,7 +261,7 @@ async fn with_for_all_a_revoked_jwt_is_refused_and_a_bad_one_is_asked_about_by_n
     assert_eq!(ask(&house, &other).await.status, 401);
 }
 
-/// A thousand requests with one token cause one question; ten thousand tokens of one address cause eight at a time.
+/// Requests with one token cause one question, and tokens of one address eight at a time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_cannot_have_the_issuer_asked_without_end() {
     let endpoint = Endpoint::start().await;
@@ -300,6 +300,49 @@ async fn strangers_cannot_have_the_issuer_asked_without_end() {
     assert_eq!(statuses.iter().filter(|status| **status == 503).count(), 33, "{statuses:?}");
     assert_eq!(endpoint.most(), 8);
     assert_eq!(endpoint.questions().iter().filter(|question| question.form["token"] == "shared").count(), 1);
+}
+
+/// However long it goes on: ten thousand tokens that somebody made up, as fast as one address can send them over many connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_made_up_tokens_of_one_address_are_eight_questions_at_once() {
+    const CONNECTIONS: usize = 25;
+    const EACH: usize = 400;
+    let endpoint = Endpoint::start().await;
+    let house = house(&endpoint, "").await;
+    let gate = endpoint.hold();
+    let mut sending = tokio::task::JoinSet::new();
+    for connection in 0..CONNECTIONS {
+        let address = house.gateway;
+        sending.spawn(async move {
+            let mut raw = Raw::connect(address).await;
+            let mut asked = 0;
+            for number in 0..EACH {
+                let token = format!("DPoP {}", keyproof::jose::encode(&keyproof::jose::random::<24>()));
+                raw.send(get("/orders", &[("authorization", &token), ("dpop", "e30.e30.x")])).await;
+                match raw.answer().await.expect("an answer").status {
+                    401 => asked += 1,
+                    503 => {}
+                    status => panic!("{status} to request {number} of connection {connection}"),
+                }
+            }
+            asked
+        });
+    }
+    // So many are there at once that there is no room for all of them.
+    let busy = ["reason=\"introspection_busy\""];
+    by_itself(async || house.metric("keyproof_decisions_total", &busy).await >= 1.0 && endpoint.most() == 8)
+        .await;
+    gate.add_permits(CONNECTIONS * EACH);
+    let mut asked = 0;
+    while let Some(of_one) = sending.join_next().await {
+        asked += of_one.unwrap();
+    }
+    assert_eq!(endpoint.most(), 8);
+    assert_eq!(endpoint.questions().len(), asked, "each token that was judged was asked about once");
+    assert_eq!(house.upstream.seen().len(), 0);
+    // And whoever has a good one is served in between.
+    endpoint.say("opaque", &active(&house, json!({})));
+    assert_eq!(ask(&house, "opaque").await.status, 200);
 }
 
 #[tokio::test]
