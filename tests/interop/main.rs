@@ -1,6 +1,8 @@
 //! The real binary between parts that nobody here wrote: oidc-provider gives out the tokens, and three
 //! clients of npm use them.
 //!
+//! And another resource server that says what it thinks of the same requests (`second_opinion`).
+//!
 //! Every client's traffic runs through a wire that records it. What was recorded is then sent again, as it
 //! was and without what a thief would not have. Needs node 20 or later; the packages come by `npm ci` from
 //! the lock file beside this one.
@@ -8,6 +10,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test that reads too far has failed")]
 
 mod node;
+mod second_opinion;
 mod wire;
 mod world;
 
