@@ -122,6 +122,12 @@ impl RedisStore {
             primary.look(&self.terms, own).await?;
             primaries.push(primary);
         }
+        // Once more: between the secret and the epochs all may have been lost, and others go by another secret since. What is lost from here
+        // on takes an epoch with it.
+        let keeper = primaries.iter().find(|primary| primary.owns(vet::secret_slot()));
+        if vet::secret(&mut keeper.ok_or(Unusable::NoSlots)?.connection.clone()).await? != secret {
+            return Err(Unusable::EpochLost);
+        }
         self.renew.store(false, Ordering::SeqCst);
         Ok((Live { primaries, terms }, Secret::new(&secret)))
     }
