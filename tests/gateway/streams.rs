@@ -1,5 +1,8 @@
 //! Answers that take their time: server-sent events, timeouts of routes, and streams that end with their token.
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
 use serde_json::json;
 use std::time::Duration;
 use support::gateway::{House, NOW, get};
@@ -12,6 +15,9 @@ const ROUTES: &str = r#"  - { name: orders, match: { path: /orders }, upstream: 
   - { name: still, match: { path: /still }, upstream: legacy, public: true, timeouts: { idle: 200ms } }"#;
 const EVENTS: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// What is promised: five seconds until a list is in force, and five more until what runs is cut. It takes less than half of that.
+const PROMISED: Duration = Duration::from_secs(10);
 
 /// A gateway before an upstream that the test plays.
 async fn house(upstream: &ByHand) -> House {
@@ -169,7 +175,7 @@ async fn what_runs_is_cut_once_its_token_is_denied() {
         assert!(seen.closes().await, "the answer where refusals are overlooked");
         assert!(observed.closes().await, "the same where one was");
     };
-    tokio::time::timeout(Duration::from_secs(5), ends).await.expect("within five seconds");
+    tokio::time::timeout(PROMISED, ends).await.expect("in time");
     for (client, server) in [(alice, alices), (long, longs)] {
         server.send("1\r\nb\r\n").await;
         assert_eq!(client.read_exactly(6).await.unwrap(), b"1\r\nb\r\n", "it runs on");
@@ -184,6 +190,44 @@ async fn what_runs_is_cut_once_its_token_is_denied() {
         0.0,
         "not the upstream's fault"
     );
+}
+
+/// The same over HTTP/2: that stream alone is reset, and the connection goes on.
+#[tokio::test]
+async fn over_http2_the_stream_of_a_token_that_is_denied_is_reset() {
+    let upstream = ByHand::bind().await;
+    let house = house(&upstream).await;
+    std::fs::write(house.folder().join("denied"), "# empty").unwrap();
+    house.reload_with("routes:\n", "denied_file: denied\nroutes:\n").await;
+    let mut connection = support::h2::connect_plainly(house.gateway).await;
+    let mut begin = async |subject: &str| {
+        let token = house.token(json!({ "sub": subject }));
+        let proof = house.proof(&token, json!({}));
+        let request = Request::get("http://api.test/orders")
+            .header("authorization", format!("DPoP {token}"))
+            .header("dpop", proof)
+            .body(Full::<Bytes>::default())
+            .unwrap();
+        let answered = connection.send_request(request);
+        let server = async {
+            let mut server = upstream.accept().await;
+            server.request().await;
+            server.send(format!("{EVENTS}1\r\na\r\n")).await;
+            server
+        };
+        let (answer, server) = tokio::join!(answered, server);
+        let mut body = answer.unwrap().into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a");
+        (body, server)
+    };
+    let (mut cut, mut behind) = begin("mallory").await;
+    let (mut kept, mut server) = begin("alice").await;
+    std::fs::write(house.folder().join("denied"), "sub:mallory").unwrap();
+    let end = tokio::time::timeout(PROMISED, cut.frame()).await.expect("in time");
+    assert!(end.expect("no clean end").is_err());
+    assert!(behind.closes().await);
+    server.send("1\r\nb\r\n").await;
+    assert_eq!(kept.frame().await.unwrap().unwrap().into_data().unwrap(), "b", "another stream runs on");
 }
 
 const FIELDS: &str = r#"  - name: orders
