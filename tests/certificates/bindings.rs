@@ -96,6 +96,27 @@ async fn of_two_bindings_the_proof_is_looked_at_first_and_is_used_up_by_nobody_w
     assert_eq!(ask(Some(&right), &good).await, "replayed");
 }
 
+/// `denied_file`: whatever else the token is bound to, and although the right certificate is shown.
+#[tokio::test]
+async fn a_certificate_is_denied_with_every_token_that_is_bound_to_it() {
+    let house = house(&Authority::new("nobody"), ANY, ROUTES).await;
+    let (denied, other) = (Identity::self_signed(), Identity::self_signed());
+    std::fs::write(house.folder().join("denied"), format!("x5t:{}\n", denied.thumbprint())).unwrap();
+    house.reload_with("routes:\n", "denied_file: denied\nroutes:\n").await;
+    let jkt = house.client.public().thumbprint().to_string();
+    for (identity, expected) in [(&denied, "denied"), (&other, "verified")] {
+        let client = Client::new(&house.certificate, Some(identity));
+        let bound = house.token(json!({ "cnf": identity.cnf() }));
+        assert_eq!(reason(&house, &client, "/mtls", "Bearer", &bound).await, expected);
+        let both = house.token(json!({ "cnf": { "jkt": jkt, "x5t#S256": identity.thumbprint() } }));
+        assert_eq!(reason(&house, &client, "/dpop", "DPoP", &both).await, expected);
+    }
+    // Where the route overlooks what is wrong with the certificate, too.
+    let bound = house.token(json!({ "cnf": denied.cnf() }));
+    let nobody = Client::new(&house.certificate, None);
+    assert_eq!(reason(&house, &nobody, "/observed", "Bearer", &bound).await, "denied");
+}
+
 #[tokio::test]
 async fn the_upstream_may_be_told_the_thumbprint_and_is_told_nothing_where_it_was_not_proved() {
     let house = house(&Authority::new("nobody"), ANY, ROUTES).await;
