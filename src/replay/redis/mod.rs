@@ -249,7 +249,7 @@ impl RedisStore {
         if self.own_clock.may_have_expired(until, mark, now, &self.since) {
             return Outcome::Forgotten;
         }
-        let now = now.wall;
+        let (read, now) = (now, now.wall);
         let name = format!("kp:{}", encode(&key.id.to_be_bytes()));
         let Some(primary) = live.primary(&name) else { return Outcome::Unavailable };
         let own = OwnTime::of(now);
@@ -269,6 +269,9 @@ impl RedisStore {
         match answer {
             Ok(answer) => {
                 let outcome = self.judge(&live, primary, &own, until, answer);
+                if outcome == Outcome::Fresh {
+                    self.own_clock.taken(read, &self.since);
+                }
                 if matches!(outcome, Outcome::Forgotten | Outcome::Replayed) && self.live.load().is_none() {
                     self.settle(now).await;
                 }

@@ -20,17 +20,17 @@ pub(super) struct OwnClock {
 struct Stretches {
     /// The longest that ever was asked for.
     retention: Duration,
-    /// The one of now, from the first proof on: what the clock showed while none was taken does not matter.
+    /// The one of now, from the first proof on that was taken in it: what the clock showed while none was does not matter.
     now: Option<Current>,
     past: Vec<Stretch>,
 }
 
-/// A stretch that has not ended.
+/// A stretch that has not ended: from the first proof that was taken in it to the last.
 #[derive(Clone, Copy, Debug)]
 struct Current {
     start: UnixTime,
     latest: UnixTime,
-    /// The wall clock less the steady one, in milliseconds, at most.
+    /// The wall clock less the steady one, in milliseconds, roughly.
     ahead: i64,
 }
 
@@ -59,9 +59,22 @@ impl OwnClock {
     /// since.
     pub(super) fn may_have_expired(&self, until: UnixTime, mark: u64, now: Moment, since: &Since) -> bool {
         let mut stretches = self.lock();
-        stretches.observe(now, since);
+        if stretches.now.is_some_and(|current| !current.shows(now)) {
+            stretches.end(since);
+        }
         let unknown = stretches.past.iter().filter(|stretch| stretch.mark > mark);
         unknown.into_iter().any(|stretch| stretch.may_have_expired(until, now.steady))
+    }
+
+    /// A proof was taken, and our clocks had shown this before Redis was asked.
+    pub(super) fn taken(&self, now: Moment, since: &Since) {
+        let mut stretches = self.lock();
+        if stretches.now.is_some_and(|current| !current.shows(now)) {
+            stretches.end(since);
+        }
+        let new = Current { start: now.wall, latest: now.wall, ahead: ahead(now) };
+        let current = stretches.now.get_or_insert(new);
+        (current.start, current.latest) = (current.start.min(now.wall), current.latest.max(now.wall));
     }
 
     fn lock(&self) -> MutexGuard<'_, Stretches> {
@@ -70,17 +83,12 @@ impl OwnClock {
 }
 
 impl Stretches {
-    fn observe(&mut self, now: Moment, since: &Since) {
-        let most = i64::try_from(CLOCK_DIFFERENCE.as_millis()).unwrap_or(i64::MAX);
-        let new = Current { start: now.wall, latest: now.wall, ahead: ahead(now) };
-        let mut current = *self.now.get_or_insert(new);
-        if new.ahead.abs_diff(current.ahead) > most.unsigned_abs() {
-            let untils = (current.start, current.latest.saturating_add(self.retention));
-            self.past.push(Stretch { untils, ahead: current.ahead, mark: since.next() });
-            self.merge();
-            current = new;
-        }
-        self.now = Some(Current { latest: current.latest.max(now.wall), ..current });
+    /// The clock was set.
+    fn end(&mut self, since: &Since) {
+        let Some(Current { start, latest, ahead }) = self.now.take() else { return };
+        let untils = (start, latest.saturating_add(self.retention));
+        self.past.push(Stretch { untils, ahead, mark: since.next() });
+        self.merge();
     }
 
     /// The two oldest become one, with the later of their clocks.
@@ -92,6 +100,13 @@ impl Stretches {
             let (ahead, mark) = (first.ahead.max(second.ahead), first.mark.max(second.mark));
             self.past.splice(..2, [Stretch { untils, ahead, mark }]);
         }
+    }
+}
+
+impl Current {
+    /// Whether it goes on: nobody has set the clock since.
+    fn shows(&self, now: Moment) -> bool {
+        Duration::from_millis(ahead(now).abs_diff(self.ahead)) <= CLOCK_DIFFERENCE
     }
 }
 
@@ -130,11 +145,23 @@ mod tests {
     }
 
     impl Case {
-        /// A proof without a nonce; the wall clock and the steady one show these.
+        /// A proof without a nonce, that is taken unless it is in doubt; the wall clock and the steady one show these.
         fn doubts(&self, until: i64, wall: i64, steady: i64) -> bool {
-            let now = Moment { wall: at(wall), steady: at(steady) };
-            self.0.may_have_expired(at(until), 0, now, &self.1)
+            let doubts = self.asks(until, wall, steady);
+            if !doubts {
+                self.0.taken(read(wall, steady), &self.1);
+            }
+            doubts
         }
+
+        /// The same, but nothing is taken.
+        fn asks(&self, until: i64, wall: i64, steady: i64) -> bool {
+            self.0.may_have_expired(at(until), 0, read(wall, steady), &self.1)
+        }
+    }
+
+    fn read(wall: i64, steady: i64) -> Moment {
+        Moment { wall: at(wall), steady: at(steady) }
     }
 
     #[test]
@@ -166,13 +193,26 @@ mod tests {
         assert!(case.doubts(60, 50, 71), "this may have been used before it went wrong");
     }
 
-    /// A process began with a wrong clock, so it took no proofs until that was set right, and then challenged those with nonces of others. Where
-    /// that befell two replicas, a client that went from one to the other did not get through: world 42,155.
+    /// While clocks were wrong, from the start or later, no proof was taken, and yet those with nonces of others were challenged when they had
+    /// been set right. Where that befell two replicas, a client that went from one to the other did not get through: worlds 42,155 and 2,958.
     #[test]
-    fn what_the_clock_showed_before_the_first_proof_does_not_matter() {
+    fn what_the_clock_showed_while_no_proof_was_taken_does_not_matter() {
         let case = Case(OwnClock::new(RETENTION), Since::new(START));
-        assert!(!case.doubts(60, 0, 3600), "the process began with its clock an hour ahead");
-        assert!(!case.doubts(3660, 3600, 7200), "and a proof is good for as long as it was");
+        assert!(!case.asks(3660, 3600, 0), "the process began with its clock an hour ahead");
+        assert!(!case.doubts(60, 0, 0));
+        assert!(!case.asks(3660, 3600, 10), "it is set an hour ahead again");
+        assert!(!case.doubts(3660, 20, 20), "and this is none of a time in which nothing was taken");
+        assert!(case.doubts(60, 0, 70), "but what was taken before counts");
+    }
+
+    /// Redis answered after the clock had been set.
+    #[test]
+    fn a_proof_counts_by_the_clock_that_showed_when_redis_was_asked() {
+        let case = begin();
+        assert!(!case.asks(110, 50, 50));
+        assert!(!case.asks(1060, 1000, 51), "the clock is set");
+        case.0.taken(read(50, 50), &case.1);
+        assert!(case.asks(110, 60, 120), "it is set back, and what was taken at 50 has expired at 110");
     }
 
     #[test]
