@@ -1,4 +1,5 @@
-//! The manifest for clusters with the Gateway API: no cluster runs here, but its schema is known.
+//! The manifest for clusters with the Gateway API: no cluster runs here, but its schema is known. `tests/fronts/manifest` compares it with the
+//! API's own types.
 
 use serde_json::{Value, json};
 use std::path::Path;
