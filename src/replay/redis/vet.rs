@@ -135,8 +135,15 @@ impl Primary {
         let facts = facts(&mut connection, terms).await?;
         let asked = cmd("TIME").query_async(&mut connection).await;
         let before = duration(asked.map_err(|error| refused(&error, &[Step::plain("+time")]))?);
-        own.agrees_with(before)?;
         let epoch_key = epoch_key(&facts, &slots, terms, secret);
+        let is_over = renew.load(Ordering::SeqCst);
+        if is_over {
+            // At once, for those who have not noticed: until the clocks agree again nobody can begin the next one.
+            let ended =
+                cmd("SET").arg(&epoch_key).arg("over").arg("PX").arg(1).exec_async(&mut connection).await;
+            ended.map_err(|error| refused(&error, &[Step::shared("+set")]))?;
+        }
+        own.agrees_with(before)?;
         let since = before.saturating_add(CLOCK_DIFFERENCE).saturating_add(EPOCH_DELAY);
         let fresh = format!("{}.{}", since.as_millis(), encode(&random::<8>()));
         let (terms_key, hash) = (terms_key(&slots), format!("{:x}", terms.hash()));
@@ -145,7 +152,7 @@ impl Primary {
         let others = last.is_some_and(|last| last != hash);
         let mut pipeline = pipe();
         let set = pipeline.cmd("SET").arg(&epoch_key).arg(&fresh).arg("PX").arg(epoch_life(terms));
-        if !others && !renew.load(Ordering::SeqCst) {
+        if !others && !is_over {
             set.arg("NX");
         }
         // Behind it: whoever is interrupted between the two does both again.
