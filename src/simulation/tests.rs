@@ -78,7 +78,7 @@ fn both_laws_hold() {
 /// Worlds in which a law was broken once, by the product (`docs/replay.md` tells how) or by what is around it here.
 #[test]
 fn laws_that_were_broken_hold() {
-    for seed in [2958, 17_998, 34_450, 42_155, 52_947, 69_306, 88_871, 107_699, 121_849] {
+    for seed in [2141, 2958, 17_998, 34_450, 42_155, 52_947, 69_306, 88_871, 107_699, 121_849] {
         must_hold(seed..seed + 1);
     }
 }
@@ -103,12 +103,12 @@ fn one_seed() {
 
 /// Which law each flaw breaks, and with which seed: the first, when that was looked for.
 const CAUGHT: [(Flaw, &str, u64); 11] = [
-    (Flaw::RetentionOneSecondShort, "law 1", 2671),
+    (Flaw::RetentionOneSecondShort, "law 1", 3018),
     (Flaw::EpochFromTheWallClock, "law 1", 21),
-    (Flaw::RecogniseWithoutUpperBound, "law 1", 311),
+    (Flaw::RecogniseWithoutUpperBound, "law 1", 2114),
     (Flaw::ForgetTheMark, "law 2", 6),
     (Flaw::NonceOfAnOlderProcess, "law 1", 6),
-    (Flaw::IgnoreTheEpoch, "law 1", 11),
+    (Flaw::IgnoreTheEpoch, "law 1", 37),
     (Flaw::EpochWithoutItsMoment, "law 1", 8),
     (Flaw::SpendBeforeVerify, "law 2", 33),
     (Flaw::StartWithoutLeeway, "law 1", 8587),

@@ -116,6 +116,13 @@ impl RedisStore {
         let mut nodes = self.topology.find().await?;
         let keeper = nodes.iter_mut().find(|node| slots::owns(&node.slots, vet::secret_slot()));
         let secret = vet::secret(&mut keeper.ok_or(Unusable::NoSlots)?.connection).await?;
+        if self.renew.load(Ordering::SeqCst) {
+            for node in &mut nodes {
+                Primary::end_epoch(node, &self.terms, &secret).await?;
+            }
+            // Once: whoever has noticed too must not end the ones after them.
+            self.renew.store(false, Ordering::SeqCst);
+        }
         let mut primaries = Vec::new();
         for node in nodes {
             let primary = Primary::vet(node, &self.terms, &secret, own, &self.renew).await?;
@@ -128,7 +135,6 @@ impl RedisStore {
         if vet::secret(&mut keeper.ok_or(Unusable::NoSlots)?.connection.clone()).await? != secret {
             return Err(Unusable::EpochLost);
         }
-        self.renew.store(false, Ordering::SeqCst);
         Ok((Live { primaries, terms }, Secret::new(&secret)))
     }
 

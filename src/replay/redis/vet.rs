@@ -122,8 +122,8 @@ pub(super) fn secret_slot() -> u16 {
 }
 
 impl Primary {
-    /// Reads the server's epoch, or begins it now, by the server's own clock; with `renew`, and where the last that came had other terms,
-    /// begins it in any case: what was taken under those may have expired already. A replica whose clock differs from that begins none: it
+    /// Reads the server's epoch, or begins it now, by the server's own clock; where the last that came had other terms, begins it in any case:
+    /// what was taken under those may have expired already. A replica whose clock differs from that begins none: it
     /// would be wrong for all others.
     pub(super) async fn vet(
         Node { mut connection, slots, place }: Node,
@@ -136,13 +136,6 @@ impl Primary {
         let asked = cmd("TIME").query_async(&mut connection).await;
         let before = duration(asked.map_err(|error| refused(&error, &[Step::plain("+time")]))?);
         let epoch_key = epoch_key(&facts, &slots, terms, secret);
-        let is_over = renew.load(Ordering::SeqCst);
-        if is_over {
-            // At once, for those who have not noticed: until the clocks agree again nobody can begin the next one.
-            let ended =
-                cmd("SET").arg(&epoch_key).arg("over").arg("PX").arg(1).exec_async(&mut connection).await;
-            ended.map_err(|error| refused(&error, &[Step::shared("+set")]))?;
-        }
         own.agrees_with(before)?;
         let since = before.saturating_add(CLOCK_DIFFERENCE).saturating_add(EPOCH_DELAY);
         let fresh = format!("{}.{}", since.as_millis(), encode(&random::<8>()));
@@ -152,7 +145,7 @@ impl Primary {
         let others = last.is_some_and(|last| last != hash);
         let mut pipeline = pipe();
         let set = pipeline.cmd("SET").arg(&epoch_key).arg(&fresh).arg("PX").arg(epoch_life(terms));
-        if !others && !is_over {
+        if !others {
             set.arg("NX");
         }
         // Behind it: whoever is interrupted between the two does both again.
@@ -171,6 +164,19 @@ impl Primary {
         }
         let clock = Mutex::new((time, Stopwatch::start()));
         Ok(Self { connection, epoch_key, epoch, complete_since, facts, place, slots, clock })
+    }
+
+    /// Ends the server's epoch at once, for those too who have not noticed that something was lost: until the clocks agree nobody can begin the
+    /// next one.
+    pub(super) async fn end_epoch(
+        Node { connection, slots, .. }: &mut Node,
+        terms: &Terms,
+        secret: &[u8; 32],
+    ) -> Result<(), Unusable> {
+        let facts = facts(connection, terms).await?;
+        let epoch_key = epoch_key(&facts, slots, terms, secret);
+        let ended = cmd("PEXPIRE").arg(&epoch_key).arg(0).exec_async(connection).await;
+        ended.map_err(|error| refused(&error, &[Step::shared("+pexpire")]))
     }
 
     /// Looks again whether all is as it was, and whether proofs can be written. The number of keys in the database.
