@@ -31,6 +31,7 @@
 //! | [`certificate`] | what names a client certificate, how fronts write one into a field | who is believed, TLS |
 //! | [`dpop`] | RFC 9449 section 4.3 | token contents, replay, routes, header maps, clocks |
 //! | [`token`] | RFC 9068 claims, key sets, what an issuer's answer about a token means (RFC 7662), who is denied | where keys and answers come from, DPoP, HTTP |
+//! | [`seal`] | the sealed tokens of an issuer that knows no DPoP | what the token inside says, HTTP, where secrets come from |
 //! | [`replay`] | a fixed-size key, `until`, `now` | what a proof is |
 //! | [`route`] | host, path, method | connections, tokens |
 //! | [`denial`] | the errors of the rooms above; statuses, codes, labels | bodies, metrics |
@@ -95,6 +96,7 @@ pub mod observe;
 pub mod proxy;
 pub mod replay;
 pub mod route;
+pub mod seal;
 pub mod server;
 #[cfg(test)]
 mod simulation;

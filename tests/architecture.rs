@@ -20,6 +20,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hot_keys", &["clock", "jose"]),
     ("dpop", &["clock", "hot_keys", "jose", "uri"]),
     ("token", &["clock", "jose", "names"]),
+    ("seal", &["headers", "jose"]),
     ("replay", &["clock", "jose"]),
     ("route", &["names", "uri"]),
     ("certificate", &["headers", "jose"]),
@@ -121,8 +122,19 @@ const WIRING: &[&str] = &["app", "cli", "demo", "main", "lib"];
 const FOR_TESTS: &[&str] = &["simulation"];
 
 /// Rooms that compute and nothing else: they never wait, ask the time, open a file or a socket.
-const PURE: &[&str] =
-    &["certificate", "headers", "names", "jose", "uri", "dpop", "token", "route", "denial", "identity"];
+const PURE: &[&str] = &[
+    "certificate",
+    "headers",
+    "names",
+    "jose",
+    "uri",
+    "dpop",
+    "token",
+    "seal",
+    "route",
+    "denial",
+    "identity",
+];
 /// Files of other rooms that do no more: their rooms do what they decide.
 const PURE_FILES: &[&str] = &["upstream/health/server.rs"];
 const IMPURE_WORDS: &[&str] = &["tokio", "hyper", "SystemTime", "std::fs", "std::net", "std::env"];

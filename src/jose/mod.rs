@@ -3,8 +3,9 @@
 //!
 //! [`json`] reads a document once and strictly, [`CompactJws`] splits a token, [`PublicKey`] is a key that
 //! passed every check, [`Thumbprint`] its name (RFC 7638), [`PrivateKey`] what the client side (`request`,
-//! `demo`) signs with.
+//! `demo`) signs with, [`SealingSecret`] what seals a text for nobody but itself.
 
+mod aead;
 mod algorithm;
 mod base64url;
 mod digest;
@@ -16,6 +17,7 @@ mod sign;
 mod thumbprint;
 mod verify;
 
+pub use aead::SealingSecret;
 pub use algorithm::Algorithm;
 pub use base64url::{decode, encode, encodes};
 pub use digest::{Password, Secret, Sha256, random, sha256};
