@@ -4,6 +4,8 @@
 //! stored: every replica with the same secret opens it. Each has a key of its own, made by HKDF-SHA-256 of a line of the secret file and the
 //! random bytes, with version, kind and the entry's name as context ([`SealingSecret`]). The first line seals, every line opens.
 //!
+//! [`Seal::seal_answer`] does so with what an issuer answers to a token request, [`Form::open`] opens what a client sends in one.
+//!
 //! # What an attacker gets
 //!
 //! * **A stolen sealed token**: nothing. It is opened for a proof of the key that is sealed with it; what is inside cannot be read or changed,
@@ -24,10 +26,14 @@
 //! Whatever is wrong with a text, [`Seal::open_access`] and [`Seal::open_refresh`] give the one [`CannotOpen`], and only after every line was tried on
 //! as many bytes as the text stands for. Neither the answer nor its time tells a changed token from an unknown one, or which line it is of.
 
+mod answer;
+mod form;
 mod secrets;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{AnswerError, Answered, MAX_ANSWER};
+pub use form::{Form, FormError, MAX_FORM, Unsealed};
 pub use secrets::{BadLine, MIN_SECRET, read_secrets};
 
 use crate::headers::is_token68;

@@ -33,6 +33,23 @@ impl<'a> Outline<'a> {
         let items: Vec<&'a RawValue> = serde_json::from_str(array).ok()?;
         Some(items.into_iter().map(RawValue::get).collect())
     }
+
+    /// The object with these texts in place of what the members of these names are, or at the end where there are none; every other member as
+    /// it was written.
+    pub fn with_texts(&self, texts: &[(&str, &str)]) -> String {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let mut members = Vec::with_capacity(self.members.len());
+        for (name, written) in &self.members {
+            let new = texts.iter().find(|(n, _)| n == name).map(|(_, text)| quoted(text));
+            members.push(format!("{}:{}", quoted(name), new.as_deref().unwrap_or(written)));
+        }
+        for (name, text) in texts {
+            if !self.members.iter().any(|(n, _)| n == name) {
+                members.push(format!("{}:{}", quoted(name), quoted(text)));
+            }
+        }
+        format!("{{{}}}", members.join(","))
+    }
 }
 
 impl<'de> Deserialize<'de> for Outline<'de> {

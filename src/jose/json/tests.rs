@@ -153,3 +153,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_outline_is_written_with_other_texts() {
+    let outline = Outline::parse(br#" { "a" : 1.50 , "b":{ "a": null},"c\u0022":"\u00e9" }"#).unwrap();
+    assert_eq!(outline.with_texts(&[]), r#"{"a":1.50,"b":{ "a": null},"c\"":"\u00e9"}"#);
+    let other = outline.with_texts(&[("a", "x\"\n"), ("d", "y"), ("c\"", "z")]);
+    assert_eq!(other, r#"{"a":"x\"\n","b":{ "a": null},"c\"":"z","d":"y"}"#);
+    assert_eq!(Outline::parse(b"{}").unwrap().with_texts(&[("a", "b")]), r#"{"a":"b"}"#);
+}
