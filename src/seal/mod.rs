@@ -194,6 +194,30 @@ impl Seal {
     }
 }
 
+/// The seals of every entry, each with what the caller knows it by: a sealed token does not say which it is of.
+#[derive(Clone, Debug)]
+pub struct Seals<T>(Vec<(T, Seal)>);
+
+impl<T> FromIterator<(T, Seal)> for Seals<T> {
+    fn from_iter<I: IntoIterator<Item = (T, Seal)>>(seals: I) -> Self {
+        Self(seals.into_iter().collect())
+    }
+}
+
+impl<T> Seals<T> {
+    /// Opens an access token with the seal that it is of, and says which that is. All are tried, whichever opens it.
+    ///
+    /// # Errors
+    /// [`CannotOpen`].
+    pub fn open_access(&self, text: &str) -> Result<(&T, Opened), CannotOpen> {
+        let found = self.0.iter().fold(None, |found, (entry, seal)| {
+            let opened = seal.open_access(text);
+            found.or(opened.ok().map(|opened| (entry, opened)))
+        });
+        found.ok_or(CannotOpen)
+    }
+}
+
 /// What a text stands for, or as many bytes of nothing.
 struct Bytes {
     sealed: Vec<u8>,

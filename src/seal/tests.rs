@@ -51,6 +51,21 @@ fn no_kind_opens_as_another() {
 }
 
 #[test]
+fn of_several_entries_the_one_that_sealed_it_opens() {
+    // One file of secrets may serve them all.
+    let seals: Seals<u8> =
+        [(1, seal("one", &[1])), (2, seal("two", &[1])), (3, seal("three", &[3]))].into_iter().collect();
+    for (entry, name, line) in [(1, "one", 1), (2, "two", 1), (3, "three", 3)] {
+        let text = seal(name, &[line]).seal_access("inner", &key(5)).unwrap();
+        let (found, opened) = seals.open_access(&text).unwrap();
+        assert_eq!((*found, opened.inner.expose(), opened.jkt), (entry, "inner", key(5)));
+    }
+    let other = seal("four", &[1]).seal_access("inner", &key(5)).unwrap();
+    assert_eq!(seals.open_access(&other), Err(CannotOpen));
+    assert_eq!(Seals::<u8>::from_iter([]).open_access(&other), Err(CannotOpen));
+}
+
+#[test]
 fn what_is_no_sealed_token_is_refused_like_any_other() {
     let seal = seal("legacy", &[1]);
     let good = seal.seal_access("inner", &key(5)).unwrap();
