@@ -11,6 +11,11 @@ mod reader;
 pub use outline::Outline;
 use std::borrow::Cow;
 
+/// Whether this is one JSON object, whatever is in it.
+pub fn is_object(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
+}
+
 /// How large a document may be, beside its length in bytes, which the caller bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
