@@ -197,6 +197,36 @@ async fn node_gets_requests_with_their_trailers_and_answers_curl() {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("x-sum: 42\r\n"), "{answer}");
 }
 
+/// nghttp sends what few clients do: padding, a head in CONTINUATION frames, an expectation, trailers; and asks for HTTP/2 by `Upgrade`.
+#[tokio::test]
+async fn nghttp_passes_with_all_that_it_can_send_and_h2c_is_not_followed() {
+    let (Some(node), Some(nghttp)) = (found(&["node"]), found(&["nghttp"])) else { return };
+    let (_server, address) = start(Command::new(node).args(["-e", NODE]));
+    let house = before(address).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "hello").unwrap();
+    let url = format!("http://{}/public/a", house.gateway);
+    let ask = async |more: &[&str]| {
+        let mut command = Command::new(nghttp);
+        command
+            .args(["--verbose", "--header=:authority: api.test", "--header=host: api.test"])
+            .args(more)
+            .arg(&url);
+        let output = output(&mut command, String::new()).await;
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let data = format!("--data={}", file.path().display());
+    let all = ["--continuation", "--padding=100", "--expect-continue", "--trailer=x-sum: 42", &data];
+    let said = ask(&all).await;
+    // No 100 comes over HTTP/2, which hyper has no way to send there: nghttp goes on by itself after a second.
+    for part in [":status: 200", "x-sum: 42"] {
+        assert!(said.split("recv").skip(1).any(|frame| frame.contains(part)), "{part}: {said}");
+    }
+    assert!(said.contains("hello"), "{said}");
+    let said = ask(&["--upgrade"]).await;
+    assert!(said.contains("HTTP/1.1 ") && !said.contains("HTTP/1.1 101"), "{said}");
+}
+
 #[tokio::test]
 async fn nginx_may_end_its_connections_as_it_does() {
     let (Some(nginx), Some(h2load)) = (found(&["nginx"]), found(&["h2load"])) else { return };
