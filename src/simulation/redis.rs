@@ -178,6 +178,12 @@ impl Redis {
             [b"GET", key] => self.find(key).map_or(Value::Nil, |entry| Value::BulkString(entry.value)),
             [b"PEXPIRE", key, millis] => {
                 let Some(found) = self.find(key) else { return Value::Int(0) };
+                if number(millis) <= 0 {
+                    // At once, wherever its clock goes.
+                    let before = self.keys.remove(key);
+                    self.writes.push((engine::now(), key.to_vec(), before));
+                    return Value::Int(1);
+                }
                 self.put(key, Entry { expires: Some(self.time() + number(millis)), ..found });
                 Value::Int(1)
             }

@@ -50,6 +50,7 @@
 //! * *A slot on its way* to another node of a cluster is refused until it has arrived.
 
 mod connect;
+mod renewal;
 mod sentinel;
 mod slots;
 mod steps;
@@ -71,7 +72,8 @@ use crate::jose::{Secret, encode};
 use ::redis::{RedisError, pipe};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use connect::Topology;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use renewal::Renewal;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 use steps::OwnClock;
@@ -105,8 +107,8 @@ pub struct RedisStore {
     secret: ArcSwap<Secret>,
     since: Since,
     own_clock: OwnClock,
-    /// The epochs are to be begun anew: a server's clock has jumped.
-    renew: AtomicBool,
+    /// Of the epochs, after a jump of a server's clock.
+    renewal: Renewal,
     wake: Notify,
     tending: tokio::sync::Mutex<()>,
     trouble: Trouble,
@@ -146,7 +148,7 @@ impl RedisStore {
             secret: ArcSwap::from_pointee(Secret::random()),
             since: Since::new(UnixTime::EPOCH),
             own_clock: OwnClock::new(settings.retention),
-            renew: AtomicBool::new(false),
+            renewal: Renewal::default(),
             wake: Notify::new(),
             tending: tokio::sync::Mutex::new(()),
             trouble: Trouble::default(),
@@ -299,8 +301,15 @@ impl RedisStore {
             return Outcome::Replayed;
         }
         if primary.has_jumped(time) {
-            self.renew.store(true, Ordering::SeqCst);
+            // What an old answer says was seen to when the next servers were connected to.
+            if self.live.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, live)) {
+                self.renewal.is_due();
+            }
             self.give_up(live, &Unusable::ClockJumped);
+            return Outcome::Forgotten;
+        }
+        if self.renewal.is_awaited() {
+            // Others have seen the jump: it may have been undone between the answer to `SET` and that to `TIME`.
             return Outcome::Forgotten;
         }
         if let Err(refusal) = own.agrees_with(vet::duration(time)) {

@@ -18,8 +18,11 @@ impl RedisStore {
         self.unchecked.tick(now.steady);
         if let Some(live) = self.live.load_full() {
             match self.look(&live, &own).await {
-                Ok(()) if live.terms == self.terms.hash() => return self.be_content(),
-                // A reload has brought other terms. Until their epochs are known it goes on with these.
+                Ok(()) if live.terms == self.terms.hash() && !self.renewal.is_awaited() => {
+                    return self.be_content();
+                }
+                // A reload has brought other terms. Until their epochs are known it goes on with these. Or a jump was noticed just when it had been
+                // connected anew.
                 Ok(()) => {}
                 // Only new proofs are refused: those that are there are known all the same.
                 Err(refusal @ Unusable::OutOfMemory) => return self.complain(&refusal),
@@ -78,6 +81,7 @@ impl RedisStore {
         *known = live.primaries.iter().map(|primary| primary.epoch.clone()).collect();
         self.since.call(name_of(&known));
         drop(known);
+        self.renewal.is_over();
         self.secret.store(Arc::new(secret));
         self.live.store(Some(Arc::new(live)));
         self.stalled.store(0, Ordering::Relaxed);
@@ -116,16 +120,16 @@ impl RedisStore {
         let mut nodes = self.topology.find().await?;
         let keeper = nodes.iter_mut().find(|node| slots::owns(&node.slots, vet::secret_slot()));
         let secret = vet::secret(&mut keeper.ok_or(Unusable::NoSlots)?.connection).await?;
-        if self.renew.load(Ordering::SeqCst) {
+        if self.renewal.must_end() {
             for node in &mut nodes {
                 Primary::end_epoch(node, &self.terms, &secret).await?;
             }
             // Once: whoever has noticed too must not end the ones after them.
-            self.renew.store(false, Ordering::SeqCst);
+            self.renewal.has_ended();
         }
         let mut primaries = Vec::new();
         for node in nodes {
-            let primary = Primary::vet(node, &self.terms, &secret, own, &self.renew).await?;
+            let primary = Primary::vet(node, &self.terms, &secret, own, &self.renewal).await?;
             primary.look(&self.terms, own).await?;
             primaries.push(primary);
         }
@@ -145,7 +149,7 @@ impl RedisStore {
             let looked = in_time(connect::PATIENCE, primary.look(&self.terms, own)).await;
             let size = looked.ok_or(Unusable::Slow)?.inspect_err(|refusal| {
                 if matches!(refusal, Unusable::ClockJumped) {
-                    self.renew.store(true, Ordering::SeqCst);
+                    self.renewal.is_due();
                 }
             })?;
             len = len.saturating_add(size);

@@ -1,13 +1,14 @@
 //! What a server must be before anything is asked of it, and since when its data is complete.
 
 use super::connect::{Node, NodeAddress};
+use super::renewal::Renewal;
 use super::unusable::{Step, Unusable, refused};
 use super::wire::Wire;
 use super::{JUMP, slots};
 use crate::clock::{CLOCK_DIFFERENCE, Stopwatch, UnixTime};
 use crate::jose::{encode, random, sha256};
 use ::redis::{cmd, pipe};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
@@ -130,7 +131,7 @@ impl Primary {
         terms: &Terms,
         secret: &[u8; 32],
         own: &OwnTime,
-        renew: &AtomicBool,
+        renewal: &Renewal,
     ) -> Result<Self, Unusable> {
         let facts = facts(&mut connection, terms).await?;
         let asked = cmd("TIME").query_async(&mut connection).await;
@@ -159,7 +160,7 @@ impl Primary {
         let time = duration(time);
         if epoch == fresh && time.abs_diff(before) > EPOCH_DELAY {
             // What was lost between the two may have been used after the moment that it names.
-            renew.store(true, Ordering::SeqCst);
+            renewal.is_due();
             return Err(Unusable::Slow);
         }
         let clock = Mutex::new((time, Stopwatch::start()));
