@@ -198,7 +198,7 @@ async fn reloads_half_of_them_bad_leave_the_memory_as_it_is() {
     let upstream = Recording::start(OK).await;
     let stranger = Stranger::starts(upstream.address, WAIT, "").await;
     #[expect(clippy::disallowed_methods, reason = "how long a test takes is for who runs it")]
-    let reloads = std::env::var("KEYPROOF_RELOADS").map_or(120, |count| count.parse().unwrap());
+    let reloads = std::env::var("KEYPROOF_RELOADS").map_or(400, |count| count.parse().unwrap());
     let page = async || stranger.page("/metrics").await.text();
     let count = async || {
         page()
